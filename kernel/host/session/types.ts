@@ -1,0 +1,141 @@
+/**
+ * What a front end sees of a session: cells go in, Jupyter-like outputs come out. Nothing here knows a wire format.
+ */
+
+/** A dictionary of representations, by MIME type. */
+export type MimeBundle = Record<string, unknown>;
+
+/** One output of a cell, in the words of the Jupyter protocol; `ranks` says which ranks produced it. */
+export type CellOutput =
+  | { type: 'stream'; name: 'stdout' | 'stderr'; text: string; ranks: readonly number[] }
+  | {
+      type: 'display_data';
+      data: MimeBundle;
+      metadata: Record<string, unknown>;
+      displayId?: string;
+      ranks: readonly number[];
+    }
+  | {
+      type: 'update_display_data';
+      data: MimeBundle;
+      metadata: Record<string, unknown>;
+      displayId: string;
+      ranks: readonly number[];
+    }
+  | {
+      type: 'execute_result';
+      data: MimeBundle;
+      metadata: Record<string, unknown>;
+      executionCount: number;
+      ranks: readonly number[];
+    }
+  | { type: 'error'; ename: string; evalue: string; traceback: string[]; ranks: readonly number[] }
+  | { type: 'clear_output'; wait: boolean; ranks: readonly number[] };
+
+/** The error of a cell, as front ends show it. */
+export interface CellError {
+  ename: string;
+  evalue: string;
+  traceback: string[];
+}
+
+export interface ExecuteOptions {
+  /** Called for every output, in order, while the cell runs and (for late asynchronous output) after it. */
+  onOutput?: (output: CellOutput) => void;
+  /** No output of the result, no history, no new execution count. */
+  silent?: boolean;
+  /** Keep the cell in the history and count it; default true unless silent. */
+  storeHistory?: boolean;
+  /** Answers `input()` in a cell; without it `input()` fails with a clear error. */
+  onInput?: (request: { prompt: string; password: boolean }) => Promise<string>;
+  /** Expressions to evaluate on rank 0 after the cell. */
+  userExpressions?: Record<string, string>;
+}
+
+export type UserExpressionResult =
+  | { status: 'ok'; data: MimeBundle; metadata: Record<string, unknown> }
+  | ({ status: 'error' } & CellError);
+
+export interface ExecuteResult {
+  status: 'ok' | 'error';
+  executionCount: number;
+  error?: CellError;
+  /** Texts a front end should show in its pager (`%help`, `name?`). */
+  payload: { source: 'page'; data: MimeBundle; start: number }[];
+  userExpressions: Record<string, UserExpressionResult>;
+}
+
+export interface CompleteResult {
+  matches: string[];
+  cursorStart: number;
+  cursorEnd: number;
+  /** Kind of each match (`function`, `class`, `property`, ...), in the order of `matches`. */
+  kinds: string[];
+}
+
+export interface InspectResult {
+  found: boolean;
+  data: MimeBundle;
+}
+
+export interface IsCompleteResult {
+  status: 'complete' | 'incomplete' | 'invalid' | 'unknown';
+  indent: string;
+}
+
+/** How the types of a cell are judged: stop it, warn, or do not look. */
+export type CheckLevel = 'errors' | 'warnings' | 'off';
+
+export interface SessionOptions {
+  /** Number of ranks; default 4. */
+  world?: number;
+  /** Where relative imports and file paths of cells start; default the process's. */
+  cwd?: string;
+  checkLevel?: CheckLevel;
+  /** Memory limit of each rank's heap in MiB. */
+  heapLimitMb?: number;
+}
+
+export interface HistoryEntry {
+  session: number;
+  line: number;
+  input: string;
+  /** Text of the result, if there was one. */
+  output: string | null;
+}
+
+export interface RankInfo {
+  rank: number;
+  state: 'starting' | 'idle' | 'running' | 'dead';
+  reason?: string;
+}
+
+export interface InterruptSummary {
+  /** Ranks whose variables survived. */
+  kept: number[];
+  /** Ranks that had to be started afresh. */
+  restarted: number[];
+}
+
+/**
+ * A running session: a compiler and a world of ranks. `Session.start(options)` in `session.ts` makes one.
+ * Executions are queued: a second `execute` starts when the first is over.
+ */
+export interface SessionApi {
+  readonly worldSize: number;
+  readonly executionCount: number;
+  readonly checkLevel: CheckLevel;
+  execute(code: string, options?: ExecuteOptions): Promise<ExecuteResult>;
+  complete(code: string, cursor: number): Promise<CompleteResult>;
+  inspect(code: string, cursor: number, detail: 0 | 1): Promise<InspectResult>;
+  isComplete(code: string): Promise<IsCompleteResult>;
+  readonly history: readonly HistoryEntry[];
+  /** State of every rank, for status displays. */
+  ranks(): RankInfo[];
+  onRanksChanged(listener: (ranks: RankInfo[]) => void): () => void;
+  /** Stops what runs; variables are kept where possible. */
+  interrupt(): Promise<InterruptSummary>;
+  /** Fresh ranks and no variables. */
+  restart(): Promise<void>;
+  shutdown(): Promise<void>;
+}
