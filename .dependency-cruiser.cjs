@@ -31,7 +31,7 @@ module.exports = {
     ...par.map((p) => only(`distributed/${p}`, below.concat('optim/'), 'A parallelism never imports another: compose them at the call site.')),
     forbid('debug-is-a-subscriber', 'debug subscribes to the event streams of group and tensor; nothing imports it but the public index.', `^${R}(?!index\\.ts|distributed/debug/)`, `^${D}debug/`),
     forbid('runtime-knows-no-host', 'The runtime runs in a browser worker too: host wires it, never the reverse.', `^${R}`, '^kernel/(host|preload)'),
-    forbid('host-uses-the-public-runtime', 'Import from kernel/runtime/index.ts or preload.ts: what is not public is not for the host.', '^kernel/host/', `^${R}`, `^${R}index\\.ts$`),
+    forbid('host-uses-the-public-runtime', 'Import from kernel/runtime/index.ts, preload.ts or (errors) base: what is not public is not for the host.', '^kernel/host/', `^${R}`, `^${R}(index|base/index)\\.ts$`),
     forbid('kernel-knows-no-content', 'Lessons, exercises, solutions and grader are found by manifest, not imported.', '^kernel/', '^(lessons|exercises|solutions|grader)/', '^grader/index\\.ts$'),
     forbid('exercises-know-no-solutions', 'A starter that imports a solution gives it away.', '^exercises/', '^solutions/'),
     forbid('content-uses-the-published-entry', "Lessons, exercises and solutions import 'shardbook', as a learner does.", '^(lessons|exercises|solutions)/', '^kernel/', `^${R}index\\.ts$`),

@@ -1,0 +1,66 @@
+#!/usr/bin/env node
+/** The `shardbook` command: finds the subcommand, loads only that one, turns its errors into one clear text. */
+import { nearestName, ShardbookError } from '../../runtime/base/index.js';
+import type { Command } from './command.js';
+import { packageVersion } from './version.js';
+
+/** Loaded on demand, so that `shardbook --help` costs nothing and a kernel starts without the server. */
+const COMMANDS: Record<string, { summary: string; load(): Promise<Command> }> = {
+  start: {
+    summary: 'open the curriculum in a browser notebook',
+    load: async () => (await import('./commands/start.js')).command,
+  },
+};
+
+function help(): string {
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
+  const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  return [
+    'Shardbook: notebooks whose cells run on N ranks at once',
+    '',
+    'usage: shardbook COMMAND [options]',
+    '',
+    ...lines,
+    '',
+    '`shardbook COMMAND --help` tells more.',
+    '',
+  ].join('\n');
+}
+
+async function main(argv: string[]): Promise<number> {
+  const [name, ...args] = argv;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(help());
+    return 0;
+  }
+  if (name === '--version' || name === '-v') {
+    process.stdout.write(`${packageVersion()}\n`);
+    return 0;
+  }
+  const entry = COMMANDS[name];
+  if (!entry) {
+    const near = nearestName(name, Object.keys(COMMANDS));
+    throw new ShardbookError({
+      code: 'SB_UNKNOWN_COMMAND',
+      message: `Cannot run "${name}": there is no such command`,
+      help: near ? `did you mean "shardbook ${near}"?` : 'shardbook --help lists the commands',
+    });
+  }
+  const command = await entry.load();
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(`${command.usage.trimEnd()}\n`);
+    return 0;
+  }
+  return command.run(args);
+}
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    if (error instanceof ShardbookError) process.stderr.write(`${error.message}  [${error.code}]\n`);
+    else process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.exitCode = 2;
+  },
+);
