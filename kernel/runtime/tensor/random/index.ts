@@ -1,0 +1,15 @@
+/** PyTorch's CPU random numbers, bit for bit, over plain arrays: no tensor is known here. */
+export {
+  drawMultinomial,
+  type FlagValues,
+  fillBernoulli,
+  fillBernoulliFrom,
+  fillCauchy,
+  fillExponential,
+  fillGeometric,
+  fillLogNormal,
+} from './choices.js';
+export { drawNormal, fillNormal, fillUniform, type Values } from './floats.js';
+export { fillIntegers, fillRandom, type IntegerValues, permutation } from './integers.js';
+export { fma32, fma64, type RandomDtype, type RandomFloat, roundTo } from './round.js';
+export { DEFAULT_SEED, entropySeed, RandomStream, STATE_BYTES } from './stream.js';
