@@ -1,0 +1,207 @@
+/** One rank's thread as the main thread sees it: its state, its requests, and why it died. */
+import { Worker } from 'node:worker_threads';
+import { ShardbookError } from '../../runtime/base/index.js';
+import { fromWire } from './error-wire.js';
+import type { FromRank, RankMemory, RankStart, ToRank } from './messages.js';
+
+export type RankState = 'starting' | 'idle' | 'running' | 'dead';
+
+export interface RankStatus {
+  rank: number;
+  state: RankState;
+  /** Why the rank is dead. */
+  reason?: string;
+  /** As of the rank's last reply. */
+  memory?: RankMemory;
+}
+
+export interface RankThreadOptions {
+  rank: number;
+  worldSize: number;
+  entry: string;
+  data: unknown;
+  heapLimitMb: number;
+  env: Record<string, string>;
+  onEvent(event: unknown): void;
+  onOutput(stream: 'stdout' | 'stderr', text: string): void;
+  /** The thread is gone though nobody stopped it. */
+  onDeath(reason: string): void;
+}
+
+interface Pending {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+export class RankThread {
+  readonly rank: number;
+  readonly ready: Promise<void>;
+  readonly threadId: number;
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  readonly #acks = new Map<number, () => void>();
+  readonly #exited: Promise<void>;
+  #state: RankState = 'starting';
+  #reason: string | undefined;
+  #memory: RankMemory | undefined;
+  #stopping = false;
+  #nextId = 1;
+
+  constructor(options: RankThreadOptions) {
+    this.rank = options.rank;
+    const start: RankStart = { rank: options.rank, worldSize: options.worldSize, data: options.data };
+    const worker = new Worker(options.entry, {
+      workerData: start,
+      stdout: true,
+      stderr: true,
+      env: options.env,
+      resourceLimits: { maxOldGenerationSizeMb: options.heapLimitMb },
+      name: `rank ${options.rank}`,
+    });
+    this.#worker = worker;
+    this.threadId = worker.threadId;
+    for (const stream of ['stdout', 'stderr'] as const) {
+      worker[stream].setEncoding('utf8');
+      worker[stream].on('data', (text: string) => options.onOutput(stream, text));
+    }
+    let failure: Error | undefined;
+    worker.on('error', (error) => {
+      failure = error instanceof Error ? error : new Error(String(error));
+    });
+    this.ready = new Promise((resolve, reject) => {
+      worker.on('message', (message: FromRank) => this.#receive(message, options, resolve));
+      this.#exited = new Promise((exited) => {
+        worker.on('exit', (code) => {
+          const reason = this.#stopping ? 'stopped' : whyDead(failure, code, options.heapLimitMb);
+          this.#die(reason, failure);
+          reject(startError(this.rank, reason));
+          if (!this.#stopping) options.onDeath(reason);
+          exited();
+        });
+      });
+    });
+    // Whoever waits for `ready` sees the failure; a thread stopped while it starts has nobody waiting.
+    this.ready.catch(() => {});
+  }
+
+  get state(): RankState {
+    return this.#state;
+  }
+
+  status(): RankStatus {
+    const status: RankStatus = { rank: this.rank, state: this.#state };
+    if (this.#reason !== undefined) status.reason = this.#reason;
+    if (this.#memory !== undefined) status.memory = this.#memory;
+    return status;
+  }
+
+  request(body: unknown): Promise<unknown> {
+    if (this.#state === 'dead') return Promise.reject(deadError(this.rank, this.#reason ?? 'stopped'));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
+      this.#state = 'running';
+      try {
+        this.#post({ kind: 'request', id, body });
+      } catch (error) {
+        // What cannot be cloned is the caller's mistake, not the rank's.
+        this.#settle(id)?.reject(error as Error);
+      }
+    });
+  }
+
+  /** Sends the interrupt message; resolves when the rank has read it. */
+  askToStop(): { acknowledged: Promise<void>; again(): void } {
+    const id = this.#nextId++;
+    const acknowledged = new Promise<void>((resolve) => this.#acks.set(id, resolve));
+    const again = () => {
+      if (this.#acks.has(id)) this.#post({ kind: 'interrupt', id });
+    };
+    again();
+    return { acknowledged, again };
+  }
+
+  /** Fails the requests under way; their replies, should any still come, are dropped. */
+  failPending(error: (rank: number) => Error): void {
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    if (this.#state === 'running') this.#state = 'idle';
+    for (const { reject } of pending) reject(error(this.rank));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    await this.#worker.terminate();
+    await this.#exited;
+  }
+
+  #post(message: ToRank): void {
+    this.#worker.postMessage(message);
+  }
+
+  #receive(message: FromRank, options: RankThreadOptions, ready: () => void): void {
+    switch (message.kind) {
+      case 'ready':
+        if (this.#state === 'starting') this.#state = 'idle';
+        ready();
+        return;
+      case 'event':
+        options.onEvent(message.event);
+        return;
+      case 'interrupted':
+        this.#acks.get(message.id)?.();
+        this.#acks.delete(message.id);
+        return;
+      case 'reply':
+        this.#memory = message.memory;
+        this.#settle(message.id)?.resolve(message.value);
+        return;
+      case 'failure':
+        this.#memory = message.memory;
+        this.#settle(message.id)?.reject(fromWire(this.rank, message.error));
+        return;
+    }
+  }
+
+  #settle(id: number): Pending | undefined {
+    const pending = this.#pending.get(id);
+    this.#pending.delete(id);
+    if (this.#pending.size === 0 && this.#state === 'running') this.#state = 'idle';
+    return pending;
+  }
+
+  #die(reason: string, cause: Error | undefined): void {
+    this.#state = 'dead';
+    this.#reason = reason;
+    for (const done of this.#acks.values()) done();
+    this.#acks.clear();
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject } of pending) reject(deadError(this.rank, reason, cause));
+  }
+}
+
+function whyDead(failure: Error | undefined, exitCode: number, heapLimitMb: number): string {
+  if (failure === undefined) return `its code called process.exit(${exitCode})`;
+  if ((failure as NodeJS.ErrnoException).code === 'ERR_WORKER_OUT_OF_MEMORY') {
+    return `out of memory: its heap reached the limit of ${heapLimitMb} MB`;
+  }
+  return `uncaught ${failure.name}: ${failure.message}`;
+}
+
+function deadError(rank: number, reason: string, cause?: Error): ShardbookError {
+  return new ShardbookError({
+    code: 'SB_RANK_DEAD',
+    message: `Cannot use rank ${rank}: it is dead (${reason}), wanted a live rank`,
+    notes: ['the other ranks keep their state'],
+    help: 'restart the rank, or the world',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+function startError(rank: number, reason: string): ShardbookError {
+  return new ShardbookError({
+    code: 'SB_RANK_START',
+    message: `Cannot start rank ${rank}: ${reason}`,
+  });
+}

@@ -1,0 +1,249 @@
+/**
+ * A world: N rank threads under one supervisor. The main thread never blocks and never runs user code, so it can always
+ * interrupt, restart and report.
+ *
+ * [Note: interrupt] A running rank first gets a message; one that sits in its event loop reads it and is done. If it has not
+ * answered after a few milliseconds it is stopped by the inspector, which leaves its namespace as it is. A rank that does not
+ * come back in time (a long native call) is replaced by a fresh one, and the report says that its state is lost.
+ */
+import { ShardbookError } from '../../runtime/base/index.js';
+import { RankThread, type RankStatus } from './rank-thread.js';
+import { Terminator } from './terminator.js';
+
+/** The cap is the width of the wait table's rows and of what one machine can usefully hold. */
+export const WORLD_SIZE_MAX = 64;
+const DEFAULT_HEAP_LIMIT_MB = 1024;
+/** How long a rank may take to read the interrupt by itself before the inspector stops it. */
+const COOPERATION_MS = 5;
+/** How long a stopped rank may take to come back before it is replaced. */
+const RETURN_MS = 3000;
+const AGAIN_MS = 25;
+
+/** Is told what happens to ranks, to keep shared state consistent: the runtime's `superviseWorld()` makes one. */
+export interface WorldSupervisor {
+  /** The rank's work was interrupted; it is idle and its state is kept. */
+  interrupted(rank: number): void;
+  dead(rank: number, reason: string): void;
+  /** A fresh thread takes the rank's place. */
+  restarted(rank: number): void;
+}
+
+export interface WorldOptions {
+  size: number;
+  /** Path of the thread's entry; `distEntry()` finds built ones. */
+  entry: string;
+  /** Structured-cloneable; the same for every rank (`RankLink.data`). */
+  workerData?: unknown;
+  /** Heap limit of each rank; typed arrays are outside the heap. */
+  heapLimitMb?: number;
+  env?: Record<string, string>;
+  supervisor?: WorldSupervisor;
+}
+
+export interface InterruptReport {
+  ranks: InterruptedRank[];
+}
+
+export interface InterruptedRank {
+  rank: number;
+  /** `state lost`: the rank did not come back and a fresh one took its place. */
+  outcome: 'not running' | 'state kept' | 'state lost';
+  ms: number;
+}
+
+type EventListener = (rank: number, event: unknown) => void;
+type OutputListener = (rank: number, stream: 'stdout' | 'stderr', text: string) => void;
+type ExitListener = (rank: number, reason: string) => void;
+
+export class World {
+  readonly size: number;
+  readonly #options: WorldOptions;
+  readonly #threads: RankThread[] = [];
+  readonly #eventListeners = new Set<EventListener>();
+  readonly #outputListeners = new Set<OutputListener>();
+  readonly #exitListeners = new Set<ExitListener>();
+  #stopped = false;
+
+  private constructor(options: WorldOptions) {
+    this.size = options.size;
+    this.#options = options;
+    for (let rank = 0; rank < options.size; rank++) this.#threads.push(this.#spawn(rank));
+  }
+
+  /** Starts the ranks and waits until all of them serve requests. */
+  static async start(options: WorldOptions): Promise<World> {
+    checkWorldSize(options.size);
+    const world = new World(options);
+    try {
+      await Promise.all(world.#threads.map((thread) => thread.ready));
+    } catch (error) {
+      await world.stop();
+      throw error;
+    }
+    return world;
+  }
+
+  status(): RankStatus[] {
+    return this.#threads.map((thread) => thread.status());
+  }
+
+  /** Runs the rank's handler on `body`. Rejects with what the handler threw, or with a coded error if the rank dies or is interrupted. */
+  async request<Q, A>(rank: number, body: Q, options: { signal?: AbortSignal } = {}): Promise<A> {
+    const thread = this.#thread(rank);
+    const { signal } = options;
+    if (signal?.aborted) throw interruptedError(rank);
+    const answer = thread.request(body) as Promise<A>;
+    if (signal === undefined) return answer;
+    const abort = () => void this.interrupt({ ranks: [rank] });
+    signal.addEventListener('abort', abort, { once: true });
+    return answer.finally(() => signal.removeEventListener('abort', abort));
+  }
+
+  /** What ranks emit, in order with their replies. Returns a function that unsubscribes. */
+  onEvent(listener: EventListener): () => void {
+    return subscribe(this.#eventListeners, listener);
+  }
+
+  /** What ranks write to stdout and stderr past their console. */
+  onOutput(listener: OutputListener): () => void {
+    return subscribe(this.#outputListeners, listener);
+  }
+
+  /** Ranks that died by themselves, with the reason. */
+  onExit(listener: ExitListener): () => void {
+    return subscribe(this.#exitListeners, listener);
+  }
+
+  /** Stops what the ranks (default: all) are running. State is kept where possible; the report says where not. */
+  async interrupt(options: { ranks?: readonly number[] } = {}): Promise<InterruptReport> {
+    const ranks = options.ranks ?? this.#threads.map((_, rank) => rank);
+    const terminator = new Terminator();
+    try {
+      return { ranks: await Promise.all(ranks.map((rank) => this.#interruptRank(rank, terminator))) };
+    } finally {
+      terminator.close();
+    }
+  }
+
+  /** Replaces a rank, or all of them, by fresh threads. */
+  async restart(rank?: number): Promise<void> {
+    const ranks = rank === undefined ? this.#threads.map((_, r) => r) : [rank];
+    await Promise.all(ranks.map((r) => this.#replace(r)));
+  }
+
+  /** Ends all ranks; nothing is left behind. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#threads.map((thread) => thread.stop()));
+  }
+
+  #spawn(rank: number): RankThread {
+    const { size, entry, workerData, heapLimitMb = DEFAULT_HEAP_LIMIT_MB, env = {} } = this.#options;
+    return new RankThread({
+      rank,
+      worldSize: size,
+      entry,
+      data: workerData,
+      heapLimitMb,
+      env: { ...inheritedEnv(), ...rankEnv(rank, size), ...env },
+      onEvent: (event) => this.#eventListeners.forEach((listener) => void listener(rank, event)),
+      onOutput: (stream, text) => this.#outputListeners.forEach((listener) => void listener(rank, stream, text)),
+      onDeath: (reason) => {
+        this.#options.supervisor?.dead(rank, reason);
+        this.#exitListeners.forEach((listener) => void listener(rank, reason));
+      },
+    });
+  }
+
+  async #interruptRank(rank: number, terminator: Terminator): Promise<InterruptedRank> {
+    const thread = this.#thread(rank);
+    if (thread.state !== 'running') return { rank, outcome: 'not running', ms: 0 };
+    const started = performance.now();
+    const elapsed = () => performance.now() - started;
+    let answered = false;
+    const { acknowledged, again } = thread.askToStop();
+    const done = acknowledged.then(() => {
+      answered = true;
+    });
+    await Promise.race([done, sleep(COOPERATION_MS)]);
+    let reachable = true;
+    while (!answered && reachable && elapsed() < RETURN_MS) {
+      reachable = terminator.terminate([thread.threadId]);
+      again();
+      await Promise.race([done, sleep(AGAIN_MS)]);
+    }
+    if (answered && thread.state !== 'dead') {
+      this.#options.supervisor?.interrupted(rank);
+      thread.failPending(interruptedError);
+      return { rank, outcome: 'state kept', ms: elapsed() };
+    }
+    thread.failPending(interruptedError);
+    await this.#replace(rank);
+    return { rank, outcome: 'state lost', ms: elapsed() };
+  }
+
+  async #replace(rank: number): Promise<void> {
+    await this.#thread(rank).stop();
+    if (this.#stopped) return;
+    this.#options.supervisor?.restarted(rank);
+    const fresh = this.#spawn(rank);
+    this.#threads[rank] = fresh;
+    await fresh.ready;
+  }
+
+  #thread(rank: number): RankThread {
+    const thread = this.#threads[rank];
+    if (thread === undefined) {
+      throw new ShardbookError({
+        code: 'SB_NO_SUCH_RANK',
+        message: `Cannot use rank ${rank}: the world has ranks 0 to ${this.size - 1}`,
+      });
+    }
+    return thread;
+  }
+}
+
+/** Throws unless `size` is a whole number from 1 to 64. */
+export function checkWorldSize(size: number): void {
+  if (Number.isInteger(size) && size >= 1 && size <= WORLD_SIZE_MAX) return;
+  throw new ShardbookError({
+    code: 'SB_WORLD_SIZE',
+    message: `Cannot start a world of ${size} ranks: wanted a whole number from 1 to ${WORLD_SIZE_MAX}`,
+    notes: ['every rank is a thread of this machine'],
+    help:
+      size > WORLD_SIZE_MAX
+        ? `use ${WORLD_SIZE_MAX} ranks or fewer, for example "%world ${WORLD_SIZE_MAX}"`
+        : 'use at least one rank, for example "%world 4"',
+  });
+}
+
+function interruptedError(rank: number): ShardbookError {
+  return new ShardbookError({
+    code: 'SB_INTERRUPTED',
+    message: `Cannot finish what rank ${rank} was running: it was interrupted`,
+  });
+}
+
+function subscribe<L>(listeners: Set<L>, listener: L): () => void {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
+}
+
+function inheritedEnv(): Record<string, string> {
+  return Object.fromEntries(Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
+
+/** The variables that torchrun sets for a process. */
+function rankEnv(rank: number, size: number): Record<string, string> {
+  return {
+    RANK: String(rank),
+    LOCAL_RANK: String(rank),
+    WORLD_SIZE: String(size),
+    LOCAL_WORLD_SIZE: String(size),
+    GROUP_RANK: '0',
+  };
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
