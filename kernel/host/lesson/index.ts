@@ -1,0 +1,23 @@
+/** MyST lessons: parse, manifest, notebooks, comparison of outputs, check. */
+export { compareOutput, type OutputMismatch } from './compare.js';
+export {
+  findLesson,
+  loadManifest,
+  MANIFEST_FILE,
+  type Manifest,
+  type ManifestLayer,
+  type ManifestLesson,
+  manifestLessons,
+} from './manifest.js';
+export { KERNELSPEC, lessonToNotebook, type Notebook, type NotebookCell } from './notebook.js';
+export { parseLesson } from './parse.js';
+export {
+  type CodeCell,
+  codeCells,
+  type ExpectedOutput,
+  type FrontMatter,
+  type Lesson,
+  type LessonCell,
+  RAISES_EXCEPTION,
+  type TextCell,
+} from './types.js';

@@ -1,0 +1,66 @@
+import type { Lesson, LessonCell } from './types.js';
+
+/** nbformat 4.5, as far as a lesson needs it. */
+export interface Notebook {
+  nbformat: 4;
+  nbformat_minor: 5;
+  metadata: Record<string, unknown>;
+  cells: NotebookCell[];
+}
+
+export interface NotebookCell {
+  cell_type: 'code' | 'markdown';
+  id: string;
+  metadata: Record<string, unknown>;
+  source: string;
+  execution_count?: null;
+  outputs?: [];
+}
+
+export const KERNELSPEC = {
+  name: 'shardbook',
+  display_name: 'Shardbook (TypeScript)',
+  language: 'typescript',
+} as const;
+/** nbformat allows ids of 1 to 64 characters. */
+const LONGEST_ID = 64;
+
+/**
+ * The notebook of a lesson: the same lesson gives the same bytes. Expected outputs are not shown as outputs, because the
+ * learner predicts first; they stay in the cell's metadata for tools.
+ */
+export function lessonToNotebook(lesson: Lesson): Notebook {
+  return {
+    nbformat: 4,
+    nbformat_minor: 5,
+    metadata: {
+      kernelspec: { ...KERNELSPEC },
+      language_info: { name: 'typescript', file_extension: '.ts', mimetype: 'text/x-typescript' },
+      title: lesson.title,
+      shardbook: { lesson: lesson.id, world: lesson.world, minutes: lesson.minutes },
+    },
+    cells: lesson.cells.map((cell, position) => notebookCell(lesson, cell, position)),
+  };
+}
+
+function notebookCell(lesson: Lesson, cell: LessonCell, position: number): NotebookCell {
+  const suffix = `-${position}`;
+  const id = lesson.id.slice(0, LONGEST_ID - suffix.length) + suffix;
+  if (cell.kind === 'text') return { cell_type: 'markdown', id, metadata: {}, source: cell.text };
+  const { output, tags } = cell;
+  const expects = output && {
+    expects: output.text,
+    ...(output.tolerance === undefined ? {} : { tolerance: output.tolerance }),
+  };
+  return {
+    cell_type: 'code',
+    id,
+    metadata: {
+      ...(tags.length > 0 ? { tags: [...tags] } : {}),
+      ...(expects ? { shardbook: expects } : {}),
+    },
+    source: cell.source,
+    execution_count: null,
+    outputs: [],
+  };
+}
