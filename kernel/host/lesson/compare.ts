@@ -49,7 +49,7 @@ function lineMatches(expected: string, got: string, tolerance: number | undefine
   const wanted: number[] = [];
   const pattern = expected
     .split(ANY_CHARACTERS)
-    .map((part) => (tolerance === undefined ? escape(part) : numberPattern(part, wanted)));
+    .map((part) => (tolerance === undefined ? escapeRegExp(part) : numberPattern(part, wanted)));
   const match = new RegExp(`^${pattern.join('.*?')}$`).exec(got);
   if (match === null) return false;
   return wanted.every((value, index) => {
@@ -62,14 +62,14 @@ function numberPattern(part: string, wanted: number[]): string {
   const pieces: string[] = [];
   let rest = part;
   for (let match = NUMBER.exec(rest); match !== null; match = NUMBER.exec(rest)) {
-    pieces.push(escape(rest.slice(0, match.index)), `(${NUMBER.source})`);
+    pieces.push(escapeRegExp(rest.slice(0, match.index)), `(${NUMBER.source})`);
     wanted.push(Number(match[0]));
     rest = rest.slice(match.index + match[0].length);
   }
-  return pieces.join('') + escape(rest);
+  return pieces.join('') + escapeRegExp(rest);
 }
 
-function escape(text: string): string {
+function escapeRegExp(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
