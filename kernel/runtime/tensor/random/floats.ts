@@ -177,8 +177,8 @@ function log32(x: number): number {
 
 const FOUR_OVER_PI = fround(1.27323954473516);
 const D1 = fround(-0.78515625);
-const D2 = fround(-2.4187564849853515625e-4);
-const D3 = fround(-3.77489497744594108e-8);
+const D2 = fround(-2.4187564849853516e-4);
+const D3 = fround(-3.774894977445941e-8);
 const C0 = fround(2.443315711809948e-5);
 const C1 = fround(-1.388731625493765e-3);
 const C2 = fround(4.166664568298827e-2);
