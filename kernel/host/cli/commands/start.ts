@@ -1,0 +1,178 @@
+/** `shardbook start`: serves the curriculum and its notebooks at an address on this machine until Ctrl-C. */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ShardbookError } from '../../../runtime/base/index.js';
+import * as protocol from '../../protocol/index.js';
+import * as sessions from '../../session/index.js';
+import {
+  type CurriculumView,
+  type LessonProvider,
+  sessionKernelProvider,
+  type SessionKernelParts,
+  startServer,
+} from '../../server/index.js';
+import { findLesson, lessonToNotebook, loadManifest, type Manifest, manifestLessons } from '../../lesson/index.js';
+import type { Command } from '../command.js';
+import { packageRoot } from '../paths.js';
+import { packageVersion } from '../version.js';
+
+const usage = `usage: shardbook start [options]
+
+Opens the curriculum in a browser notebook, served from this machine alone (127.0.0.1). Ctrl-C stops it.
+
+  --port N         serve at this port; without it the first free one from 8931 on
+  --workspace DIR  where your notebooks are kept; default .shardbook/workspace in this folder
+  --world N        ranks of notebooks that don't say theirs; default 4
+  --lessons DIR    take the lessons from here; default the ones that come with Shardbook
+  --no-open        do not open the browser`;
+
+const MAX_WORLD = 64;
+
+export const command: Command = {
+  name: 'start',
+  summary: 'open the curriculum in a browser notebook',
+  usage,
+  run,
+};
+
+async function run(args: string[]): Promise<number> {
+  const options = readOptions(args);
+  const root = packageRoot();
+  const server = await startServer({
+    workspace: options.workspace,
+    appFolder: join(root, 'dist', 'app'),
+    kernels: sessionKernelProvider(sessionParts()),
+    lessons: lessonsIn(options.lessons ?? join(root, 'lessons')),
+    version: packageVersion(),
+    worldSize: options.world,
+    ...(options.port === undefined ? {} : { port: options.port }),
+    log: (line) => process.stderr.write(`shardbook: ${line}\n`),
+  });
+  process.stdout.write(`Shardbook is at ${server.url}\n`);
+  process.stdout.write(`Notebooks are kept in ${options.workspace}. Ctrl-C stops.\n`);
+  if (options.open) openBrowser(server.url);
+  await untilAskedToStop();
+  process.stdout.write('\nStopping.\n');
+  await server.stop();
+  return 0;
+}
+
+function sessionParts(): SessionKernelParts {
+  const { Session } = sessions as unknown as { Session: { start: SessionKernelParts['startSession'] } };
+  const { KernelCore } = protocol as unknown as Pick<SessionKernelParts, 'KernelCore'>;
+  return { startSession: (options) => Session.start(options), KernelCore };
+}
+
+interface StartOptions {
+  port: number | undefined;
+  workspace: string;
+  world: number;
+  lessons: string | undefined;
+  open: boolean;
+}
+
+function readOptions(args: string[]): StartOptions {
+  const { values } = parse(args);
+  return {
+    port: wholeNumber('--port', values.port, 0, 65535),
+    workspace: resolve(values.workspace ?? join('.shardbook', 'workspace')),
+    world: wholeNumber('--world', values.world, 1, MAX_WORLD) ?? 4,
+    lessons: values.lessons === undefined ? undefined : resolve(values.lessons),
+    open: values['no-open'] !== true,
+  };
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        port: { type: 'string' },
+        workspace: { type: 'string' },
+        world: { type: 'string' },
+        lessons: { type: 'string' },
+        'no-open': { type: 'boolean' },
+      },
+    });
+  } catch (error) {
+    throw new ShardbookError({
+      code: 'SB_BAD_OPTION',
+      message: `Cannot start: ${(error as Error).message.split('\n')[0]!.replace(/\.$/, '')}`,
+      help: 'shardbook start --help lists the options',
+    });
+  }
+}
+
+function wholeNumber(name: string, text: string | undefined, least: number, most: number): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+  throw new ShardbookError({
+    code: 'SB_BAD_OPTION',
+    message: `Cannot start: ${name} is "${text}", want a whole number from ${least} to ${most}`,
+  });
+}
+
+/** The lessons of a folder as the server wants them; read anew each time, so that an author sees what was just written. */
+function lessonsIn(folder: string): LessonProvider {
+  const open = (): { manifest: Manifest } | { problem: string } => {
+    try {
+      return { manifest: loadManifest(folder) };
+    } catch (error) {
+      return { problem: error instanceof Error ? error.message : String(error) };
+    }
+  };
+  return {
+    async curriculum(): Promise<CurriculumView> {
+      const found = open();
+      if ('problem' in found) return { layers: [], problems: [found.problem] };
+      const problems = manifestLessons(found.manifest).flatMap(({ problem }) => (problem === undefined ? [] : [problem.message]));
+      const layers = found.manifest.layers.map(({ layer, title, lessons }) => ({
+        id: String(layer),
+        title,
+        summary: '',
+        lessons: lessons.flatMap(({ lesson }) => {
+          if (lesson === undefined) return [];
+          const { id, title, minutes, world, teaches, requires } = lesson;
+          return [{ id, title, layer: String(layer), minutes, world, teaches, requires }];
+        }),
+      }));
+      return { layers, problems };
+    },
+    async notebook(id: string): Promise<unknown | undefined> {
+      const found = open();
+      if ('problem' in found) return undefined;
+      if (!manifestLessons(found.manifest).some((entry) => entry.id === id)) return undefined;
+      const { lesson, problem } = findLesson(found.manifest, id);
+      if (lesson === undefined) throw problem ?? new Error(`Lesson "${id}" could not be read`);
+      return lessonToNotebook(lesson);
+    },
+  };
+}
+
+/** Opens the address where there is a desktop; without one nothing happens, the address is printed anyway. */
+function openBrowser(url: string): void {
+  const hasDesktop = process.platform !== 'linux' || Boolean(process.env['DISPLAY'] ?? process.env['WAYLAND_DISPLAY']);
+  const insideWsl = existsSync('/proc/sys/fs/binfmt_misc/WSLInterop');
+  if (!hasDesktop && !insideWsl) return;
+  const [program, ...args] =
+    process.platform === 'darwin' ? ['open'] : process.platform === 'win32' ? ['cmd', '/c', 'start', '""'] : ['xdg-open'];
+  const child = spawn(program!, [...args, url], { stdio: 'ignore', detached: true });
+  child.on('error', () => {});
+  child.unref();
+}
+
+/** Resolves at Ctrl-C or when the process is asked to end; a second Ctrl-C ends it at once. */
+function untilAskedToStop(): Promise<void> {
+  return new Promise((done) => {
+    let asked = false;
+    const onSignal = () => {
+      if (asked) process.exit(130);
+      asked = true;
+      done();
+    };
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  });
+}

@@ -1,0 +1,200 @@
+/** Running kernels and the sessions (a notebook's path and its kernel) that Jupyter's REST shows. */
+import { randomUUID } from 'node:crypto';
+import { HttpError } from './http-error.js';
+import type { KernelHandle, KernelProvider, KernelStartOptions, WireMessage } from './kernel-port.js';
+
+export interface KernelModel {
+  id: string;
+  name: string;
+  last_activity: string;
+  execution_state: string;
+  connections: number;
+}
+
+export interface SessionModel {
+  id: string;
+  path: string;
+  name: string;
+  type: string;
+  kernel: KernelModel;
+  notebook: { path: string; name: string };
+}
+
+/** Enough for a class on one machine; a page that opens kernels in a loop stops here. */
+const MAX_KERNELS = 64;
+
+export class KernelEntry {
+  readonly id = randomUUID();
+  readonly listeners = new Set<(message: WireMessage) => void>();
+  state = 'starting';
+  lastActivity = new Date();
+
+  constructor(
+    readonly name: string,
+    readonly handle: KernelHandle,
+    readonly options: KernelStartOptions,
+  ) {
+    handle.onBroadcast((message) => {
+      this.lastActivity = new Date();
+      const state = message.header.msg_type === 'status' ? message.content['execution_state'] : undefined;
+      if (typeof state === 'string') this.state = state;
+      for (const listener of this.listeners) listener(message);
+    });
+    this.state = 'idle';
+  }
+
+  model(): KernelModel {
+    return {
+      id: this.id,
+      name: this.name,
+      last_activity: this.lastActivity.toISOString(),
+      execution_state: this.state,
+      connections: this.listeners.size,
+    };
+  }
+
+  /** Tells the front ends of a state that the kernel itself can't tell, as it is not there. */
+  announce(state: 'restarting' | 'dead' | 'starting'): void {
+    this.state = state;
+    const header = {
+      msg_id: randomUUID(),
+      msg_type: 'status',
+      session: this.id,
+      username: 'shardbook',
+      date: new Date().toISOString(),
+      version: '5.4',
+    };
+    const message: WireMessage = {
+      channel: 'iopub',
+      header,
+      parent_header: {},
+      metadata: {},
+      content: { execution_state: state },
+      buffers: [],
+    };
+    for (const listener of this.listeners) listener(message);
+  }
+}
+
+export class Kernels {
+  #kernels = new Map<string, KernelEntry>();
+  #sessions = new Map<string, { id: string; path: string; name: string; type: string; kernelId: string }>();
+  #starting = 0;
+
+  constructor(
+    private readonly provider: KernelProvider,
+    /** From a notebook's path to the folder and the world its kernel starts with. */
+    private readonly optionsFor: (path: string) => Promise<KernelStartOptions>,
+  ) {}
+
+  list(): KernelModel[] {
+    return [...this.#kernels.values()].map((entry) => entry.model());
+  }
+
+  get(id: string): KernelEntry {
+    const entry = this.#kernels.get(id);
+    if (entry === undefined) throw new HttpError(404, 'SB_NO_KERNEL', `Cannot find kernel "${id}": it has ended or never was`);
+    return entry;
+  }
+
+  async start(name: string | undefined, path: string): Promise<KernelEntry> {
+    const { spec } = this.provider;
+    if (name !== undefined && name !== '' && name !== spec.name) {
+      throw new HttpError(400, 'SB_NO_KERNELSPEC', `Cannot start kernel "${name}": there is "${spec.name}" only`);
+    }
+    if (this.#kernels.size + this.#starting >= MAX_KERNELS) {
+      throw new HttpError(503, 'SB_TOO_MANY_KERNELS', `Cannot start another kernel: ${MAX_KERNELS} run already`, 'Shut some down.');
+    }
+    this.#starting++;
+    try {
+      const options = await this.optionsFor(path);
+      const entry = new KernelEntry(spec.name, await this.provider.start(options), options);
+      this.#kernels.set(entry.id, entry);
+      entry.handle.onExit((_reason, restarts) => {
+        if (restarts) entry.announce('restarting');
+        else this.#forget(entry);
+      });
+      return entry;
+    } finally {
+      this.#starting--;
+    }
+  }
+
+  async interrupt(id: string): Promise<void> {
+    await this.get(id).handle.interrupt();
+  }
+
+  async restart(id: string): Promise<KernelEntry> {
+    const entry = this.get(id);
+    entry.announce('restarting');
+    await entry.handle.restart();
+    entry.state = 'idle';
+    return entry;
+  }
+
+  async shutdown(id: string): Promise<void> {
+    const entry = this.get(id);
+    this.#forget(entry);
+    await entry.handle.shutdown();
+  }
+
+  async shutdownAll(): Promise<void> {
+    await Promise.allSettled([...this.#kernels.keys()].map((id) => this.shutdown(id)));
+  }
+
+  sessions(): SessionModel[] {
+    return [...this.#sessions.keys()].map((id) => this.session(id));
+  }
+
+  session(id: string): SessionModel {
+    const session = this.#sessions.get(id);
+    if (session === undefined) throw new HttpError(404, 'SB_NO_SESSION', `Cannot find session "${id}"`);
+    const { path, name, type } = session;
+    return { id, path, name, type, kernel: this.get(session.kernelId).model(), notebook: { path, name } };
+  }
+
+  /** A path has one session: a page that is loaded again finds its kernel. */
+  async openSession(body: Record<string, unknown>): Promise<SessionModel> {
+    const path = text(body['path']) ?? '';
+    const known = [...this.#sessions.values()].find((session) => session.path === path);
+    if (known !== undefined) return this.session(known.id);
+    const wanted = (body['kernel'] ?? {}) as { id?: unknown; name?: unknown };
+    const entry = text(wanted.id) !== undefined ? this.get(String(wanted.id)) : await this.start(text(wanted.name), path);
+    const id = randomUUID();
+    this.#sessions.set(id, { id, path, name: text(body['name']) ?? path, type: text(body['type']) ?? 'notebook', kernelId: entry.id });
+    return this.session(id);
+  }
+
+  async patchSession(id: string, body: Record<string, unknown>): Promise<SessionModel> {
+    this.session(id);
+    const session = this.#sessions.get(id)!;
+    session.path = text(body['path']) ?? session.path;
+    session.name = text(body['name']) ?? session.name;
+    session.type = text(body['type']) ?? session.type;
+    const kernel = body['kernel'] as { id?: unknown; name?: unknown } | null | undefined;
+    if (kernel !== undefined && kernel !== null) {
+      const previous = session.kernelId;
+      const entry = text(kernel.id) !== undefined ? this.get(String(kernel.id)) : await this.start(text(kernel.name), session.path);
+      session.kernelId = entry.id;
+      if (previous !== entry.id && this.#kernels.has(previous)) await this.shutdown(previous);
+    }
+    return this.session(id);
+  }
+
+  async closeSession(id: string): Promise<void> {
+    const { kernel } = this.session(id);
+    this.#sessions.delete(id);
+    const shared = [...this.#sessions.values()].some((session) => session.kernelId === kernel.id);
+    if (!shared) await this.shutdown(kernel.id);
+  }
+
+  #forget(entry: KernelEntry): void {
+    if (!this.#kernels.delete(entry.id)) return;
+    for (const [id, session] of this.#sessions) if (session.kernelId === entry.id) this.#sessions.delete(id);
+    entry.announce('dead');
+  }
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

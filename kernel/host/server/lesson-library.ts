@@ -1,0 +1,81 @@
+/**
+ * Lessons in the learner's workspace: opening one copies it as a notebook when it is not there yet. The lesson itself is
+ * never written to; a reset keeps the learner's version beside the fresh one.
+ */
+import { rename, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Contents } from './contents.js';
+import { HttpError } from './http-error.js';
+import type { CurriculumView, LessonProvider } from './kernel-port.js';
+import { resolveInside } from './paths.js';
+
+export const LESSON_FOLDER = 'lessons';
+
+export class LessonLibrary {
+  #opening = new Map<string, Promise<string>>();
+
+  constructor(
+    private readonly contents: Contents,
+    private readonly provider: LessonProvider,
+  ) {}
+
+  /** The curriculum, with which lessons the learner has begun. */
+  async list(): Promise<CurriculumView & { started: string[] }> {
+    const curriculum = await this.provider.curriculum();
+    const ids = curriculum.layers.flatMap((layer) => layer.lessons.map((lesson) => lesson.id));
+    const begun = await Promise.all(ids.map((id) => this.#exists(notebookPath(id))));
+    return { ...curriculum, started: ids.filter((_, index) => begun[index]) };
+  }
+
+  /** Path of the learner's notebook of the lesson. */
+  async open(id: string): Promise<string> {
+    // Two tabs that open a lesson at once must not both write it.
+    const running = this.#opening.get(id);
+    if (running !== undefined) return running;
+    const opening = this.#open(id).finally(() => this.#opening.delete(id));
+    this.#opening.set(id, opening);
+    return opening;
+  }
+
+  /** A fresh copy; returns where the learner's version went, if there was one. */
+  async reset(id: string): Promise<{ path: string; kept: string | undefined }> {
+    const notebook = await this.#notebook(id);
+    const path = notebookPath(id);
+    let kept: string | undefined;
+    if (await this.#exists(path)) {
+      kept = await this.#freeBackupName(id);
+      await rename(await resolveInside(this.contents.root, path), await resolveInside(this.contents.root, kept));
+    }
+    await this.contents.save(path, { type: 'notebook', format: 'json', content: notebook });
+    return { path, kept };
+  }
+
+  async #open(id: string): Promise<string> {
+    const path = notebookPath(id);
+    if (await this.#exists(path)) return path;
+    await this.contents.save(path, { type: 'notebook', format: 'json', content: await this.#notebook(id) });
+    return path;
+  }
+
+  async #notebook(id: string): Promise<unknown> {
+    const notebook = /^[a-z0-9][a-z0-9-]*$/.test(id) ? await this.provider.notebook(id) : undefined;
+    if (notebook === undefined) throw new HttpError(404, 'SB_NO_LESSON', `Cannot open lesson "${id}": there is no such lesson`);
+    return notebook;
+  }
+
+  async #exists(path: string): Promise<boolean> {
+    return (await stat(await resolveInside(this.contents.root, path)).catch(() => undefined)) !== undefined;
+  }
+
+  async #freeBackupName(id: string): Promise<string> {
+    const path = notebookPath(id);
+    for (let count = 1; ; count++) {
+      const candidate = join(dirname(path), `${basename(path, '.ipynb')}.before-reset-${count}.ipynb`);
+      if (!(await this.#exists(candidate))) return candidate;
+    }
+  }
+}
+
+function notebookPath(id: string): string {
+  return `${LESSON_FOLDER}/${id}.ipynb`;
+}

@@ -1,0 +1,81 @@
+/** JupyterLab's parts, put together once: services, documents, renderers and the notebook widget's factory. */
+import { DocumentManager } from '@jupyterlab/docmanager';
+import { DocumentRegistry, type IDocumentWidget } from '@jupyterlab/docregistry';
+import { MathJaxTypesetter } from '@jupyterlab/mathjax-extension';
+import { NotebookModelFactory, NotebookPanel, NotebookWidgetFactory, runCell, setCellExecutor, StaticNotebook } from '@jupyterlab/notebook';
+import { RenderMimeRegistry, standardRendererFactories } from '@jupyterlab/rendermime';
+import { ServiceManager } from '@jupyterlab/services';
+import { Signal } from '@lumino/signaling';
+import { createEditorParts } from './editor.js';
+import { createMarkdownParser } from './markdown.js';
+import { plotlyFactory } from './plotly.js';
+
+/** Seconds after which a change is on disk. */
+const AUTOSAVE_SECONDS = 2;
+
+export interface Lab {
+  services: ServiceManager.IManager;
+  documents: DocumentManager;
+  rendermime: RenderMimeRegistry;
+}
+
+let created: Lab | undefined;
+
+export function getLab(): Lab {
+  created ??= createLab();
+  return created;
+}
+
+function createLab(): Lab {
+  setCellExecutor({ runCell });
+  const services = new ServiceManager({ standby: 'when-hidden' });
+  const editor = createEditorParts();
+  const rendermime = new RenderMimeRegistry({
+    initialFactories: [...standardRendererFactories, plotlyFactory],
+    latexTypesetter: new MathJaxTypesetter(),
+    markdownParser: createMarkdownParser(editor.languages),
+  });
+  const registry = new DocumentRegistry();
+  registry.addModelFactory(new NotebookModelFactory({}));
+  registry.addWidgetFactory(
+    new NotebookWidgetFactory({
+      name: 'Notebook',
+      modelName: 'notebook',
+      fileTypes: ['notebook'],
+      defaultFor: ['notebook'],
+      preferKernel: true,
+      canStartKernel: true,
+      rendermime,
+      contentFactory: new NotebookPanel.ContentFactory({ editorFactory: editor.factory.newInlineEditor }),
+      mimeTypeService: editor.mimeTypes,
+      editorConfig: editorConfig(),
+      notebookConfig: {
+        ...StaticNotebook.defaultNotebookConfig,
+        // Lessons are short: all cells are in the page, so that find, print and screen readers see them.
+        windowingMode: 'none',
+        scrollPastEnd: false,
+        showHiddenCellsButton: false,
+        recordTiming: false,
+      },
+    }),
+  );
+  const documents = new DocumentManager({
+    registry,
+    manager: services,
+    // Widgets are placed by whoever opens them.
+    opener: { open: () => {}, opened: new Signal<object, IDocumentWidget>({}) },
+  });
+  documents.autosave = true;
+  documents.autosaveInterval = AUTOSAVE_SECONDS;
+  return { services, documents, rendermime };
+}
+
+function editorConfig(): StaticNotebook.IEditorConfig {
+  const defaults = StaticNotebook.defaultEditorConfig;
+  const shared = { autoClosingBrackets: true, matchBrackets: true, tabSize: 2, indentUnit: '2' };
+  return {
+    code: { ...defaults.code, ...shared, lineNumbers: false },
+    markdown: { ...defaults.markdown, ...shared, lineWrap: true, matchBrackets: false },
+    raw: defaults.raw,
+  };
+}

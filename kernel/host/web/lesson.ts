@@ -1,0 +1,164 @@
+/** A lesson as a notebook: bar, tools, ranks, cells. The notebook is the learner's copy and is saved by itself. */
+import { Dialog, showDialog } from '@jupyterlab/apputils';
+import type { DocumentRegistry } from '@jupyterlab/docregistry';
+import { type INotebookModel, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import { BoxPanel, Widget } from '@lumino/widgets';
+import { openLesson, resetLesson } from './api.js';
+import { bindKeys } from './commands.js';
+import { attachCompletion } from './completion.js';
+import { element, icon, toast } from './dom.js';
+import { getLab } from './lab.js';
+import { createRankStatus } from './rank-status.js';
+
+const ICONS = {
+  run: 'M7 4l12 8-12 8z',
+  runAll: 'M4 5l8 7-8 7zM13 5l8 7-8 7z',
+  interrupt: 'M6 6h12v12H6z',
+  restart: 'M4 12a8 8 0 1 0 2.5-5.8M4 4v4.5h4.5',
+  add: 'M12 5v14M5 12h14',
+  reset: 'M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13',
+};
+
+/** Draws the lesson; the returned function saves and takes the page down. */
+export async function showLesson(page: HTMLElement, id: string): Promise<() => Promise<void>> {
+  const lab = getLab();
+  const { path } = await openLesson(id);
+  const panel = lab.documents.open(path, 'Notebook') as NotebookPanel | undefined;
+  if (panel === undefined) throw new Error(`Cannot open "${path}" as a notebook`);
+  const context = lab.documents.contextForWidget(panel) as DocumentRegistry.IContext<INotebookModel>;
+  const notebook = panel.content;
+  const session = panel.sessionContext;
+
+  const title = element('h1', {}, id);
+  const saveState = element('span', { class: 'sb-save-state', role: 'status' }, '');
+  const ranks = createRankStatus(session, setWorld);
+  const tools = element('div', { class: 'sb-tools', role: 'toolbar', 'aria-label': 'Notebook' });
+  tools.append(
+    button('Run', 'Run the cell and go to the next (Shift+Enter)', ICONS.run, () => NotebookActions.runAndAdvance(notebook, session)),
+    button('Run all', 'Run all cells', ICONS.runAll, () => NotebookActions.runAll(notebook, session), 'sb-button-primary'),
+    button('Interrupt', 'Stop what runs; variables are kept (I, I)', ICONS.interrupt, interrupt),
+    button('Restart', 'Start all ranks afresh; variables are lost (0, 0)', ICONS.restart, restart),
+    button('Cell', 'Insert a cell below (B)', ICONS.add, () => NotebookActions.insertBelow(notebook)),
+    button('Reset lesson', 'Begin the lesson again from its text', ICONS.reset, reset),
+    ...ranks.nodes,
+  );
+  const host = element('main', { class: 'sb-notebook-host', 'aria-label': 'Notebook' });
+  const homeLink = element('a', { class: 'sb-home-link', href: '#/' }, element('img', { src: '/app/favicon.svg', alt: '' }), 'Lessons');
+  page.replaceChildren(
+    element(
+      'div',
+      { class: 'sb-notebook-page' },
+      element('header', { class: 'sb-bar' }, homeLink, element('span', { class: 'sb-separator' }), title, saveState),
+      tools,
+      host,
+    ),
+  );
+  const root = new BoxPanel();
+  root.addClass('sb-notebook-root');
+  root.addWidget(panel);
+  Widget.attach(root, host);
+  const resize = new ResizeObserver(() => root.update());
+  resize.observe(host);
+
+  const completion = attachCompletion(panel, lab.rendermime);
+  const unbind = bindKeys(panel, completion, { save, interrupt, restart });
+  showSaveState(context, saveState);
+  const onHide = () => {
+    if (document.visibilityState === 'hidden') void save();
+  };
+  document.addEventListener('visibilitychange', onHide);
+  await context.ready;
+  const name = (context.model.getMetadata('title') as string | undefined) ?? id;
+  title.textContent = name;
+  document.title = `${name} - Shardbook`;
+  notebook.activeCellIndex = 0;
+  void panel.revealed.then(() => notebook.node.focus({ preventScroll: true }));
+
+  return async () => {
+    document.removeEventListener('visibilitychange', onHide);
+    await save();
+    unbind();
+    completion.dispose();
+    ranks.dispose();
+    resize.disconnect();
+    panel.dispose();
+    root.dispose();
+  };
+
+  async function save(): Promise<void> {
+    if (context.model.dirty && !context.isDisposed) await context.save().catch(() => {});
+  }
+
+  async function interrupt(): Promise<void> {
+    await session.session?.kernel?.interrupt();
+    ranks.refresh();
+  }
+
+  async function restart(): Promise<void> {
+    const sure = await ask('Restart all ranks?', 'Variables of all ranks are lost; the notebook stays as it is.', 'Restart');
+    if (sure) await session.session?.kernel?.restart();
+    ranks.refresh();
+  }
+
+  async function reset(): Promise<void> {
+    const body = 'The notebook begins again from the text of the lesson. Your version is kept beside it in the workspace.';
+    if (!(await ask('Reset this lesson?', body, 'Reset'))) return;
+    await save();
+    const { kept } = await resetLesson(id);
+    await context.revert();
+    await session.session?.kernel?.restart();
+    notebook.activeCellIndex = 0;
+    toast(kept === null ? 'The lesson is fresh again.' : `The lesson is fresh again. Your version is kept as ${kept}.`);
+  }
+
+  async function setWorld(size: number): Promise<void> {
+    const kernel = session.session?.kernel;
+    if (!kernel) return;
+    const future = kernel.requestExecute({ code: `%world ${size}`, store_history: false });
+    const reply = (await future.done).content;
+    if (reply.status === 'error') {
+      toast(reply.evalue);
+      return;
+    }
+    // So that the next kernel of this notebook starts with as many.
+    const metadata = (context.model.getMetadata('shardbook') as Record<string, unknown> | undefined) ?? {};
+    context.model.setMetadata('shardbook', { ...metadata, world: size });
+  }
+}
+
+function button(label: string, hint: string, path: string, action: () => unknown, extra = ''): HTMLElement {
+  const run = async () => {
+    try {
+      await action();
+    } catch (error) {
+      toast(error instanceof Error ? error.message : String(error));
+    }
+  };
+  return element(
+    'button',
+    { type: 'button', class: `sb-button ${extra}`.trim(), title: hint, 'aria-label': label, onclick: () => void run() },
+    icon(path),
+    element('span', {}, label),
+  );
+}
+
+async function ask(title: string, body: string, accept: string): Promise<boolean> {
+  const buttons = [Dialog.cancelButton(), Dialog.warnButton({ label: accept })];
+  return (await showDialog({ title, body, buttons, defaultButton: 1 })).button.accept;
+}
+
+function showSaveState(context: DocumentRegistry.IContext<INotebookModel>, node: HTMLElement): void {
+  const show = (state: string, text: string) => {
+    node.dataset['state'] = state;
+    node.textContent = text;
+  };
+  show('saved', 'Saved');
+  context.model.stateChanged.connect((_model, change) => {
+    if (change.name === 'dirty') show(change.newValue === true ? 'dirty' : 'saved', change.newValue === true ? 'Unsaved changes' : 'Saved');
+  });
+  context.saveState.connect((_context, state) => {
+    if (state === 'started') show('saving', 'Saving…');
+    else if (state === 'failed') show('failed', 'Not saved: is the server running?');
+    else if (state === 'completed') show('saved', 'Saved');
+  });
+}
