@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import { type Completion, Exchange, type Schedule } from './exchange.js';
+import type { WireTensor } from './wire.js';
+
+const two: WireTensor = { dtype: 'float32', shape: [2] };
+const data = new Uint8Array(8).fill(7);
+
+function world(size: number, schedule: Schedule) {
+  const done: [number, Completion][] = [];
+  const exchange = new Exchange(size, schedule, (rank, completion) => done.push([rank, completion]));
+  const send = (rank: number, handle: number, peer: number, tensor = two) => exchange.post('send', rank, handle, peer, tensor, data);
+  const recv = (rank: number, handle: number, peer: number, tensor = two) => exchange.post('recv', rank, handle, peer, tensor, new Uint8Array(0));
+  return { exchange, done, send, recv };
+}
+
+describe('Exchange', () => {
+  it('completes a buffered send at once and a rendezvous send when it is received', () => {
+    const buffered = world(2, 'buffered');
+    buffered.send(0, 0, 1);
+    expect(buffered.done).toEqual([[0, { handle: 0 }]]);
+    const rendezvous = world(2, 'rendezvous');
+    rendezvous.send(0, 0, 1);
+    expect(rendezvous.done).toEqual([]);
+    rendezvous.recv(1, 5, 0);
+    expect(rendezvous.done).toEqual([
+      [1, { handle: 5, body: data }],
+      [0, { handle: 0 }],
+    ]);
+  });
+
+  it('counts what was moved', () => {
+    const { exchange, send, recv } = world(2, 'buffered');
+    send(0, 0, 1);
+    expect(exchange.sentBytes()).toEqual([0, 0]);
+    recv(1, 0, 0);
+    expect(exchange.sentBytes()).toEqual([8, 0]);
+    expect(exchange.transfers).toEqual([{ from: 0, to: 1, bytes: 8 }]);
+  });
+
+  it('sees that every rank sends first only when sends wait', () => {
+    for (const schedule of ['buffered', 'rendezvous'] as const) {
+      const { exchange, send } = world(3, schedule);
+      for (let rank = 0; rank < 3; rank++) {
+        send(rank, 0, (rank + 1) % 3);
+        exchange.wait(rank, 0);
+      }
+      expect(exchange.deadlock()?.[2]).toBe(schedule === 'buffered' ? undefined : 'rank 2 waits in send(f32[2], 0) for rank 0');
+    }
+  });
+
+  it('calls it a deadlock when the others have returned, and not while one rank computes', () => {
+    const { exchange, recv } = world(3, 'buffered');
+    recv(0, 0, 1);
+    exchange.wait(0, 0);
+    exchange.finish(1);
+    expect(exchange.deadlock()).toBeUndefined();
+    exchange.finish(2);
+    expect(exchange.deadlock()).toEqual(['rank 0 waits in recv(f32[2], 1) for rank 1', 'rank 1 has returned', 'rank 2 has returned']);
+  });
+
+  it('refuses sizes that differ, ranks that do not exist and talking to oneself', () => {
+    const { done, send, recv } = world(2, 'rendezvous');
+    send(0, 0, 1);
+    recv(1, 0, 0, { dtype: 'float32', shape: [3] });
+    send(0, 1, 2);
+    send(0, 2, 0);
+    expect(done.map(([rank, { error }]) => [rank, error])).toEqual([
+      [0, 'Cannot receive on rank 1 from rank 0: sent f32[2], wanted f32[3]'],
+      [1, 'Cannot receive on rank 1 from rank 0: sent f32[2], wanted f32[3]'],
+      [0, 'Cannot send on rank 0: rank 2 is not in a world of 2'],
+      [0, 'Cannot send on rank 0: the other side is the rank itself'],
+    ]);
+  });
+
+  it('stops a rank that sends without end and bytes that are not those of the tensor', () => {
+    const storm = world(2, 'buffered');
+    for (let i = 0; i <= 20_000; i++) storm.send(0, i, 1);
+    expect(storm.exchange.violation).toContain('more than 20000 sends');
+    const short = world(2, 'buffered');
+    short.send(0, 0, 1, { dtype: 'float64', shape: [2] });
+    expect(short.exchange.violation).toBe('rank 0 sent 8 bytes as f64[2]');
+  });
+});

@@ -1,0 +1,239 @@
+/**
+ * A rank of a submission, in a process of its own that the grader starts. It answers questions over one pipe: inputs in,
+ * the bytes of the outputs out. It holds no expectation and forms no judgement.
+ *
+ * No process group exists in this process: a submission talks to other ranks through the `comm` that it is given, or not
+ * at all. What goes over `comm` passes through the grader, which counts it.
+ */
+import { readSync, writeSync } from 'node:fs';
+import {
+  type Answer,
+  decodeHeader,
+  encodeFrame,
+  type Failure,
+  type Frame,
+  frameLengths,
+  PREFIX_BYTES,
+  type Request,
+} from '../../../../grader/wire.js';
+import { ShardbookError, type Tensor } from '../../../runtime/index.js';
+import { isTensor, overwriteTensor, readTensor, tensorBytes, tensorHeader, writeTensor } from './grader-tensors.js';
+
+const PIPE = 3;
+
+type SubmittedFunction = (...args: unknown[]) => unknown;
+type Completion = Request & { type: 'complete' };
+
+/** What an `isend` or `irecv` gives. */
+interface Work {
+  /** Returns when the operation is complete. */
+  wait(): void;
+}
+
+function say(answer: Answer, body?: Uint8Array): void {
+  const frame = encodeFrame(answer, body);
+  for (let sent = 0; sent < frame.length; ) sent += retry(() => writeSync(PIPE, frame, sent));
+}
+
+function hear(): Frame<Request> {
+  const lengths = frameLengths(take(PREFIX_BYTES));
+  const header = decodeHeader<Request>(take(lengths.header));
+  return { header, body: take(lengths.body) };
+}
+
+function take(size: number): Uint8Array {
+  const bytes = new Uint8Array(size);
+  for (let filled = 0; filled < size; ) {
+    const count = retry(() => readSync(PIPE, bytes, filled, size - filled, null));
+    // The grader is gone; nobody is left to answer.
+    if (count === 0) process.exit(0);
+    filled += count;
+  }
+  return bytes;
+}
+
+/** The pipe blocks where the platform lets it; where it does not, wait a little and ask again. */
+function retry(operation: () => number): number {
+  for (;;) {
+    try {
+      return operation();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
+/** The links of one rank during one run. */
+class Link {
+  private handles = 0;
+  private readonly completions = new Map<number, Frame<Completion>>();
+
+  constructor(
+    readonly run: number,
+    readonly rank: number,
+    readonly worldSize: number,
+  ) {}
+
+  isend(tensor: Tensor, peer: number): Work {
+    requireTensor(tensor, 'send');
+    const handle = this.handles++;
+    say({ type: 'send', run: this.run, handle, peer: Number(peer), tensor: tensorHeader(tensor) }, tensorBytes(tensor));
+    return { wait: () => void this.complete(handle) };
+  }
+
+  irecv(tensor: Tensor, peer: number): Work {
+    requireTensor(tensor, 'receive into');
+    const handle = this.handles++;
+    say({ type: 'recv', run: this.run, handle, peer: Number(peer), tensor: tensorHeader(tensor) });
+    let filled = false;
+    return {
+      wait: () => {
+        if (filled) return;
+        writeTensor(tensor, this.complete(handle));
+        filled = true;
+      },
+    };
+  }
+
+  /** Blocks until the grader says that `handle` is complete. */
+  private complete(handle: number): Uint8Array {
+    if (!this.completions.has(handle)) say({ type: 'wait', run: this.run, handle });
+    for (;;) {
+      const done = this.completions.get(handle);
+      if (done !== undefined) {
+        const { error, help } = done.header;
+        if (error === undefined) return done.body;
+        throw new ShardbookError({ code: 'SB_GRADER_LINK', message: error, ...(help === undefined ? {} : { help }) });
+      }
+      const frame = hear();
+      if (frame.header.type !== 'complete' || frame.header.run !== this.run) continue;
+      this.completions.set(frame.header.handle, frame as Frame<Completion>);
+    }
+  }
+}
+
+/** What a submission sees of the world. */
+function makeComm(link: Link): Readonly<Record<string, unknown>> {
+  return Object.freeze({
+    rank: link.rank,
+    worldSize: link.worldSize,
+    send: (tensor: Tensor, dst: number) => link.isend(tensor, dst).wait(),
+    recv: (tensor: Tensor, src: number) => link.irecv(tensor, src).wait(),
+    isend: (tensor: Tensor, dst: number) => link.isend(tensor, dst),
+    irecv: (tensor: Tensor, src: number) => link.irecv(tensor, src),
+  });
+}
+
+function requireTensor(value: unknown, what: string): void {
+  if (isTensor(value)) return;
+  throw new ShardbookError({
+    code: 'SB_GRADER_NO_TENSOR',
+    message: `Cannot ${what} ${describe(value)}: a tensor is wanted`,
+  });
+}
+
+async function load(request: Request & { type: 'load' }): Promise<SubmittedFunction | undefined> {
+  try {
+    const module = (await import(request.url)) as Record<string, unknown>;
+    const exported = module[request.export];
+    if (typeof exported === 'function') {
+      say({ type: 'loaded' });
+      return exported as SubmittedFunction;
+    }
+    const names = Object.keys(module).join(', ') || 'nothing';
+    throw new Error(`it exports ${names}, wanted a function "${request.export}"`);
+  } catch (error) {
+    say({ type: 'load-failed', failure: describeFailure(error) });
+    return undefined;
+  }
+}
+
+async function run(submitted: SubmittedFunction, request: Request & { type: 'run' }, body: Uint8Array): Promise<void> {
+  let offset = 0;
+  const inputs = request.inputs.map((header) => {
+    const tensor = readTensor(header, body, offset);
+    offset += tensorBytes(tensor).length;
+    return tensor;
+  });
+  const link = new Link(request.run, request.rank, request.worldSize);
+  const value = await submitted(...inputs, makeComm(link));
+  const outputs = Array.isArray(value) ? (value as unknown[]) : [value];
+  if (outputs.length === 0 || !outputs.every(isTensor)) {
+    say({ type: 'returned-other', run: request.run, what: describe(value) });
+    return;
+  }
+  const parts = [...outputs, ...inputs].map(tensorBytes);
+  const answer: Answer = {
+    type: 'returned',
+    run: request.run,
+    outputs: outputs.map(tensorHeader),
+    inputs: inputs.map(tensorHeader),
+    aliased: isAliased(outputs, inputs),
+  };
+  say(answer, Buffer.concat(parts));
+}
+
+/** Whether writing to an output changes an input. */
+function isAliased(outputs: readonly Tensor[], inputs: readonly Tensor[]): boolean {
+  const before = inputs.map((tensor) => Buffer.from(tensorBytes(tensor)));
+  for (const tensor of outputs) overwriteTensor(tensor);
+  return inputs.some((tensor, i) => !before[i]!.equals(tensorBytes(tensor)));
+}
+
+function describe(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (Array.isArray(value)) return 'an array';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
+
+/** A thrown value is the submission's: nothing about it can be trusted, not even that reading it succeeds. */
+function describeFailure(error: unknown): Failure {
+  try {
+    if (error instanceof Error) {
+      return { name: String(error.name), message: String(error.message).slice(0, 4000), stack: String(error.stack).slice(0, 8000) };
+    }
+    return { name: 'Error', message: String(error).slice(0, 4000), stack: '' };
+  } catch {
+    return { name: 'Error', message: 'it threw something that cannot be read', stack: '' };
+  }
+}
+
+async function serve(): Promise<void> {
+  let submitted: SubmittedFunction | undefined;
+  let current: number | undefined;
+  const fail = (error: unknown): void => {
+    if (current === undefined) return;
+    say({ type: 'threw', run: current, failure: describeFailure(error) });
+    current = undefined;
+  };
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+  // Nothing is left that could go on, and the call is not over.
+  process.on('beforeExit', () => {
+    if (current !== undefined) say({ type: 'never-settled', run: current });
+    process.exit(0);
+  });
+  say({ type: 'ready' });
+  for (;;) {
+    const { header, body } = hear();
+    if (header.type === 'load') submitted = await load(header);
+    else if (header.type === 'run' && submitted !== undefined) {
+      current = header.run;
+      try {
+        await run(submitted, header, body);
+      } catch (error) {
+        fail(error);
+      }
+      current = undefined;
+    }
+  }
+}
+
+const [mode, ...rest] = process.argv.slice(2);
+if (mode === '--types') {
+  const { printTypeErrors } = await import('./grader-types.js');
+  printTypeErrors(rest[0]!, rest[1]!);
+} else {
+  await serve();
+}
