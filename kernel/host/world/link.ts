@@ -101,10 +101,13 @@ function trackTimers(tracking: () => boolean): { clear(): void } {
       if (!tracking()) return (start as (...all: unknown[]) => H)(callback, ...rest);
       const delay = rest.slice(0, start === (immediate as unknown) ? 0 : 1) as unknown as A;
       const args = rest.slice(delay.length);
-      const handle = start(() => {
-        if (once) live.delete(forget);
-        callback(...args);
-      }, ...delay);
+      const handle = start(
+        () => {
+          if (once) live.delete(forget);
+          callback(...args);
+        },
+        ...delay,
+      );
       const forget = () => stop(handle);
       live.add(forget);
       return handle;
@@ -121,7 +124,11 @@ function trackTimers(tracking: () => boolean): { clear(): void } {
   });
   globalThis.setTimeout = later;
   globalThis.setImmediate = soon;
-  globalThis.setInterval = tracked(interval as never, clearInterval as never, false) as unknown as typeof setInterval;
+  globalThis.setInterval = tracked(
+    interval as never,
+    clearInterval as never,
+    false,
+  ) as unknown as typeof setInterval;
   return {
     clear() {
       for (const forget of live) forget();

@@ -10,9 +10,7 @@ export interface ErrorWire {
   cause?: ErrorWire;
 }
 
-export type ToRank =
-  | { kind: 'request'; id: number; body: unknown }
-  | { kind: 'interrupt'; id: number };
+export type ToRank = { kind: 'request'; id: number; body: unknown } | { kind: 'interrupt'; id: number };
 
 export type FromRank =
   | { kind: 'ready' }

@@ -9,7 +9,8 @@ import { Session } from 'node:inspector';
 
 interface Attached {
   sessionId: string;
-  workerInfo: { workerId: string };
+  /** `workerId` counts per session; only the title, "[worker 3] name", has the thread's id. */
+  workerInfo: { workerId: string; title: string };
 }
 
 const TERMINATE = JSON.stringify({ id: 1, method: 'Runtime.terminateExecution' });
@@ -19,15 +20,13 @@ export class Terminator {
   readonly #attached = new Map<number, string>();
   readonly #wanted = new Set<number>();
 
-  /** Asks each of these threads to stop what it runs. Safe to repeat. Returns false when there is no inspector here. */
-  terminate(threadIds: readonly number[]): boolean {
+  /** Asks the thread to stop what it runs. False when there is no inspector here (a thread, or a stripped Node). */
+  terminate(threadId: number): boolean {
     const session = this.#connect();
     if (session === undefined) return false;
-    for (const id of threadIds) {
-      const sessionId = this.#attached.get(id);
-      if (sessionId === undefined) this.#wanted.add(id);
-      else this.#send(sessionId);
-    }
+    const sessionId = this.#attached.get(threadId);
+    if (sessionId === undefined) this.#wanted.add(threadId);
+    else this.#send(session, sessionId);
     return true;
   }
 
@@ -49,15 +48,16 @@ export class Terminator {
     }
     this.#session = session;
     session.on('NodeWorker.attachedToWorker', ({ params }: { params: Attached }) => {
-      const id = Number(params.workerInfo.workerId);
+      const id = Number(/^\[worker (\d+)\]/.exec(params.workerInfo.title)?.[1]);
       this.#attached.set(id, params.sessionId);
-      if (this.#wanted.delete(id)) this.#send(params.sessionId);
+      if (this.#wanted.delete(id)) this.#send(session, params.sessionId);
     });
     session.post('NodeWorker.enable', { waitForDebuggerOnStart: false });
     return session;
   }
 
-  #send(sessionId: string): void {
-    this.#session?.post('NodeWorker.sendMessageToWorker', { sessionId, message: TERMINATE }, () => {});
+  #send(session: Session, sessionId: string): void {
+    // A thread that has just ended has no session any more; its exit event settles what waits for it.
+    session.post('NodeWorker.sendMessageToWorker', { sessionId, message: TERMINATE }, () => {});
   }
 }

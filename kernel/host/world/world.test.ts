@@ -24,13 +24,22 @@ test.each([0, -1, 65, 10_000, 1.5, Number.NaN])('World.start() refuses a world o
 test('World.request() runs on the rank asked for, with its own namespace', async () => {
   await start(3, { workerData: { greeting: 'hello' } });
   await run(1, 'state.x = 7');
-  expect(await run(1, 'return [link.rank, link.worldSize, state.x, process.env.RANK]')).toEqual([1, 3, 7, '1']);
+  expect(await run(1, 'return [link.rank, link.worldSize, state.x, process.env.RANK]')).toEqual([
+    1,
+    3,
+    7,
+    '1',
+  ]);
   expect(await run(2, 'return [state.x, link.data.greeting]')).toEqual([undefined, 'hello']);
 });
 
 test('World.request() rejects with what the handler threw, class name and stack kept', async () => {
   await start(1);
-  await expect(run(0, 'throw new RangeError("too far")')).rejects.toMatchObject({ name: 'RangeError', message: 'too far', rank: 0 });
+  await expect(run(0, 'throw new RangeError("too far")')).rejects.toMatchObject({
+    name: 'RangeError',
+    message: 'too far',
+    rank: 0,
+  });
   expect(await run(0, 'return 1')).toBe(1);
 });
 
@@ -39,7 +48,10 @@ test('World.onEvent() hears events before the reply that follows them', async ()
   const heard: unknown[] = [];
   world!.onEvent((rank, event) => heard.push([rank, event]));
   await run(0, 'link.emit("a"); link.emit({ b: 2 })');
-  expect(heard).toEqual([[0, 'a'], [0, { b: 2 }]]);
+  expect(heard).toEqual([
+    [0, 'a'],
+    [0, { b: 2 }],
+  ]);
 });
 
 test('World.onOutput() hears stdout and stderr', async () => {
@@ -62,7 +74,10 @@ const loops: [string, string][] = [
   ['a microtask loop', 'for (;;) await null'],
   ['Atomics.wait', 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)'],
   ['a promise that never settles', 'await new Promise(() => {})'],
-  ['a loop of timers', 'for (;;) { state.ticks = (state.ticks ?? 0) + 1; await new Promise((r) => setTimeout(r, 1)); }'],
+  [
+    'a loop of timers',
+    'for (;;) { state.ticks = (state.ticks ?? 0) + 1; await new Promise((r) => setTimeout(r, 1)); }',
+  ],
   ['a regular expression', '/^(a+)+$/.test("a".repeat(40) + "b")'],
 ];
 test.each(loops)('World.interrupt() stops %s and keeps the state', async (_, code) => {
@@ -83,7 +98,9 @@ test.each(loops)('World.interrupt() stops %s and keeps the state', async (_, cod
 test('World.interrupt() works again and again on the same ranks', async () => {
   await start(4);
   for (let i = 0; i < 10; i++) {
-    const refused = [0, 1, 2, 3].map((rank) => expect(run(rank, 'for (;;) {}')).rejects.toMatchObject({ code: 'SB_INTERRUPTED' }));
+    const refused = [0, 1, 2, 3].map((rank) =>
+      expect(run(rank, 'for (;;) {}')).rejects.toMatchObject({ code: 'SB_INTERRUPTED' }),
+    );
     await new Promise((resolve) => setTimeout(resolve, 5));
     const report = await world!.interrupt();
     await Promise.all(refused);
@@ -102,8 +119,16 @@ test('World.request() is interrupted by its AbortSignal', async () => {
 
 const deaths: [string, string, RegExp][] = [
   ['process.exit()', 'process.exit(3)', /its code called process\.exit\(3\)/],
-  ['an uncaught error', 'setTimeout(() => { throw new TypeError("late") }, 1); await new Promise(() => {})', /uncaught TypeError: late/],
-  ['memory', 'const all = []; for (;;) all.push(new Array(1000).fill({}))', /out of memory: its heap reached the limit of 40 MB/],
+  [
+    'an uncaught error',
+    'setTimeout(() => { throw new TypeError("late") }, 1); await new Promise(() => {})',
+    /uncaught TypeError: late/,
+  ],
+  [
+    'memory',
+    'const all = []; for (;;) all.push(new Array(1000).fill({}))',
+    /out of memory: its heap reached the limit of 40 MB/,
+  ],
 ];
 test.each(deaths)('World reports a rank that dies of %s, and restarts it alone', async (_, code, reason) => {
   const supervised: string[] = [];
@@ -118,7 +143,10 @@ test.each(deaths)('World reports a rank that dies of %s, and restarts it alone',
   await run(1, 'state.x = 1');
   const exits: [number, string][] = [];
   world!.onExit((rank, why) => exits.push([rank, why]));
-  await expect(run(0, code)).rejects.toMatchObject({ code: 'SB_RANK_DEAD', message: expect.stringMatching(reason) });
+  await expect(run(0, code)).rejects.toMatchObject({
+    code: 'SB_RANK_DEAD',
+    message: expect.stringMatching(reason),
+  });
   expect(exits).toEqual([[0, expect.stringMatching(reason)]]);
   expect(world!.status()[0]).toMatchObject({ state: 'dead', reason: expect.stringMatching(reason) });
   await expect(run(0, 'return 1')).rejects.toMatchObject({ code: 'SB_RANK_DEAD' });
@@ -129,7 +157,9 @@ test.each(deaths)('World reports a rank that dies of %s, and restarts it alone',
 });
 
 test('World.start() fails with the reason when an entry throws, and leaves no thread', async () => {
-  await expect(World.start({ size: 2, entry: '/nonexistent/entry.js' })).rejects.toMatchObject({ code: 'SB_RANK_START' });
+  await expect(World.start({ size: 2, entry: '/nonexistent/entry.js' })).rejects.toMatchObject({
+    code: 'SB_RANK_START',
+  });
 });
 
 test('World.stop() rejects what is under way', async () => {

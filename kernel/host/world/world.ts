@@ -7,7 +7,7 @@
  * come back in time (a long native call) is replaced by a fresh one, and the report says that its state is lost.
  */
 import { ShardbookError } from '../../runtime/base/index.js';
-import { RankThread, type RankStatus } from './rank-thread.js';
+import { type RankStatus, RankThread } from './rank-thread.js';
 import { Terminator } from './terminator.js';
 
 /** The cap is the width of the wait table's rows and of what one machine can usefully hold. */
@@ -17,7 +17,8 @@ const DEFAULT_HEAP_LIMIT_MB = 1024;
 const COOPERATION_MS = 5;
 /** How long a stopped rank may take to come back before it is replaced. */
 const RETURN_MS = 3000;
-const AGAIN_MS = 25;
+const ASK_AGAIN_MS = 10;
+const STOP_AGAIN_MS = 500;
 
 /** Is told what happens to ranks, to keep shared state consistent: the runtime's `superviseWorld()` makes one. */
 export interface WorldSupervisor {
@@ -147,7 +148,8 @@ export class World {
       heapLimitMb,
       env: { ...inheritedEnv(), ...rankEnv(rank, size), ...env },
       onEvent: (event) => this.#eventListeners.forEach((listener) => void listener(rank, event)),
-      onOutput: (stream, text) => this.#outputListeners.forEach((listener) => void listener(rank, stream, text)),
+      onOutput: (stream, text) =>
+        this.#outputListeners.forEach((listener) => void listener(rank, stream, text)),
       onDeath: (reason) => {
         this.#options.supervisor?.dead(rank, reason);
         this.#exitListeners.forEach((listener) => void listener(rank, reason));
@@ -167,10 +169,16 @@ export class World {
     });
     await Promise.race([done, sleep(COOPERATION_MS)]);
     let reachable = true;
+    let nextStop = 0;
     while (!answered && reachable && elapsed() < RETURN_MS) {
-      reachable = terminator.terminate([thread.threadId]);
-      again();
-      await Promise.race([done, sleep(AGAIN_MS)]);
+      // Stopping a rank that is back in its event loop would kill its reading of the message: stop rarely, ask often.
+      if (elapsed() >= nextStop) {
+        reachable = terminator.terminate(thread.threadId);
+        nextStop = elapsed() + STOP_AGAIN_MS;
+      } else {
+        again();
+      }
+      await Promise.race([done, sleep(ASK_AGAIN_MS)]);
     }
     if (answered && thread.state !== 'dead') {
       this.#options.supervisor?.interrupted(rank);
@@ -230,7 +238,9 @@ function subscribe<L>(listeners: Set<L>, listener: L): () => void {
 }
 
 function inheritedEnv(): Record<string, string> {
-  return Object.fromEntries(Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined));
+  return Object.fromEntries(
+    Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined),
+  );
 }
 
 /** The variables that torchrun sets for a process. */
