@@ -37,7 +37,7 @@ export interface HookHandle {
 }
 
 type StepHook = (optimizer: Optimizer) => void;
-type StateDictHook = (optimizer: Optimizer, state: OptimizerStateDict) => OptimizerStateDict | void;
+type StateDictHook = (optimizer: Optimizer, state: OptimizerStateDict) => OptimizerStateDict | undefined;
 
 const TYPED_BY_PARAM = (key: string): boolean => key !== 'step';
 

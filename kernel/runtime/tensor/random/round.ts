@@ -1,5 +1,7 @@
 /** Rounding to the narrow float types (as float32 values) and fused multiply-add. */
 
+import { decodeTable, toBfloat16Bits, toFloat16Bits } from '../../base/index.js';
+
 /** The dtypes that random fills know, by name. */
 export type RandomDtype =
   | 'float64'
@@ -15,29 +17,8 @@ export type RandomDtype =
 
 export type RandomFloat = 'float64' | 'float32' | 'float16' | 'bfloat16';
 
-const f32 = new Float32Array(1);
-const u32 = new Uint32Array(f32.buffer);
 const f64 = new Float64Array(1);
 const u64 = new BigInt64Array(f64.buffer);
-
-function toBfloat16(x: number): number {
-  f32[0] = x;
-  const bits = u32[0]!;
-  if ((bits & 0x7fffffff) > 0x7f800000) return Number.NaN;
-  u32[0] = (bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000;
-  return f32[0];
-}
-
-function toFloat16(x: number): number {
-  const a = Math.abs(x);
-  if (!(a < 65520)) return a === Infinity || a >= 65520 ? Math.sign(x) * Infinity : x;
-  // Adding and taking away a power of two leaves exactly the bits that float16 keeps at this magnitude.
-  const exponent = a < 2 ** -14 ? -14 : Math.floor(Math.log2(a));
-  const quantum = 2 ** (exponent - 10);
-  const steps = x / quantum;
-  const magic = 1.5 * 2 ** 52;
-  return (steps + magic - magic) * quantum;
-}
 
 /** x rounded to the type, ties to even; the narrow types go through float32 as PyTorch's do. */
 export function roundTo(dtype: RandomFloat, x: number): number {
@@ -47,9 +28,9 @@ export function roundTo(dtype: RandomFloat, x: number): number {
     case 'float32':
       return Math.fround(x);
     case 'bfloat16':
-      return toBfloat16(Math.fround(x));
+      return decodeTable('bfloat16')[toBfloat16Bits(x)]!;
     case 'float16':
-      return toFloat16(Math.fround(x));
+      return decodeTable('float16')[toFloat16Bits(x)]!;
   }
 }
 

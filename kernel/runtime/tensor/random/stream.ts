@@ -56,7 +56,7 @@ export class RandomStream {
   }
 
   /** The seed last given; a bigint where a number could not hold it. */
-  get seed(): number | bigint {
+  get currentSeed(): number | bigint {
     return this.#seed <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(this.#seed) : this.#seed;
   }
 
