@@ -1,0 +1,11 @@
+/** A rank thread of a session: the executor over this thread's runtime, preload and transport. */
+import * as preload from '../../../preload.js';
+import * as runtime from '../../../runtime/index.js';
+import type { SessionRankData } from '../../session/index.js';
+import { runRank, setPlace } from '../../session/rank/index.js';
+import { connectRank } from '../../world/index.js';
+
+const link = connectRank();
+const { cwd } = link.data as SessionRankData;
+setPlace(link);
+runRank({ link, preload: { ...preload }, runtime, cwd });

@@ -1,0 +1,32 @@
+import { Console } from 'node:console';
+import { Writable } from 'node:stream';
+
+/** Sends what this thread's console and `process.stdout` write to `emit`, one call for one write. */
+export function captureConsole(emit: (name: 'stdout' | 'stderr', text: string) => void): void {
+  const stream = (name: 'stdout' | 'stderr'): Writable =>
+    new Writable({
+      decodeStrings: false,
+      write(chunk: string | Buffer, _encoding, done) {
+        emit(name, typeof chunk === 'string' ? chunk : chunk.toString());
+        done();
+      },
+    });
+  const own = new Console({
+    stdout: stream('stdout'),
+    stderr: stream('stderr'),
+    colorMode: false,
+    inspectOptions: { depth: 4, breakLength: 100 },
+  });
+  // Node's own global console object stays: libraries may have kept it.
+  for (const key of Object.keys(own) as (keyof Console)[]) {
+    if (typeof own[key] === 'function') Object.assign(console, { [key]: own[key] });
+  }
+  for (const name of ['stdout', 'stderr'] as const) {
+    process[name].write = ((chunk: string | Uint8Array, ...rest: unknown[]) => {
+      emit(name, typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString());
+      const callback = rest.find((argument) => typeof argument === 'function') as (() => void) | undefined;
+      if (callback) queueMicrotask(callback);
+      return true;
+    }) as typeof process.stdout.write;
+  }
+}

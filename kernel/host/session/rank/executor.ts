@@ -1,0 +1,191 @@
+/** The rank's side of a session: runs programs in this thread's namespace. */
+import vm from 'node:vm';
+import { ShardbookError } from '../../../runtime/index.js';
+import type { RankLink } from '../../world/index.js';
+import type { CellProgram } from '../compiler/types.js';
+import { captureConsole } from './console.js';
+import { represent, setDisplayOutlet, text } from './display.js';
+import { CellPlaces, toFailure } from './failure.js';
+import type { RankEvent, RankRequest, RunReply, WhoEntry } from './messages.js';
+import { CellModules } from './modules.js';
+
+export interface RankSetup {
+  link: RankLink;
+  /** What every cell sees: name and value. */
+  preload: Record<string, unknown>;
+  /** What `import ... from 'shardbook'` gives. */
+  runtime: object;
+  cwd: string;
+  /** Around each cell, so that others know whether this rank may still come to a collective. */
+  beginWork?: () => void;
+  endWork?: () => void;
+  /** Called after an interrupt, before the next cell. */
+  afterInterrupt?: () => void;
+}
+
+type Namespace = Record<PropertyKey, unknown>;
+type CellFunction = (exports: Namespace, require: unknown, importModule: unknown) => Promise<void>;
+
+/** Serves the session's requests in this thread. */
+export function runRank(setup: RankSetup): void {
+  const { link } = setup;
+  const emit = (event: RankEvent): void => link.emit(event);
+  const executor = new RankExecutor(setup, emit);
+  link.onInterrupt(() => {
+    executor.interrupted();
+    setup.afterInterrupt?.();
+  });
+  link.serve((body) => executor.handle(body as RankRequest));
+}
+
+class RankExecutor {
+  readonly #setup: RankSetup;
+  readonly #modules: CellModules;
+  readonly #places = new CellPlaces();
+  readonly #inputs = new Map<number, { resolve(value: string): void; reject(error: Error): void }>();
+  #namespace: Namespace;
+  /** What the last cell declared, until the session says whether every rank succeeded. */
+  #pending: Namespace | undefined;
+  #seq = 0;
+  #nextInput = 0;
+
+  constructor(setup: RankSetup, emit: (event: RankEvent) => void) {
+    this.#setup = setup;
+    this.#modules = new CellModules(setup.cwd, setup.runtime);
+    this.#namespace = this.#freshNamespace();
+    this.#places.install();
+    captureConsole((name, chunk) => emit({ type: 'stream', seq: this.#seq, name, text: chunk }));
+    setDisplayOutlet({
+      show: (display, displayId) =>
+        emit({ type: 'display', seq: this.#seq, display, ...(displayId === undefined ? {} : { displayId }) }),
+      update: (display, displayId) => emit({ type: 'update', seq: this.#seq, display, displayId }),
+      clear: (wait) => emit({ type: 'clear', seq: this.#seq, wait }),
+      input: (prompt, password) =>
+        new Promise((resolve, reject) => {
+          const id = ++this.#nextInput;
+          this.#inputs.set(id, { resolve, reject });
+          emit({ type: 'input', seq: this.#seq, id, prompt, password });
+        }),
+    });
+    // A rejected promise that nobody awaits must not end the rank: it is said and the rank lives on.
+    process.on('unhandledRejection', (reason) => this.#report('a promise was rejected and nobody waited for it', reason));
+    process.on('uncaughtException', (error) => this.#report('an error was thrown outside of any cell', error));
+  }
+
+  async handle(request: RankRequest): Promise<unknown> {
+    switch (request.type) {
+      case 'run':
+        return this.#run(request);
+      case 'settle':
+        return this.#settle(request.commit);
+      case 'reset':
+        this.#pending = undefined;
+        this.#namespace = this.#freshNamespace();
+        return undefined;
+      case 'who':
+        this.#settle(request.commitPrevious);
+        return this.#who();
+      case 'input':
+        return this.#answerInput(request.id, request.value);
+    }
+  }
+
+  interrupted(): void {
+    this.#pending = undefined;
+    this.#inputs.clear();
+    this.#setup.endWork?.();
+  }
+
+  async #run(request: Extract<RankRequest, { type: 'run' }>): Promise<RunReply> {
+    this.#settle(request.commitPrevious);
+    this.#seq = request.seq;
+    const { program } = request;
+    const exports = Object.create(this.#namespace) as Namespace;
+    this.#setup.beginWork?.();
+    try {
+      this.#modules.update(request.sideFiles);
+      this.#places.add(program);
+      if (program.imports.length > 0) await this.#modules.load(program.imports);
+      await cellFunction(program)(exports, this.#modules.requireFrom(), (specifier: string) => this.#modules.importModule(specifier));
+      const value = program.resultName === undefined ? undefined : exports[program.resultName];
+      if (program.resultName !== undefined) delete exports[program.resultName];
+      this.#pending = exports;
+      return { ok: true, ...(request.wantResult && value !== undefined ? { result: represent(value) } : {}) };
+    } catch (thrown) {
+      return { ok: false, error: toFailure(thrown, this.#places) };
+    } finally {
+      this.#setup.endWork?.();
+    }
+  }
+
+  #settle(commit: boolean): void {
+    const pending = this.#pending;
+    this.#pending = undefined;
+    if (!pending || !commit) return;
+    for (const name of Object.keys(pending)) {
+      const descriptor = Object.getOwnPropertyDescriptor(pending, name)!;
+      Object.defineProperty(this.#namespace, name, { ...descriptor, configurable: true, enumerable: true });
+    }
+  }
+
+  /** Preloaded names, and behind them a guard: a name the compiler knows and this rank lacks is an error that says why. */
+  #freshNamespace(): Namespace {
+    const { rank } = this.#setup.link;
+    const guard = new Proxy(Object.create(null) as object, {
+      get: (_target, name) => {
+        if (typeof name === 'symbol' || name === '__esModule') return undefined;
+        throw new ShardbookError({
+          code: 'SB_LOST_NAME',
+          message: `Cannot read "${name}" on rank ${rank}: an earlier cell declared it, but this rank has no value for it`,
+          notes: [`rank ${rank} was started again, or that cell did not run on it`],
+          help: 'run the cell that declares it again on all ranks',
+        });
+      },
+    });
+    const base = Object.create(guard) as Namespace;
+    for (const [name, value] of Object.entries(this.#setup.preload)) {
+      Object.defineProperty(base, name, { value, writable: true, configurable: true, enumerable: false });
+    }
+    return Object.create(base) as Namespace;
+  }
+
+  #who(): WhoEntry[] {
+    return Object.keys(this.#namespace).map((name) => {
+      try {
+        const value = this.#namespace[name];
+        const shown = text(value).split('\n');
+        const first = shown[0]!.length > 70 ? `${shown[0]!.slice(0, 67)}...` : shown[0]!;
+        return { name, type: typeName(value), value: shown.length > 1 ? `${first} ...` : first };
+      } catch {
+        return { name, type: 'uninitialized', value: '' };
+      }
+    });
+  }
+
+  #answerInput(id: number, value: string | undefined): void {
+    const waiting = this.#inputs.get(id);
+    this.#inputs.delete(id);
+    if (value !== undefined) waiting?.resolve(value);
+    else {
+      waiting?.reject(
+        new ShardbookError({ code: 'SB_NO_INPUT', message: 'Cannot read input: this front end does not ask for any' }),
+      );
+    }
+  }
+
+  #report(what: string, thrown: unknown): void {
+    const { name, message, frames } = toFailure(thrown, this.#places);
+    console.error([`Warning: ${what}: ${name}: ${message}`, ...frames.map((frame) => `    at ${frame}`)].join('\n'));
+  }
+}
+
+function typeName(value: unknown): string {
+  if (value === null || typeof value !== 'object') return value === null ? 'null' : typeof value;
+  return (Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null)?.constructor?.name ?? 'object';
+}
+
+/** One line before the code, hidden by the offset, so that lines and columns are those of the program. */
+function cellFunction(program: CellProgram): CellFunction {
+  const wrapped = `(async function (exports, require, importModule) {\n${program.code}\n})`;
+  return new vm.Script(wrapped, { filename: program.name, lineOffset: -1 }).runInThisContext() as CellFunction;
+}

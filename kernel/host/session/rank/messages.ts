@@ -1,0 +1,60 @@
+/** What the session and its ranks say to each other over a world's requests and events. */
+import type { CellProgram, SideFile } from '../compiler/types.js';
+import type { MimeBundle } from '../types.js';
+
+export type RankRequest =
+  | {
+      type: 'run';
+      /** Number of the execution; outputs carry it. */
+      seq: number;
+      program: CellProgram;
+      /** What became of the cell before: its declarations are kept or dropped. */
+      commitPrevious: boolean;
+      sideFiles: readonly SideFile[];
+      /** The value of the last expression is shown. */
+      wantResult: boolean;
+    }
+  | { type: 'settle'; commit: boolean }
+  | { type: 'who'; commitPrevious: boolean }
+  | { type: 'reset' }
+  | { type: 'input'; id: number; value: string | undefined };
+
+export type RunReply = { ok: true; result?: RankDisplay } | { ok: false; error: RankFailure };
+
+export interface RankDisplay {
+  data: MimeBundle;
+  metadata: Record<string, unknown>;
+}
+
+/** A place in a cell. */
+export interface CellPosition {
+  cell: string;
+  line: number;
+  column: number;
+}
+
+/** A thrown value as the learner is to see it. */
+export interface RankFailure {
+  name: string;
+  message: string;
+  /** Stable code of a coded error. */
+  code?: string;
+  /** Stack lines, in places of cells where they are the learner's. */
+  frames: string[];
+  /** The innermost place in a cell. */
+  position?: CellPosition;
+  cause?: RankFailure;
+}
+
+export interface WhoEntry {
+  name: string;
+  type: string;
+  value: string;
+}
+
+export type RankEvent =
+  | { type: 'stream'; seq: number; name: 'stdout' | 'stderr'; text: string }
+  | { type: 'display'; seq: number; display: RankDisplay; displayId?: string }
+  | { type: 'update'; seq: number; display: RankDisplay; displayId: string }
+  | { type: 'clear'; seq: number; wait: boolean }
+  | { type: 'input'; seq: number; id: number; prompt: string; password: boolean };

@@ -1,0 +1,19 @@
+/**
+ * The one list of what every cell sees without importing it. Ranks seed their namespaces from these exports and the
+ * compiler reads their types from the published declarations, so a name is added here and nowhere else.
+ */
+export {
+  clearOutput,
+  display,
+  HTML,
+  Image,
+  input,
+  Latex,
+  Markdown,
+  plot,
+  rank,
+  SVG,
+  toMime,
+  updateDisplay,
+  worldSize,
+} from './host/session/rank/index.js';
