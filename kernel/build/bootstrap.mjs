@@ -25,7 +25,8 @@ function arePackagesFresh() {
   const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
   const installed = JSON.parse(readFileSync(installedFile, 'utf8')).packages;
   return Object.entries(wanted).every(
-    ([path, entry]) => path === '' || entry.optional || entry.peer || installed[path]?.version === entry.version,
+    ([path, entry]) =>
+      path === '' || entry.optional || entry.peer || installed[path]?.version === entry.version,
   );
 }
 
@@ -41,7 +42,9 @@ function prepare() {
     const npm = process.env.npm_execpath;
     const status = npm
       ? run(process.execPath, [npm, 'ci'])
-      : run(process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci'], { shell: process.platform === 'win32' });
+      : run(process.platform === 'win32' ? 'npm.cmd' : 'npm', ['ci'], {
+          shell: process.platform === 'win32',
+        });
     if (status !== 0) {
       say('Cannot install the packages: npm ci failed, see above');
       process.exit(2);

@@ -3,8 +3,8 @@
  * host is contacted. A bundle takes 6-10 s, so it is kept in node_modules/.cache under a hash of its inputs.
  */
 import { createHash } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -43,7 +43,11 @@ async function inputsHash(minify) {
   const hash = createHash('sha256').update(`minify=${minify}`);
   const files = [fileURLToPath(import.meta.url), join(root, 'package-lock.json'), ...(await listFiles(web))];
   for (const file of files.filter((name) => !name.endsWith('.test.ts'))) {
-    hash.update(relative(root, file)).update('\0').update(await readFile(file)).update('\0');
+    hash
+      .update(relative(root, file))
+      .update('\0')
+      .update(await readFile(file))
+      .update('\0');
   }
   return hash.digest('hex').slice(0, 20);
 }
@@ -57,7 +61,8 @@ async function listFiles(folder) {
 }
 
 async function dropOldCaches(folder, keep) {
-  for (const name of await readdir(folder)) if (name !== keep) await rm(join(folder, name), { recursive: true, force: true });
+  for (const name of await readdir(folder))
+    if (name !== keep) await rm(join(folder, name), { recursive: true, force: true });
 }
 
 async function bundleInto(target, minify) {
@@ -79,9 +84,21 @@ async function bundleInto(target, minify) {
     assetNames: 'assets/[name]-[hash]',
     logLevel: 'error',
     logOverride: { 'css-syntax-error': 'silent', 'unsupported-css-property': 'silent' },
-    define: { 'process.env.NODE_ENV': '"production"', 'process.env': '{}', global: 'globalThis', __dirname: '"/"' },
+    define: {
+      'process.env.NODE_ENV': '"production"',
+      'process.env': '{}',
+      global: 'globalThis',
+      __dirname: '"/"',
+    },
     inject: [join(web, 'process-shim.js')],
-    loader: { '.woff': 'file', '.woff2': 'file', '.ttf': 'file', '.eot': 'file', '.png': 'dataurl', '.gif': 'dataurl' },
+    loader: {
+      '.woff': 'file',
+      '.woff2': 'file',
+      '.ttf': 'file',
+      '.eot': 'file',
+      '.png': 'dataurl',
+      '.gif': 'dataurl',
+    },
     plugins: [jupyterLabPlugin()],
   });
   for (const name of ['index.html', 'favicon.svg']) await cp(join(web, name), join(temporary, name));
@@ -100,27 +117,53 @@ function jupyterLabPlugin() {
     name: 'jupyterlab',
     setup(build) {
       build.onResolve({ filter: unusedLanguages }, ({ path }) => ({ path, namespace: 'empty' }));
-      build.onLoad({ filter: /.*/, namespace: 'empty' }, () => ({ contents: 'module.exports = {};', loader: 'js' }));
+      build.onLoad({ filter: /.*/, namespace: 'empty' }, () => ({
+        contents: 'module.exports = {};',
+        loader: 'js',
+      }));
       // Icon fonts of old widgets (1.5 MB), which nothing here draws with.
       build.onResolve({ filter: /^~?@fortawesome\// }, ({ path }) => ({ path, namespace: 'empty-css' }));
       build.onLoad({ filter: /.*/, namespace: 'empty-css' }, () => ({ contents: '', loader: 'css' }));
       // `path` is wanted by @jupyterlab/coreutils.
       build.onResolve({ filter: /^path$/ }, () => ({ path: require.resolve('path-browserify') }));
       // webpack's `~package/file` in CSS.
-      build.onResolve({ filter: /^~/ }, ({ path, kind, resolveDir }) => build.resolve(path.slice(1), { kind, resolveDir }));
+      build.onResolve({ filter: /^~/ }, ({ path, kind, resolveDir }) =>
+        build.resolve(path.slice(1), { kind, resolveDir }),
+      );
       // An SVG is markup when imported from code (icons) but a file when named by CSS.
       build.onResolve({ filter: /\.svg$/ }, async ({ path, kind, resolveDir, importer, pluginData }) => {
         if (pluginData === 'seen') return undefined;
-        const found = await build.resolve(path.replace(/^~/, ''), { kind, resolveDir, importer, pluginData: 'seen' });
-        return { path: found.path, namespace: kind === 'url-token' ? 'svg-url' : 'svg-text', errors: found.errors };
+        const found = await build.resolve(path.replace(/^~/, ''), {
+          kind,
+          resolveDir,
+          importer,
+          pluginData: 'seen',
+        });
+        return {
+          path: found.path,
+          namespace: kind === 'url-token' ? 'svg-url' : 'svg-text',
+          errors: found.errors,
+        };
       });
-      build.onLoad({ filter: /\.svg$/, namespace: 'svg-text' }, async ({ path }) => ({ contents: await readFile(path, 'utf8'), loader: 'text' }));
-      build.onLoad({ filter: /\.svg$/, namespace: 'svg-url' }, async ({ path }) => ({ contents: await readFile(path), loader: 'dataurl' }));
-      // With splitting, a dynamic import of CommonJS has `default` only, and MathJax's names are wanted from it.
-      build.onLoad({ filter: /@jupyterlab[\\/]mathjax-extension[\\/]lib[\\/]index\.js$/ }, async ({ path }) => ({
-        contents: (await readFile(path, 'utf8')).replace(/import\('(mathjax-full\/[^']+)'\)/g, "import('$1').then((m) => m.default ?? m)"),
-        loader: 'js',
+      build.onLoad({ filter: /\.svg$/, namespace: 'svg-text' }, async ({ path }) => ({
+        contents: await readFile(path, 'utf8'),
+        loader: 'text',
       }));
+      build.onLoad({ filter: /\.svg$/, namespace: 'svg-url' }, async ({ path }) => ({
+        contents: await readFile(path),
+        loader: 'dataurl',
+      }));
+      // With splitting, a dynamic import of CommonJS has `default` only, and MathJax's names are wanted from it.
+      build.onLoad(
+        { filter: /@jupyterlab[\\/]mathjax-extension[\\/]lib[\\/]index\.js$/ },
+        async ({ path }) => ({
+          contents: (await readFile(path, 'utf8')).replace(
+            /import\('(mathjax-full\/[^']+)'\)/g,
+            "import('$1').then((m) => m.default ?? m)",
+          ),
+          loader: 'js',
+        }),
+      );
     },
   };
 }

@@ -11,7 +11,14 @@ const report = join(folder, 'report.json');
 const vitest = join(root, 'node_modules', 'vitest', 'vitest.mjs');
 const { status } = spawnSync(
   process.execPath,
-  [vitest, 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`, ...process.argv.slice(2)],
+  [
+    vitest,
+    'run',
+    '--reporter=default',
+    '--reporter=json',
+    `--outputFile.json=${report}`,
+    ...process.argv.slice(2),
+  ],
   { cwd: root, stdio: 'inherit' },
 );
 let passed = 0;
@@ -22,7 +29,9 @@ try {
   passed = result.numPassedTests;
   failed = result.numFailedTests;
   // A file that cannot be loaded has no failed test of its own.
-  suitesFailed = result.testResults.filter((t) => t.status === 'failed' && t.assertionResults.length === 0).length;
+  suitesFailed = result.testResults.filter(
+    (t) => t.status === 'failed' && t.assertionResults.length === 0,
+  ).length;
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

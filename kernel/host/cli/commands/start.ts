@@ -4,16 +4,22 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ShardbookError } from '../../../runtime/base/index.js';
+import {
+  findLesson,
+  lessonToNotebook,
+  loadManifest,
+  type Manifest,
+  manifestLessons,
+} from '../../lesson/index.js';
 import * as protocol from '../../protocol/index.js';
-import * as sessions from '../../session/index.js';
 import {
   type CurriculumView,
   type LessonProvider,
-  sessionKernelProvider,
   type SessionKernelParts,
+  sessionKernelProvider,
   startServer,
 } from '../../server/index.js';
-import { findLesson, lessonToNotebook, loadManifest, type Manifest, manifestLessons } from '../../lesson/index.js';
+import * as sessions from '../../session/index.js';
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
@@ -105,7 +111,12 @@ function parse(args: string[]) {
   }
 }
 
-function wholeNumber(name: string, text: string | undefined, least: number, most: number): number | undefined {
+function wholeNumber(
+  name: string,
+  text: string | undefined,
+  least: number,
+  most: number,
+): number | undefined {
   if (text === undefined) return undefined;
   const value = Number(text);
   if (/^\d+$/.test(text) && value >= least && value <= most) return value;
@@ -128,7 +139,9 @@ function lessonsIn(folder: string): LessonProvider {
     async curriculum(): Promise<CurriculumView> {
       const found = open();
       if ('problem' in found) return { layers: [], problems: [found.problem] };
-      const problems = manifestLessons(found.manifest).flatMap(({ problem }) => (problem === undefined ? [] : [problem.message]));
+      const problems = manifestLessons(found.manifest).flatMap(({ problem }) =>
+        problem === undefined ? [] : [problem.message],
+      );
       const layers = found.manifest.layers.map(({ layer, title, lessons }) => ({
         id: String(layer),
         title,
@@ -154,11 +167,16 @@ function lessonsIn(folder: string): LessonProvider {
 
 /** Opens the address where there is a desktop; without one nothing happens, the address is printed anyway. */
 function openBrowser(url: string): void {
-  const hasDesktop = process.platform !== 'linux' || Boolean(process.env['DISPLAY'] ?? process.env['WAYLAND_DISPLAY']);
+  const hasDesktop =
+    process.platform !== 'linux' || Boolean(process.env['DISPLAY'] ?? process.env['WAYLAND_DISPLAY']);
   const insideWsl = existsSync('/proc/sys/fs/binfmt_misc/WSLInterop');
   if (!hasDesktop && !insideWsl) return;
   const [program, ...args] =
-    process.platform === 'darwin' ? ['open'] : process.platform === 'win32' ? ['cmd', '/c', 'start', '""'] : ['xdg-open'];
+    process.platform === 'darwin'
+      ? ['open']
+      : process.platform === 'win32'
+        ? ['cmd', '/c', 'start', '""']
+        : ['xdg-open'];
   const child = spawn(program!, [...args, url], { stdio: 'ignore', detached: true });
   child.on('error', () => {});
   child.unref();

@@ -17,7 +17,14 @@ import {
   type Request,
 } from '../../../../grader/wire.js';
 import { ShardbookError, type Tensor } from '../../../runtime/index.js';
-import { isTensor, overwriteTensor, readTensor, tensorBytes, tensorHeader, writeTensor } from './grader-tensors.js';
+import {
+  isTensor,
+  overwriteTensor,
+  readTensor,
+  tensorBytes,
+  tensorHeader,
+  writeTensor,
+} from './grader-tensors.js';
 
 const PIPE = 3;
 
@@ -78,7 +85,10 @@ class Link {
   isend(tensor: Tensor, peer: number): Work {
     requireTensor(tensor, 'send');
     const handle = this.handles++;
-    say({ type: 'send', run: this.run, handle, peer: Number(peer), tensor: tensorHeader(tensor) }, tensorBytes(tensor));
+    say(
+      { type: 'send', run: this.run, handle, peer: Number(peer), tensor: tensorHeader(tensor) },
+      tensorBytes(tensor),
+    );
     return { wait: () => void this.complete(handle) };
   }
 
@@ -104,7 +114,11 @@ class Link {
       if (done !== undefined) {
         const { error, help } = done.header;
         if (error === undefined) return done.body;
-        throw new ShardbookError({ code: 'SB_GRADER_LINK', message: error, ...(help === undefined ? {} : { help }) });
+        throw new ShardbookError({
+          code: 'SB_GRADER_LINK',
+          message: error,
+          ...(help === undefined ? {} : { help }),
+        });
       }
       const frame = hear();
       if (frame.header.type !== 'complete' || frame.header.run !== this.run) continue;
@@ -149,7 +163,11 @@ async function load(request: Request & { type: 'load' }): Promise<SubmittedFunct
   }
 }
 
-async function run(submitted: SubmittedFunction, request: Request & { type: 'run' }, body: Uint8Array): Promise<void> {
+async function run(
+  submitted: SubmittedFunction,
+  request: Request & { type: 'run' },
+  body: Uint8Array,
+): Promise<void> {
   let offset = 0;
   const inputs = request.inputs.map((header) => {
     const tensor = readTensor(header, body, offset);
@@ -191,7 +209,11 @@ function describe(value: unknown): string {
 function describeFailure(error: unknown): Failure {
   try {
     if (error instanceof Error) {
-      return { name: String(error.name), message: String(error.message).slice(0, 4000), stack: String(error.stack).slice(0, 8000) };
+      return {
+        name: String(error.name),
+        message: String(error.message).slice(0, 4000),
+        stack: String(error.stack).slice(0, 8000),
+      };
     }
     return { name: 'Error', message: String(error).slice(0, 4000), stack: '' };
   } catch {

@@ -1,0 +1,164 @@
+/** The compiled kernels and their memory, which is scratch only: tensors live in garbage-collected arrays outside. */
+import { kernelsBase64 } from './generated/kernels.js';
+
+/** Addresses are bytes, sizes are elements unless said otherwise; see `assembly/` for each. */
+export interface Kernels {
+  readonly memory: WebAssembly.Memory;
+  matmulScratch(n: number): number;
+  matmul(
+    a: number,
+    ars: number,
+    acs: number,
+    b: number,
+    brs: number,
+    bcs: number,
+    c: number,
+    m: number,
+    n: number,
+    k: number,
+    accumulate: boolean,
+    scratch: number,
+  ): void;
+  addRow(c: number, row: number, m: number, n: number): void;
+  exp(x: number, out: number, n: number): void;
+  tanh(x: number, out: number, n: number): void;
+  erf(x: number, out: number, n: number): void;
+  sigmoid(x: number, out: number, n: number): void;
+  silu(x: number, out: number, n: number): void;
+  gelu(x: number, out: number, n: number): void;
+  geluTanh(x: number, out: number, n: number): void;
+  geluBackward(grad: number, x: number, out: number, n: number): void;
+  geluTanhBackward(grad: number, x: number, out: number, n: number): void;
+  adam(
+    param: number,
+    grad: number,
+    m: number,
+    v: number,
+    n: number,
+    beta1: number,
+    beta2: number,
+    eps: number,
+    stepSize: number,
+    rootCorrection2: number,
+    decay: number,
+    l2: number,
+    sign: number,
+  ): void;
+  softmax(x: number, out: number, rows: number, n: number, log: boolean): void;
+  softmaxBackward(grad: number, y: number, out: number, rows: number, n: number, log: boolean): void;
+  norm(
+    x: number,
+    weight: number,
+    bias: number,
+    out: number,
+    mean: number,
+    rstd: number,
+    rows: number,
+    n: number,
+    eps: number,
+    centre: boolean,
+  ): void;
+  normBackward(
+    grad: number,
+    x: number,
+    mean: number,
+    rstd: number,
+    weight: number,
+    dx: number,
+    dw: number,
+    db: number,
+    rows: number,
+    n: number,
+    centre: boolean,
+  ): void;
+  attentionRows(
+    s: number,
+    mask: number,
+    lse: number,
+    rows: number,
+    m: number,
+    scale: number,
+    first: number,
+  ): void;
+  attentionGradRows(
+    s: number,
+    dp: number,
+    mask: number,
+    lse: number,
+    delta: number,
+    rows: number,
+    m: number,
+    scale: number,
+    first: number,
+  ): void;
+  rowDots(grad: number, out: number, gradLse: number, delta: number, rows: number, n: number): void;
+  scale(x: number, factor: number, n: number): void;
+}
+
+const PAGE = 65536;
+/** The first page holds the module's constants (tables of logarithms among them). */
+const BASE = PAGE;
+
+function decode(base64: string): Uint8Array<ArrayBuffer> {
+  const text = atob(base64);
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+/** A bump allocator over the module's memory; every kernel call starts it afresh. */
+export class Scratch {
+  readonly kernels: Kernels;
+  private top = BASE;
+  private view: Float32Array;
+
+  constructor() {
+    const module = new WebAssembly.Module(decode(kernelsBase64));
+    const instance = new WebAssembly.Instance(module, {
+      env: {
+        abort: () => {
+          throw new Error('Internal error (please report): a compute kernel aborted');
+        },
+      },
+    });
+    this.kernels = instance.exports as unknown as Kernels;
+    this.view = new Float32Array(this.kernels.memory.buffer);
+  }
+
+  /** Forgets all allocations and makes sure that `floats` more fit. */
+  start(floats: number): void {
+    this.top = BASE;
+    const wanted = BASE + 4 * floats + PAGE;
+    const missing = wanted - this.kernels.memory.buffer.byteLength;
+    if (missing > 0) {
+      this.kernels.memory.grow(Math.ceil(missing / PAGE));
+      this.view = new Float32Array(this.kernels.memory.buffer);
+    }
+  }
+
+  /** Address of n fresh floats, 16-byte aligned with room for a last partial vector. */
+  take(n: number): number {
+    const at = this.top;
+    this.top = (at + 4 * n + 31) & ~15;
+    return at;
+  }
+
+  put(values: Float32Array): number {
+    const at = this.take(values.length);
+    this.view.set(values, at >> 2);
+    return at;
+  }
+
+  /** Writes over an allocation. */
+  set(at: number, values: Float32Array): void {
+    this.view.set(values, at >> 2);
+  }
+
+  zero(at: number, n: number): void {
+    this.view.fill(0, at >> 2, (at >> 2) + n);
+  }
+
+  read(at: number, n: number, into: Float32Array, offset = 0): void {
+    into.set(this.view.subarray(at >> 2, (at >> 2) + n), offset);
+  }
+}

@@ -1,0 +1,190 @@
+/** The SIMD kernels against the oracle: one suite, sizes around the vector and block edges. */
+import { describe, expect, it } from 'vitest';
+import type { Backend, Nd } from '../backend.js';
+import { referenceBackend } from '../reference/index.js';
+import { createWasmBackend } from './index.js';
+
+const wasm = createWasmBackend(referenceBackend);
+
+function values(n: number, seed: number, scale = 2): Float32Array {
+  const out = new Float32Array(n);
+  let state = (seed * 2654435761 + 1) >>> 0;
+  for (let i = 0; i < n; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    out[i] = (state / 2 ** 32 - 0.5) * 2 * scale;
+  }
+  return out;
+}
+
+function nd(shape: number[], data = new Float32Array(shape.reduce((a, b) => a * b, 1))): Nd {
+  const strides = shape.map((_, d) => shape.slice(d + 1).reduce((a, b) => a * b, 1));
+  return { dtype: 'float32', data, shape, strides, offset: 0 };
+}
+
+const transposed = (x: Nd): Nd => {
+  const [b, r, c] = x.shape as [number, number, number];
+  const [s0, s1, s2] = x.strides as [number, number, number];
+  return { ...x, shape: [b, c, r], strides: [s0, s2, s1] };
+};
+
+/** Runs the same call on both backends and compares what they wrote. */
+function same(outs: number[][], call: (backend: Backend, outs: Nd[]) => void, tolerance = 1e-5): void {
+  const [want, got] = [outs.map((s) => nd(s)), outs.map((s) => nd(s))];
+  call(referenceBackend, want);
+  call(wasm, got);
+  want.forEach((w, i) => {
+    const g = got[i]!.data as Float32Array;
+    (w.data as Float32Array).forEach((x, j) => {
+      const allowed = tolerance + 2e-6 * Math.abs(x);
+      if (!(Math.abs(g[j]! - x) <= allowed) && !Object.is(g[j], x)) {
+        expect.fail(`output ${i} at ${j}: got ${g[j]}, want ${x}`);
+      }
+    });
+  });
+}
+
+describe('matmul', () => {
+  for (const [m, k, n] of [
+    [17, 33, 19],
+    [64, 64, 64],
+    [5, 300, 9],
+    [130, 257, 71],
+    [1, 128, 64],
+    [97, 70, 1],
+  ] as const) {
+    it(`agrees on [${m}, ${k}] x [${k}, ${n}] in every layout`, () => {
+      const [a, b] = [nd([2, m, k], values(2 * m * k, 1)), nd([2, k, n], values(2 * k * n, 2))];
+      const at = transposed(nd([2, k, m], values(2 * m * k, 3)));
+      const bt = transposed(nd([2, n, k], values(2 * k * n, 4)));
+      const bias = { ...nd([n], values(n, 5)), shape: [2, m, n], strides: [0, 0, 1] };
+      const tolerance = 1e-6 * k + 1e-5;
+      for (const [x, y] of [
+        [a, b],
+        [at, b],
+        [a, bt],
+        [at, bt],
+      ] as const) {
+        same([[2, m, n]], (backend, [o]) => backend.matmul(x, y, o!), tolerance);
+        same([[2, m, n]], (backend, [o]) => backend.matmul(x, y, o!, bias), tolerance);
+      }
+    });
+  }
+});
+
+describe('elementwise', () => {
+  const special = [0, -0, 1e-30, -1e-5, 88.7, 89, -87, -110, 500, -500, Infinity, -Infinity, Number.NaN];
+  const x = values(1003, 6, 12);
+  x.set(special, 100);
+  for (const op of ['exp', 'tanh', 'erf', 'sigmoid'] as const) {
+    it(`${op} agrees, at the special values too`, () =>
+      same([[1003]], (b, [o]) => b.unary(op, nd([1003], x), o!), 1e-6));
+  }
+  const finite = values(70_001, 7, 8);
+  it('silu agrees over several pieces', () =>
+    same([[70_001]], (b, [o]) => b.unary('silu', nd([70_001], finite), o!)));
+  for (const approximate of ['none', 'tanh'] as const) {
+    it(`gelu (${approximate}) and its gradient agree`, () => {
+      const grad = nd([70_001], values(70_001, 8));
+      same([[70_001]], (b, [o]) => b.gelu(nd([70_001], finite), o!, approximate), 1e-5);
+      same([[70_001]], (b, [o]) => b.geluBackward(grad, nd([70_001], finite), o!, approximate), 1e-5);
+    });
+  }
+  it('adam agrees over steps', () => {
+    const p = {
+      lr: 1e-2,
+      beta1: 0.9,
+      beta2: 0.999,
+      eps: 1e-8,
+      weightDecay: 0.1,
+      decoupled: true,
+      maximize: false,
+    };
+    same([[40_001], [40_001], [40_001]], (b, [w, m, v]) => {
+      (w!.data as Float32Array).set(values(40_001, 9));
+      for (let step = 1; step <= 3; step++)
+        b.adam(w!, nd([40_001], values(40_001, 10 + step)), m!, v!, null, { ...p, step });
+    });
+  });
+});
+
+describe('rows', () => {
+  for (const n of [3, 16, 77, 1000]) {
+    const x = nd([50, n], values(50 * n, 11, 5));
+    const g = nd([50, n], values(50 * n, 12));
+    const [w, b] = [nd([n], values(n, 13)), nd([n], values(n, 14))];
+    it(`softmax of ${n} agrees`, () => {
+      for (const log of [false, true]) {
+        same([[50, n]], (k, [o]) => k.softmax(x, 1, log, o!), 2e-6);
+        same(
+          [
+            [50, n],
+            [50, n],
+          ],
+          (k, [y, o]) => {
+            k.softmax(x, 1, log, y!);
+            k.softmaxBackward(g, y!, 1, log, o!);
+          },
+        );
+      }
+    });
+    it(`norms of ${n} agree`, () => {
+      same(
+        [[50, n], [50], [50], [50, n], [n], [n]],
+        (k, [o, m, r, dx, dw, db]) => {
+          k.layerNorm(x, n, w, b, 1e-5, o!, m!, r!);
+          k.layerNormBackward(g, x, m!, r!, n, w, dx!, dw!, db!);
+        },
+        5e-5,
+      );
+      same(
+        [[50, n], [50], [50, n], [n]],
+        (k, [o, r, dx, dw]) => {
+          k.rmsNorm(x, n, w, 1e-6, o!, r!);
+          k.rmsNormBackward(g, x, r!, n, w, dx!, dw!);
+        },
+        5e-5,
+      );
+    });
+  }
+});
+
+describe('attention', () => {
+  for (const [n, m, causal, masked] of [
+    [70, 70, true, false],
+    [150, 40, false, true],
+    [3, 200, true, true],
+  ] as const) {
+    it(`${n} queries on ${m} keys agree${causal ? ', causal' : ''}${masked ? ', masked' : ''}`, () => {
+      const [B, d, e] = [2, 24, 20];
+      const [q, k, v] = [
+        nd([B, n, d], values(B * n * d, 15)),
+        nd([B, m, d], values(B * m * d, 16)),
+        nd([B, m, e], values(B * m * e, 17)),
+      ];
+      const bits = values(B * n * m, 18);
+      if (masked)
+        bits.forEach((x, i) => {
+          if (x > 1) bits[i] = Number.NEGATIVE_INFINITY;
+        });
+      if (masked) bits.fill(Number.NEGATIVE_INFINITY, 0, m);
+      const mask = masked ? nd([B, n, m], bits) : null;
+      const grad = nd([B, n, e], values(B * n * e, 19));
+      const gradLse = nd([B, n], values(B * n, 20));
+      const p = { scale: 0.2, causal };
+      same(
+        [
+          [B, n, e],
+          [B, n],
+          [B, n, d],
+          [B, m, d],
+          [B, m, e],
+        ],
+        (b, [o, l, dq, dk, dv]) => {
+          b.attention(q, k, v, mask, p, o!, l!);
+          b.attentionBackward(grad, q, k, v, mask, o!, l!, gradLse, p, dq!, dk!, dv!, null);
+        },
+        5e-5,
+      );
+    });
+  }
+});
