@@ -1,2 +1,4 @@
-export * from './core.js';
+export { KernelCore, type KernelCoreOptions } from './core.js';
+export { installSpec, type SpecPlace, uninstallSpec } from './kernelspec.js';
 export * from './message.js';
+export { type KernelProcessOptions, runKernel } from './run.js';

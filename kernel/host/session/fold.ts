@@ -87,12 +87,14 @@ export class OutputFold {
       this.#shown.set(rank, this.#shown.get(rank)! + 1);
       return { rank, value: this.#queues.get(rank)!.shift()! };
     });
-    for (const { ranks: group, value } of groupEqual(items)) this.#emit(group, value);
+    const groups = groupEqual(items);
+    const together = joinTexts(groups, this.#options.worldSize);
+    if (together) this.#emit([...ranks].sort((a, b) => a - b), together, '');
+    else for (const { ranks: group, value } of groups) this.#emit(group, value);
   }
 
-  #emit(ranks: readonly number[], item: FoldItem): void {
-    const { emit, worldSize } = this.#options;
-    const label = ranks.length === worldSize ? '' : rankLabel(ranks);
+  #emit(ranks: readonly number[], item: FoldItem, label = ranks.length === this.#options.worldSize ? '' : rankLabel(ranks)): void {
+    const { emit } = this.#options;
     switch (item.type) {
       case 'stream':
         return emit({ type: 'stream', name: item.name, text: label === '' ? item.text : labelled(label, item.text), ranks });
@@ -110,6 +112,19 @@ export class OutputFold {
       }
     }
   }
+}
+
+/** Displays of one output that differ by rank but are text: one display holds them all, so that it can be updated as one. */
+function joinTexts(groups: readonly { ranks: number[]; value: FoldItem }[], worldSize: number): FoldItem | undefined {
+  const first = groups[0]!.value;
+  if (groups.length === 1 || (first.type !== 'display' && first.type !== 'update')) return undefined;
+  const results: { rank: number; value: RankDisplay }[] = [];
+  for (const { ranks, value } of groups) {
+    if (value.type !== first.type || value.displayId !== first.displayId || isRich(value.display)) return undefined;
+    for (const rank of ranks) results.push({ rank, value: value.display });
+  }
+  const { data, metadata } = foldResults(results, worldSize)[0]!;
+  return { ...first, display: { data, metadata } };
 }
 
 /** `[rank 0,2]`. */

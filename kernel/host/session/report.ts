@@ -92,7 +92,10 @@ export function plainError(error: unknown): CellError {
 }
 
 /** A request to a rank that was not answered, as that rank's failure. */
-export function requestFailure(error: unknown): RankFailure {
+export function requestFailure(error: unknown, status?: { state: string; reason?: string }): RankFailure {
+  if (status?.state === 'dead') {
+    return { name: 'RankDied', message: `the rank died while it ran the cell: ${status.reason ?? 'unknown reason'}`, code: 'SB_RANK_DEAD', frames: [] };
+  }
   if (error instanceof ShardbookError) {
     const interrupted = error.code === 'SB_INTERRUPTED';
     return { name: interrupted ? 'Interrupted' : error.name, message: interrupted ? 'the cell was interrupted' : error.message, code: error.code, frames: [] };

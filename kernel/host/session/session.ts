@@ -84,12 +84,24 @@ export class Session implements SessionApi {
   static async start(options: SessionOptions = {}): Promise<Session> {
     const session = new Session(options);
     try {
-      await session.#world;
+      await session.ready;
     } catch (error) {
       await session.shutdown();
       throw error;
     }
     return session;
+  }
+
+  /** As `start`, without waiting: `ready` rejects when the ranks can't start, and so does the first cell. */
+  static launch(options: SessionOptions = {}): Session {
+    const session = new Session(options);
+    session.#world.catch(() => {});
+    return session;
+  }
+
+  /** Resolves when the ranks serve cells. */
+  get ready(): Promise<void> {
+    return this.#world.then(() => {});
   }
 
   get worldSize(): number {
@@ -250,7 +262,7 @@ export class Session implements SessionApi {
     try {
       return await world.request<RankRequest, A>(rank, request);
     } catch (error) {
-      return { ok: false, error: requestFailure(error) };
+      return { ok: false, error: requestFailure(error, world.status()[rank]) };
     }
   }
 

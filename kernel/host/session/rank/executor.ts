@@ -130,14 +130,13 @@ class RankExecutor {
 
   /** Preloaded names, and behind them a guard: a name the compiler knows and this rank lacks is an error that says why. */
   #freshNamespace(): Namespace {
-    const { rank } = this.#setup.link;
     const guard = new Proxy(Object.create(null) as object, {
       get: (_target, name) => {
         if (typeof name === 'symbol' || name === '__esModule') return undefined;
         throw new ShardbookError({
           code: 'SB_LOST_NAME',
-          message: `Cannot read "${name}" on rank ${rank}: an earlier cell declared it, but this rank has no value for it`,
-          notes: [`rank ${rank} was started again, or that cell did not run on it`],
+          message: `Cannot read "${name}": an earlier cell declared it, but this rank has no value for it`,
+          notes: ['this rank was started again since, or that cell did not run on it'],
           help: 'run the cell that declares it again on all ranks',
         });
       },
