@@ -10,6 +10,18 @@ const COMMANDS: Record<string, { summary: string; load(): Promise<Command> }> = 
     summary: 'open the curriculum in a browser notebook',
     load: async () => (await import('./commands/start.js')).command,
   },
+  run: {
+    summary: 'run a script on N ranks',
+    load: async () => (await import('./commands/run.js')).command,
+  },
+  kernel: {
+    summary: 'install the Jupyter kernel, or run it',
+    load: async () => (await import('./commands/kernel.js')).command,
+  },
+  doctor: {
+    summary: 'say what works on this machine',
+    load: async () => (await import('./commands/doctor.js')).command,
+  },
 };
 
 function help(): string {
