@@ -64,8 +64,13 @@ export class Guard {
   }
 
   #refuseStranger(request: IncomingMessage, url: URL): Refusal | undefined {
-    const given = [url.searchParams.get('token'), headerToken(request), cookieValue(request, this.cookieName)];
-    if (given.some((token) => token !== null && token !== undefined && this.#isToken(token))) return undefined;
+    const given = [
+      url.searchParams.get('token'),
+      headerToken(request),
+      cookieValue(request, this.cookieName),
+    ];
+    if (given.some((token) => token !== null && token !== undefined && this.#isToken(token)))
+      return undefined;
     return { status: given.some(Boolean) ? 403 : 401, reason: 'the token is missing or wrong' };
   }
 

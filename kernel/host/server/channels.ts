@@ -1,9 +1,10 @@
 /** One WebSocket of a front end and the kernel behind it. */
-import { ShardbookError } from '../../runtime/base/index.js';
+
 import type { WebSocket } from 'ws';
+import { ShardbookError } from '../../runtime/base/index.js';
 import { decodeDefault, decodeV1, encodeDefault, encodeV1, V1_PROTOCOL } from './framing.js';
-import type { KernelEntry } from './kernels.js';
 import type { WireMessage } from './kernel-port.js';
+import type { KernelEntry } from './kernels.js';
 
 /** When a reader is this far behind, it gets no more: memory must not grow for a page that sleeps. */
 const MAX_BUFFERED_BYTES = 256 * 1024 * 1024;

@@ -1,8 +1,9 @@
 /** Jupyter's contents API over a folder: notebooks, text and binary files, folders, one checkpoint per file. */
-import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
-import type { Stats } from 'node:fs';
-import { basename, dirname, extname, join } from 'node:path';
+
 import { randomBytes } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, extname, join } from 'node:path';
 import { HttpError } from './http-error.js';
 import { normalizeApiPath, resolveInside } from './paths.js';
 
@@ -50,7 +51,10 @@ export class Contents {
   /** `root` must be a real path (links resolved). */
   constructor(readonly root: string) {}
 
-  async get(apiPath: string, o: { content?: boolean; type?: string; format?: string } = {}): Promise<ContentsModel> {
+  async get(
+    apiPath: string,
+    o: { content?: boolean; type?: string; format?: string } = {},
+  ): Promise<ContentsModel> {
     const path = normalizeApiPath(apiPath);
     const file = await resolveInside(this.root, path);
     const info = await this.#stat(file, path);
@@ -59,7 +63,8 @@ export class Contents {
       throw new HttpError(400, 'SB_WRONG_TYPE', `Cannot read "${path}" as ${o.type}: it is a ${model.type}`);
     }
     if (o.content === false) return model;
-    if (model.type === 'directory') return { ...model, format: 'json', content: await this.#list(path, file) };
+    if (model.type === 'directory')
+      return { ...model, format: 'json', content: await this.#list(path, file) };
     const bytes = await readFile(file);
     if (model.type === 'notebook' && o.type !== 'file') {
       return { ...model, format: 'json', mimetype: null, content: parseNotebook(path, bytes) };
@@ -68,19 +73,37 @@ export class Contents {
     if (text === undefined && o.format === 'text') {
       throw new HttpError(400, 'SB_NOT_TEXT', `Cannot read "${path}" as text: it is not UTF-8`);
     }
-    if (text !== undefined) return { ...model, type: 'file', format: 'text', mimetype: mimeTypeOf(path) ?? 'text/plain', content: text };
-    return { ...model, type: 'file', format: 'base64', mimetype: mimeTypeOf(path) ?? 'application/octet-stream', content: bytes.toString('base64') };
+    if (text !== undefined)
+      return {
+        ...model,
+        type: 'file',
+        format: 'text',
+        mimetype: mimeTypeOf(path) ?? 'text/plain',
+        content: text,
+      };
+    return {
+      ...model,
+      type: 'file',
+      format: 'base64',
+      mimetype: mimeTypeOf(path) ?? 'application/octet-stream',
+      content: bytes.toString('base64'),
+    };
   }
 
-  async save(apiPath: string, body: Record<string, unknown>): Promise<{ model: ContentsModel; created: boolean }> {
+  async save(
+    apiPath: string,
+    body: Record<string, unknown>,
+  ): Promise<{ model: ContentsModel; created: boolean }> {
     const path = normalizeApiPath(apiPath);
-    if (path === '') throw new HttpError(400, 'SB_WRONG_TYPE', 'Cannot save the workspace itself: want a file in it');
+    if (path === '')
+      throw new HttpError(400, 'SB_WRONG_TYPE', 'Cannot save the workspace itself: want a file in it');
     const file = await resolveInside(this.root, path);
     const before = await stat(file).catch(() => undefined);
     if (body['type'] === 'directory') {
       await mkdir(file, { recursive: true });
     } else {
-      if (before?.isDirectory()) throw new HttpError(400, 'SB_WRONG_TYPE', `Cannot save "${path}": it is a folder`);
+      if (before?.isDirectory())
+        throw new HttpError(400, 'SB_WRONG_TYPE', `Cannot save "${path}": it is a folder`);
       await mkdir(dirname(file), { recursive: true });
       await writeWhole(file, encodeContent(path, body), before);
     }
@@ -103,7 +126,11 @@ export class Contents {
     const type = body['type'] ?? 'file';
     const wanted = typeof body['ext'] === 'string' ? body['ext'] : '';
     const extension = type === 'notebook' ? '.ipynb' : type === 'directory' ? '' : wanted;
-    const path = await this.#freeName(parent, type === 'directory' ? 'Untitled Folder' : 'Untitled', extension);
+    const path = await this.#freeName(
+      parent,
+      type === 'directory' ? 'Untitled Folder' : 'Untitled',
+      extension,
+    );
     const content = type === 'notebook' ? emptyNotebook() : '';
     const format = type === 'notebook' ? 'json' : 'text';
     return (await this.save(path, { type, format, content })).model;
@@ -111,7 +138,8 @@ export class Contents {
 
   async rename(apiPath: string, to: string): Promise<ContentsModel> {
     const [source, target] = [await resolveInside(this.root, apiPath), await resolveInside(this.root, to)];
-    if (source === this.root || target === this.root) throw new HttpError(400, 'SB_WRONG_TYPE', 'Cannot rename the workspace');
+    if (source === this.root || target === this.root)
+      throw new HttpError(400, 'SB_WRONG_TYPE', 'Cannot rename the workspace');
     if (source !== target && (await stat(target).catch(() => undefined))) {
       throw new HttpError(409, 'SB_EXISTS', `Cannot rename to "${to}": it exists already`);
     }
@@ -218,7 +246,11 @@ function checkpointFile(file: string): string {
 }
 
 /** Writes beside the file and renames, so that a crash leaves the old file or the new one, never half of it. */
-async function writeWhole(file: string, bytes: Uint8Array | string, before: Stats | undefined): Promise<void> {
+async function writeWhole(
+  file: string,
+  bytes: Uint8Array | string,
+  before: Stats | undefined,
+): Promise<void> {
   const temporary = join(dirname(file), `.~${randomBytes(6).toString('hex')}`);
   try {
     await writeFile(temporary, bytes, before === undefined ? {} : { mode: before.mode });
@@ -237,7 +269,8 @@ function encodeContent(path: string, body: Record<string, unknown>): string | Ui
     }
     return `${JSON.stringify(content, undefined, 1)}\n`;
   }
-  if (typeof content !== 'string') throw new HttpError(400, 'SB_BAD_BODY', `Cannot save "${path}": its content is not text`);
+  if (typeof content !== 'string')
+    throw new HttpError(400, 'SB_BAD_BODY', `Cannot save "${path}": its content is not text`);
   return format === 'base64' ? Buffer.from(content, 'base64') : content;
 }
 
@@ -248,7 +281,12 @@ function parseNotebook(path: string, bytes: Buffer): unknown {
   } catch {
     // Said below: not JSON and not a notebook have the same cure.
   }
-  throw new HttpError(400, 'SB_BAD_NOTEBOOK', `Cannot open "${path}": it is not a notebook`, 'Delete it or mend its JSON by hand; a lesson can be reset.');
+  throw new HttpError(
+    400,
+    'SB_BAD_NOTEBOOK',
+    `Cannot open "${path}": it is not a notebook`,
+    'Delete it or mend its JSON by hand; a lesson can be reset.',
+  );
 }
 
 function emptyNotebook(): unknown {
@@ -266,11 +304,14 @@ function decodeUtf8(bytes: Buffer): string | undefined {
 function fileError(error: unknown, path: string): Error {
   if (error instanceof HttpError) return error;
   const code = (error as NodeJS.ErrnoException).code;
-  if (code === 'ENOENT' || code === 'ENOTDIR') return new HttpError(404, 'SB_NOT_FOUND', `Cannot find "${path}"`);
-  if (code === 'ENOTEMPTY') return new HttpError(400, 'SB_NOT_EMPTY', `Cannot delete "${path}": the folder is not empty`);
+  if (code === 'ENOENT' || code === 'ENOTDIR')
+    return new HttpError(404, 'SB_NOT_FOUND', `Cannot find "${path}"`);
+  if (code === 'ENOTEMPTY')
+    return new HttpError(400, 'SB_NOT_EMPTY', `Cannot delete "${path}": the folder is not empty`);
   if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS') {
     return new HttpError(403, 'SB_NO_PERMISSION', `Cannot write "${path}": no permission`);
   }
-  if (code === 'ENOSPC') return new HttpError(507, 'SB_DISK_FULL', `Cannot write "${path}": the disk is full`);
+  if (code === 'ENOSPC')
+    return new HttpError(507, 'SB_DISK_FULL', `Cannot write "${path}": the disk is full`);
   return error as Error;
 }

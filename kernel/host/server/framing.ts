@@ -47,7 +47,8 @@ export function decodeV1(frame: Uint8Array): WireMessage {
   if (frame.byteLength < 8) throw badFrame('it is shorter than its own header');
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
   const count = readU64(view, 0);
-  if (count < 6 || count > MAX_PARTS) throw badFrame(`it says it has ${count} offsets, want 6 to ${MAX_PARTS}`);
+  if (count < 6 || count > MAX_PARTS)
+    throw badFrame(`it says it has ${count} offsets, want 6 to ${MAX_PARTS}`);
   const headerBytes = 8 * (count + 1);
   if (headerBytes > frame.byteLength) throw badFrame('it ends inside its offsets');
   const offsets = Array.from({ length: count }, (_, index) => readU64(view, 8 * (index + 1)));
@@ -65,7 +66,12 @@ export function decodeV1(frame: Uint8Array): WireMessage {
 
 export function encodeDefault(message: WireMessage): string | Uint8Array {
   const { buffers, ...rest } = message;
-  const json = JSON.stringify({ ...rest, msg_id: message.header.msg_id, msg_type: message.header.msg_type, buffers: [] });
+  const json = JSON.stringify({
+    ...rest,
+    msg_id: message.header.msg_id,
+    msg_type: message.header.msg_type,
+    buffers: [],
+  });
   if (buffers.length === 0) return json;
   const parts = [encoder.encode(json), ...buffers];
   const headerBytes = 4 * (parts.length + 1);
@@ -103,7 +109,8 @@ function readU64(view: DataView, at: number): number {
 function sliceParts(frame: Uint8Array, offsets: readonly number[], headerBytes: number): Uint8Array[] {
   let previous = headerBytes;
   for (const offset of offsets) {
-    if (offset < previous || offset > frame.byteLength) throw badFrame(`an offset of ${offset} is out of order or outside`);
+    if (offset < previous || offset > frame.byteLength)
+      throw badFrame(`an offset of ${offset} is out of order or outside`);
     previous = offset;
   }
   return offsets.slice(0, -1).map((start, index) => frame.subarray(start, offsets[index + 1]));

@@ -26,7 +26,12 @@ export function route(method: string, pattern: RegExp, handle: Route['handle']):
 }
 
 /** Runs the first route that matches; returns false when none does. */
-export async function dispatch(routes: readonly Route[], request: IncomingMessage, response: ServerResponse, url: URL): Promise<boolean> {
+export async function dispatch(
+  routes: readonly Route[],
+  request: IncomingMessage,
+  response: ServerResponse,
+  url: URL,
+): Promise<boolean> {
   let pathMatched = false;
   const method = request.method === 'HEAD' ? 'GET' : request.method;
   for (const candidate of routes) {
@@ -38,7 +43,12 @@ export async function dispatch(routes: readonly Route[], request: IncomingMessag
     await candidate.handle({ request, response, url, params, json: () => readJson(request) });
     return true;
   }
-  if (pathMatched) throw new HttpError(405, 'SB_BAD_METHOD', `Cannot ${request.method} "${url.pathname}": no such method here`);
+  if (pathMatched)
+    throw new HttpError(
+      405,
+      'SB_BAD_METHOD',
+      `Cannot ${request.method} "${url.pathname}": no such method here`,
+    );
   return false;
 }
 
@@ -56,7 +66,11 @@ async function readJson(request: IncomingMessage): Promise<Record<string, unknow
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.byteLength;
     if (size > MAX_BODY_BYTES) {
-      throw new HttpError(413, 'SB_BODY_TOO_LARGE', `Cannot take the request: its body is over ${MAX_BODY_BYTES} bytes`);
+      throw new HttpError(
+        413,
+        'SB_BODY_TOO_LARGE',
+        `Cannot take the request: its body is over ${MAX_BODY_BYTES} bytes`,
+      );
     }
     chunks.push(chunk);
   }
@@ -73,7 +87,12 @@ async function readJson(request: IncomingMessage): Promise<Record<string, unknow
   return value as Record<string, unknown>;
 }
 
-export function sendJson(response: ServerResponse, status: number, value: unknown, headers: Record<string, string> = {}): void {
+export function sendJson(
+  response: ServerResponse,
+  status: number,
+  value: unknown,
+  headers: Record<string, string> = {},
+): void {
   const body = JSON.stringify(value);
   response.writeHead(status, {
     'Content-Type': 'application/json; charset=utf-8',

@@ -93,17 +93,27 @@ export class Kernels {
 
   get(id: string): KernelEntry {
     const entry = this.#kernels.get(id);
-    if (entry === undefined) throw new HttpError(404, 'SB_NO_KERNEL', `Cannot find kernel "${id}": it has ended or never was`);
+    if (entry === undefined)
+      throw new HttpError(404, 'SB_NO_KERNEL', `Cannot find kernel "${id}": it has ended or never was`);
     return entry;
   }
 
   async start(name: string | undefined, path: string): Promise<KernelEntry> {
     const { spec } = this.provider;
     if (name !== undefined && name !== '' && name !== spec.name) {
-      throw new HttpError(400, 'SB_NO_KERNELSPEC', `Cannot start kernel "${name}": there is "${spec.name}" only`);
+      throw new HttpError(
+        400,
+        'SB_NO_KERNELSPEC',
+        `Cannot start kernel "${name}": there is "${spec.name}" only`,
+      );
     }
     if (this.#kernels.size + this.#starting >= MAX_KERNELS) {
-      throw new HttpError(503, 'SB_TOO_MANY_KERNELS', `Cannot start another kernel: ${MAX_KERNELS} run already`, 'Shut some down.');
+      throw new HttpError(
+        503,
+        'SB_TOO_MANY_KERNELS',
+        `Cannot start another kernel: ${MAX_KERNELS} run already`,
+        'Shut some down.',
+      );
     }
     this.#starting++;
     try {
@@ -159,9 +169,16 @@ export class Kernels {
     const known = [...this.#sessions.values()].find((session) => session.path === path);
     if (known !== undefined) return this.session(known.id);
     const wanted = (body['kernel'] ?? {}) as { id?: unknown; name?: unknown };
-    const entry = text(wanted.id) !== undefined ? this.get(String(wanted.id)) : await this.start(text(wanted.name), path);
+    const entry =
+      text(wanted.id) !== undefined ? this.get(String(wanted.id)) : await this.start(text(wanted.name), path);
     const id = randomUUID();
-    this.#sessions.set(id, { id, path, name: text(body['name']) ?? path, type: text(body['type']) ?? 'notebook', kernelId: entry.id });
+    this.#sessions.set(id, {
+      id,
+      path,
+      name: text(body['name']) ?? path,
+      type: text(body['type']) ?? 'notebook',
+      kernelId: entry.id,
+    });
     return this.session(id);
   }
 
@@ -174,7 +191,10 @@ export class Kernels {
     const kernel = body['kernel'] as { id?: unknown; name?: unknown } | null | undefined;
     if (kernel !== undefined && kernel !== null) {
       const previous = session.kernelId;
-      const entry = text(kernel.id) !== undefined ? this.get(String(kernel.id)) : await this.start(text(kernel.name), session.path);
+      const entry =
+        text(kernel.id) !== undefined
+          ? this.get(String(kernel.id))
+          : await this.start(text(kernel.name), session.path);
       session.kernelId = entry.id;
       if (previous !== entry.id && this.#kernels.has(previous)) await this.shutdown(previous);
     }

@@ -29,6 +29,7 @@ export class LessonLibrary {
 
   /** Path of the learner's notebook of the lesson. */
   async open(id: string): Promise<string> {
+    checkId(id);
     // Two tabs that open a lesson at once must not both write it.
     const running = this.#opening.get(id);
     if (running !== undefined) return running;
@@ -39,12 +40,16 @@ export class LessonLibrary {
 
   /** A fresh copy; returns where the learner's version went, if there was one. */
   async reset(id: string): Promise<{ path: string; kept: string | undefined }> {
+    checkId(id);
     const notebook = await this.#notebook(id);
     const path = notebookPath(id);
     let kept: string | undefined;
     if (await this.#exists(path)) {
       kept = await this.#freeBackupName(id);
-      await rename(await resolveInside(this.contents.root, path), await resolveInside(this.contents.root, kept));
+      await rename(
+        await resolveInside(this.contents.root, path),
+        await resolveInside(this.contents.root, kept),
+      );
     }
     await this.contents.save(path, { type: 'notebook', format: 'json', content: notebook });
     return { path, kept };
@@ -58,8 +63,8 @@ export class LessonLibrary {
   }
 
   async #notebook(id: string): Promise<unknown> {
-    const notebook = /^[a-z0-9][a-z0-9-]*$/.test(id) ? await this.provider.notebook(id) : undefined;
-    if (notebook === undefined) throw new HttpError(404, 'SB_NO_LESSON', `Cannot open lesson "${id}": there is no such lesson`);
+    const notebook = await this.provider.notebook(id);
+    if (notebook === undefined) throw noLesson(id);
     return notebook;
   }
 
@@ -78,4 +83,13 @@ export class LessonLibrary {
 
 function notebookPath(id: string): string {
   return `${LESSON_FOLDER}/${id}.ipynb`;
+}
+
+/** An id becomes a file name: nothing else may. */
+function checkId(id: string): void {
+  if (!/^[a-z0-9][a-z0-9-]*$/.test(id)) throw noLesson(id);
+}
+
+function noLesson(id: string): HttpError {
+  return new HttpError(404, 'SB_NO_LESSON', `Cannot open lesson "${id}": there is no such lesson`);
 }

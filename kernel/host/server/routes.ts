@@ -1,8 +1,8 @@
 /** Jupyter's REST as far as JupyterLab's services and notebook widget call it, and Shardbook's own few addresses. */
 import type { Contents } from './contents.js';
 import { mimeTypeOf } from './contents.js';
-import { HttpError } from './http-error.js';
 import { type Call, type Route, route, sendEmpty, sendJson } from './http.js';
+import { HttpError } from './http-error.js';
 import type { KernelProvider } from './kernel-port.js';
 import type { Kernels } from './kernels.js';
 import type { LessonLibrary } from './lesson-library.js';
@@ -30,24 +30,47 @@ export function apiRoutes(services: Services): Route[] {
 
 function statusRoutes({ kernels, provider, version, started }: Services): Route[] {
   const { name, displayName, language } = provider.spec;
-  const spec = { argv: [], env: {}, display_name: displayName, language, interrupt_mode: 'message', metadata: { debugger: false } };
+  const spec = {
+    argv: [],
+    env: {},
+    display_name: displayName,
+    language,
+    interrupt_mode: 'message',
+    metadata: { debugger: false },
+  };
   const model = { name, spec, resources: {} };
-  const user = { username: 'learner', name: 'Learner', display_name: 'Learner', initials: 'L', avatar_url: null, color: null };
+  const user = {
+    username: 'learner',
+    name: 'Learner',
+    display_name: 'Learner',
+    initials: 'L',
+    avatar_url: null,
+    color: null,
+  };
   return [
     route('GET', /^\/api\/?$/, ({ response }) => sendJson(response, 200, { version })),
     route('GET', /^\/api\/status$/, ({ response }) => {
       const list = kernels.list();
       sendJson(response, 200, {
         started: started.toISOString(),
-        last_activity: list.map((kernel) => kernel.last_activity).sort().at(-1) ?? started.toISOString(),
+        last_activity:
+          list
+            .map((kernel) => kernel.last_activity)
+            .sort()
+            .at(-1) ?? started.toISOString(),
         connections: list.reduce((sum, kernel) => sum + kernel.connections, 0),
         kernels: list.length,
       });
     }),
-    route('GET', /^\/api\/me$/, ({ response }) => sendJson(response, 200, { identity: user, permissions: {} })),
-    route('GET', /^\/api\/kernelspecs$/, ({ response }) => sendJson(response, 200, { default: name, kernelspecs: { [name]: model } })),
+    route('GET', /^\/api\/me$/, ({ response }) =>
+      sendJson(response, 200, { identity: user, permissions: {} }),
+    ),
+    route('GET', /^\/api\/kernelspecs$/, ({ response }) =>
+      sendJson(response, 200, { default: name, kernelspecs: { [name]: model } }),
+    ),
     route('GET', /^\/api\/kernelspecs\/([^/]+)$/, ({ response, params }) => {
-      if (params[0] !== name) throw new HttpError(404, 'SB_NO_KERNELSPEC', `Cannot find kernelspec "${params[0]}"`);
+      if (params[0] !== name)
+        throw new HttpError(404, 'SB_NO_KERNELSPEC', `Cannot find kernelspec "${params[0]}"`);
       sendJson(response, 200, model);
     }),
     route('POST', /^\/api\/events$/, ({ response }) => sendEmpty(response)),
@@ -102,7 +125,9 @@ function checkpointRoutes({ contents }: Services): Route[] {
   const all = /^\/api\/contents\/(.+)\/checkpoints$/;
   const one = /^\/api\/contents\/(.+)\/checkpoints\/([^/]+)$/;
   return [
-    route('GET', all, async ({ response, params }) => sendJson(response, 200, await contents.checkpoints(params[0]!))),
+    route('GET', all, async ({ response, params }) =>
+      sendJson(response, 200, await contents.checkpoints(params[0]!)),
+    ),
     route('POST', all, async ({ response, params }) => {
       sendJson(response, 201, await contents.createCheckpoint(params[0]!));
     }),
@@ -156,7 +181,9 @@ function contentsRoutes({ contents }: Services): Route[] {
 
 function shardbookRoutes({ lessons, kernels }: Services): Route[] {
   return [
-    route('GET', /^\/api\/shardbook\/curriculum$/, async ({ response }) => sendJson(response, 200, await lessons.list())),
+    route('GET', /^\/api\/shardbook\/curriculum$/, async ({ response }) =>
+      sendJson(response, 200, await lessons.list()),
+    ),
     route('POST', /^\/api\/shardbook\/lessons\/([^/]+)\/open$/, async ({ response, params }) => {
       sendJson(response, 200, { path: await lessons.open(params[0]!) });
     }),

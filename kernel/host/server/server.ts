@@ -2,8 +2,9 @@
  * The embedded Jupyter server: one Node process serves the app, the REST API and the kernels' WebSockets, bound to
  * 127.0.0.1. Every request passes the guard (auth.ts) before anything else looks at it.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+
 import { mkdir, realpath } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { Duplex } from 'node:stream';
@@ -12,11 +13,11 @@ import { ShardbookError } from '../../runtime/base/index.js';
 import { createToken, Guard } from './auth.js';
 import { connectChannels } from './channels.js';
 import { Contents } from './contents.js';
-import { HttpError } from './http-error.js';
+import { V1_PROTOCOL } from './framing.js';
 import { dispatch, MAX_BODY_BYTES, type Route, route, sendError } from './http.js';
+import { HttpError } from './http-error.js';
 import type { KernelProvider, KernelStartOptions, LessonProvider } from './kernel-port.js';
 import { Kernels } from './kernels.js';
-import { V1_PROTOCOL } from './framing.js';
 import { LessonLibrary } from './lesson-library.js';
 import { apiRoutes } from './routes.js';
 import { securityHeaders, sendFile } from './static.js';
@@ -63,7 +64,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   await listen(http, options.port);
   const { port } = http.address() as AddressInfo;
   const guard = new Guard(options.token ?? createToken(), port);
-  const services = { contents, kernels, lessons, provider: options.kernels, version: options.version, started: new Date() };
+  const services = {
+    contents,
+    kernels,
+    lessons,
+    provider: options.kernels,
+    version: options.version,
+    started: new Date(),
+  };
   const routes = [...apiRoutes(services), ...appRoutes(app, guard)];
   const sockets = new WebSocketServer({
     noServer: true,
@@ -104,7 +112,8 @@ async function answer(
     const found = await dispatch(routes, request, response, url);
     if (!found) throw new HttpError(404, 'SB_NOT_FOUND', `Cannot find "${url.pathname}"`);
   } catch (error) {
-    if (!(error instanceof HttpError)) log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    if (!(error instanceof HttpError))
+      log(error instanceof Error ? (error.stack ?? error.message) : String(error));
     sendError(response, error);
   }
 }
@@ -118,7 +127,13 @@ function parseUrl(request: IncomingMessage): URL {
   }
 }
 
-function refuse(request: IncomingMessage, response: ServerResponse, url: URL, status: 401 | 403, reason: string): void {
+function refuse(
+  request: IncomingMessage,
+  response: ServerResponse,
+  url: URL,
+  status: 401 | 403,
+  reason: string,
+): void {
   if (url.pathname !== '/' || request.method !== 'GET') {
     throw new HttpError(status, 'SB_REFUSED', `Cannot answer: ${reason}`);
   }
@@ -141,8 +156,12 @@ function appRoutes(app: string, guard: Guard): Route[] {
       }
       await sendFile(request, response, app, 'index.html');
     }),
-    route('GET', /^\/favicon\.ico$/, ({ request, response }) => sendFile(request, response, app, 'favicon.svg')),
-    route('GET', /^\/app\/(.+)$/, ({ request, response, params }) => sendFile(request, response, app, params[0]!)),
+    route('GET', /^\/favicon\.ico$/, ({ request, response }) =>
+      sendFile(request, response, app, 'favicon.svg'),
+    ),
+    route('GET', /^\/app\/(.+)$/, ({ request, response, params }) =>
+      sendFile(request, response, app, params[0]!),
+    ),
   ];
 }
 
@@ -157,7 +176,8 @@ interface Upgrade {
 }
 
 function upgrade({ request, socket, head, guard, sockets, kernels, log }: Upgrade): void {
-  const end = (status: string) => socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  const end = (status: string) =>
+    socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   try {
     const url = parseUrl(request);
     const refusal = guard.refuse(request, url);
@@ -165,10 +185,14 @@ function upgrade({ request, socket, head, guard, sockets, kernels, log }: Upgrad
     const kernelId = /^\/api\/kernels\/([^/]+)\/channels$/.exec(url.pathname)?.[1];
     if (kernelId !== undefined) {
       const kernel = kernels.get(decodeURIComponent(kernelId));
-      sockets.handleUpgrade(request, socket, head, (client: WebSocket) => connectChannels(client, kernel, log));
+      sockets.handleUpgrade(request, socket, head, (client: WebSocket) =>
+        connectChannels(client, kernel, log),
+      );
     } else if (url.pathname === '/api/events/subscribe') {
       // No events are sent; the front end retries without end when the address is missing.
-      sockets.handleUpgrade(request, socket, head, (client: WebSocket) => client.on('error', () => client.terminate()));
+      sockets.handleUpgrade(request, socket, head, (client: WebSocket) =>
+        client.on('error', () => client.terminate()),
+      );
     } else {
       end('404 Not Found');
     }
@@ -211,10 +235,15 @@ async function findApp(folder: string): Promise<string> {
 }
 
 /** A notebook's kernel starts in the notebook's folder, with the world its metadata asks for. */
-async function kernelOptions(contents: Contents, path: string, worldSize: number): Promise<KernelStartOptions> {
+async function kernelOptions(
+  contents: Contents,
+  path: string,
+  worldSize: number,
+): Promise<KernelStartOptions> {
   const model = path === '' ? undefined : await contents.get(path).catch(() => undefined);
   const folder = model === undefined ? contents.root : dirname(join(contents.root, model.path));
-  const metadata = (model?.content as { metadata?: { shardbook?: { world?: unknown } } } | null | undefined)?.metadata;
+  const metadata = (model?.content as { metadata?: { shardbook?: { world?: unknown } } } | null | undefined)
+    ?.metadata;
   const wanted = metadata?.shardbook?.world;
   const valid = typeof wanted === 'number' && Number.isInteger(wanted) && wanted >= 1 && wanted <= 64;
   return { cwd: folder, worldSize: valid ? wanted : worldSize };
@@ -234,7 +263,8 @@ async function listen(http: Server, port: number | undefined): Promise<void> {
     if ((await tryListen(http, candidate)) === undefined) return;
   }
   const code = await tryListen(http, 0);
-  if (code !== undefined) throw new ShardbookError({ code: 'SB_PORT', message: `Cannot serve at 127.0.0.1: ${code}` });
+  if (code !== undefined)
+    throw new ShardbookError({ code: 'SB_PORT', message: `Cannot serve at 127.0.0.1: ${code}` });
 }
 
 /** Undefined when the server listens, else the system's error code. */

@@ -1,11 +1,20 @@
 /** The real kernel behind the port: protocol's core over a session, without ZeroMQ between. */
-import type { KernelCoreConstructor, MessageSink } from '../protocol/index.js';
+import type { KernelCore, MessageSink } from '../protocol/index.js';
 import type { SessionApi, SessionOptions } from '../session/index.js';
-import type { KernelHandle, KernelProvider, KernelStartOptions, RankView, WireMessage } from './kernel-port.js';
+import type {
+  KernelHandle,
+  KernelProvider,
+  KernelStartOptions,
+  RankView,
+  WireMessage,
+} from './kernel-port.js';
 
 export interface SessionKernelParts {
   startSession(options: SessionOptions): Promise<SessionApi>;
-  KernelCore: KernelCoreConstructor;
+  KernelCore: typeof KernelCore;
+  /** Where failures of the kernel itself are said. */
+  log?: (line: string) => void;
+  version?: string;
   /** Memory limit of each rank's heap in MiB. */
   heapLimitMb?: number;
 }
@@ -19,7 +28,7 @@ export function sessionKernelProvider(parts: SessionKernelParts): KernelProvider
         cwd: options.cwd,
         ...(parts.heapLimitMb === undefined ? {} : { heapLimitMb: parts.heapLimitMb }),
       });
-      return new SessionKernel(session, parts.KernelCore);
+      return new SessionKernel(session, parts);
     },
   };
 }
@@ -27,14 +36,14 @@ export function sessionKernelProvider(parts: SessionKernelParts): KernelProvider
 type Reply = (message: WireMessage) => void;
 
 class SessionKernel implements KernelHandle {
-  #core: InstanceType<KernelCoreConstructor>;
+  #core: KernelCore;
   #broadcast = new Set<Reply>();
   #exit = new Set<(reason: string, restarts: boolean) => void>();
   #stopped: Promise<void> | undefined;
 
   constructor(
     readonly session: SessionApi,
-    KernelCore: KernelCoreConstructor,
+    parts: SessionKernelParts,
   ) {
     const sink: MessageSink = {
       send: (channel, message, origin) => {
@@ -43,7 +52,11 @@ class SessionKernel implements KernelHandle {
         else if (typeof origin === 'function') (origin as Reply)(wire);
       },
     };
-    this.#core = new KernelCore(session, sink, { onShutdown: (restart) => this.#onShutdown(restart) });
+    this.#core = new parts.KernelCore(session, sink, {
+      onShutdown: (restart) => this.#onShutdown(restart),
+      ...(parts.log === undefined ? {} : { log: parts.log }),
+      ...(parts.version === undefined ? {} : { version: parts.version }),
+    });
     this.#core.start();
   }
 

@@ -1,8 +1,8 @@
 /** The app's files, and the headers that keep the page from loading or running anything from elsewhere. */
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { extname } from 'node:path';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { extname } from 'node:path';
 import { HttpError } from './http-error.js';
 import { resolveInside } from './paths.js';
 
@@ -37,7 +37,8 @@ export const CONTENT_SECURITY_POLICY = [
 ].join('; ');
 
 /** A learner's file opened in a tab of its own: shown, never run. */
-export const FILES_SECURITY_POLICY = "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'";
+export const FILES_SECURITY_POLICY =
+  "sandbox; default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'";
 
 export function securityHeaders(policy = CONTENT_SECURITY_POLICY): Record<string, string> {
   return {
@@ -85,4 +86,3 @@ export async function sendFile(
     .on('error', () => response.destroy())
     .pipe(response);
 }
-

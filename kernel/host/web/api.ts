@@ -29,7 +29,9 @@ async function call<T>(method: string, path: string): Promise<T> {
   const body: unknown = await response.json().catch(() => undefined);
   if (!response.ok) {
     const message = (body as { message?: unknown } | undefined)?.message;
-    throw new Error(typeof message === 'string' ? message : `Cannot reach the server: status ${response.status}`);
+    throw new Error(
+      typeof message === 'string' ? message : `Cannot reach the server: status ${response.status}`,
+    );
   }
   return body as T;
 }

@@ -39,8 +39,10 @@ export function bindKeys(panel: NotebookPanel, completion: Completion, own: Note
   });
   for (const key of ['ArrowUp', 'K']) inCommand([key], () => NotebookActions.selectAbove(notebook));
   for (const key of ['ArrowDown', 'J']) inCommand([key], () => NotebookActions.selectBelow(notebook));
-  for (const key of ['Shift ArrowUp', 'Shift K']) inCommand([key], () => NotebookActions.extendSelectionAbove(notebook));
-  for (const key of ['Shift ArrowDown', 'Shift J']) inCommand([key], () => NotebookActions.extendSelectionBelow(notebook));
+  for (const key of ['Shift ArrowUp', 'Shift K'])
+    inCommand([key], () => NotebookActions.extendSelectionAbove(notebook));
+  for (const key of ['Shift ArrowDown', 'Shift J'])
+    inCommand([key], () => NotebookActions.extendSelectionBelow(notebook));
   inCommand(['A'], () => NotebookActions.insertAbove(notebook));
   inCommand(['B'], () => NotebookActions.insertBelow(notebook));
   inCommand(['D', 'D'], () => NotebookActions.deleteCells(notebook));

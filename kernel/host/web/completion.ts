@@ -1,6 +1,12 @@
 /** Tab completes from the kernel, Shift-Tab shows what the name at the cursor is. */
 import type { Cell } from '@jupyterlab/cells';
-import { Completer, CompleterModel, CompletionHandler, KernelCompleterProvider, ProviderReconciliator } from '@jupyterlab/completer';
+import {
+  Completer,
+  CompleterModel,
+  CompletionHandler,
+  KernelCompleterProvider,
+  ProviderReconciliator,
+} from '@jupyterlab/completer';
 import { Text } from '@jupyterlab/coreutils';
 import type { NotebookPanel } from '@jupyterlab/notebook';
 import { type IRenderMimeRegistry, MimeModel } from '@jupyterlab/rendermime';
@@ -84,5 +90,6 @@ async function inspectAtCursor(panel: NotebookPanel, rendermime: IRenderMimeRegi
     closeInspector();
     renderer.dispose();
   };
-  for (const event of ['keydown', 'mousedown', 'wheel']) window.addEventListener(event, close, { once: true, capture: true });
+  for (const event of ['keydown', 'mousedown', 'wheel'])
+    window.addEventListener(event, close, { once: true, capture: true });
 }

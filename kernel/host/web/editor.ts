@@ -1,7 +1,8 @@
 /** CodeMirror as cells use it: the languages of lessons, JupyterLab's theme and key bindings, the shared model. */
-import type { IYText } from '@jupyter/ydoc';
+
 import { javascript } from '@codemirror/lang-javascript';
 import type { LanguageSupport } from '@codemirror/language';
+import type { IYText } from '@jupyter/ydoc';
 import {
   CodeMirrorEditorFactory,
   CodeMirrorMimeTypeService,
@@ -22,13 +23,17 @@ export function createEditorParts(): EditorParts {
   const themes = new EditorThemeRegistry();
   for (const theme of EditorThemeRegistry.getDefaultThemes()) themes.addTheme(theme);
   const extensions = new EditorExtensionRegistry();
-  for (const extension of EditorExtensionRegistry.getDefaultExtensions({ themes })) extensions.addExtension(extension);
+  for (const extension of EditorExtensionRegistry.getDefaultExtensions({ themes }))
+    extensions.addExtension(extension);
   extensions.addExtension({
     name: 'shared-model-binding',
     factory: (options) => {
       const shared = options.model.sharedModel as IYText;
       return EditorExtensionRegistry.createImmutableExtension(
-        ybinding({ ytext: shared.ysource, ...(shared.undoManager ? { undoManager: shared.undoManager } : {}) }),
+        ybinding({
+          ytext: shared.ysource,
+          ...(shared.undoManager ? { undoManager: shared.undoManager } : {}),
+        }),
       );
     },
   });
@@ -61,7 +66,9 @@ function createLanguages(): EditorLanguageRegistry {
   const lazy = (name: string, mime: string[], extensions: string[], load: () => Promise<LanguageSupport>) =>
     languages.addLanguage({ name, mime, extensions, load });
   lazy('ipythongfm', ['text/x-ipythongfm'], ['md'], loadMarkdown);
-  lazy('json', ['application/json'], ['json', 'ipynb'], async () => (await import('@codemirror/lang-json')).json());
+  lazy('json', ['application/json'], ['json', 'ipynb'], async () =>
+    (await import('@codemirror/lang-json')).json(),
+  );
   lazy('python', ['text/x-python'], ['py'], async () => (await import('@codemirror/lang-python')).python());
   lazy('html', ['text/html'], ['html'], async () => (await import('@codemirror/lang-html')).html());
   lazy('css', ['text/css'], ['css'], async () => (await import('@codemirror/lang-css')).css());

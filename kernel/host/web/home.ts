@@ -6,16 +6,24 @@ import { element } from './dom.js';
 export async function showHome(page: HTMLElement): Promise<void> {
   document.title = 'Shardbook';
   const curriculum = await fetchCurriculum();
-  const titles = new Map(curriculum.layers.flatMap((layer) => layer.lessons.map((lesson) => [lesson.id, lesson.title])));
+  const titles = new Map(
+    curriculum.layers.flatMap((layer) => layer.lessons.map((lesson) => [lesson.id, lesson.title])),
+  );
   const list = element('div');
   const draw = (query: string) => {
     const layers = curriculum.layers
       .map((layer) => ({ ...layer, lessons: layer.lessons.filter((lesson) => matches(lesson, query)) }))
       .filter((layer) => layer.lessons.length > 0);
-    const nothing = element('p', { class: 'sb-empty', role: 'status' }, query === '' ? 'There are no lessons yet.' : `No lesson matches "${query}".`);
-    list.replaceChildren(...(layers.length > 0 ? layers.map((layer) => drawLayer(layer, curriculum, titles)) : [nothing]));
+    const nothing = element(
+      'p',
+      { class: 'sb-empty', role: 'status' },
+      query === '' ? 'There are no lessons yet.' : `No lesson matches "${query}".`,
+    );
+    list.replaceChildren(
+      ...(layers.length > 0 ? layers.map((layer) => drawLayer(layer, curriculum, titles)) : [nothing]),
+    );
   };
-  const search = element('input', {
+  const search: HTMLInputElement = element('input', {
     class: 'sb-search',
     type: 'search',
     placeholder: 'Search lessons',
@@ -26,7 +34,13 @@ export async function showHome(page: HTMLElement): Promise<void> {
     element(
       'main',
       { class: 'sb-home' },
-      element('header', { class: 'sb-home-head' }, element('img', { src: '/app/favicon.svg', alt: '' }), element('h1', {}, 'Shardbook'), search),
+      element(
+        'header',
+        { class: 'sb-home-head' },
+        element('img', { src: '/app/favicon.svg', alt: '' }),
+        element('h1', {}, 'Shardbook'),
+        search,
+      ),
       element(
         'p',
         { class: 'sb-home-lead' },
@@ -39,7 +53,11 @@ export async function showHome(page: HTMLElement): Promise<void> {
   draw('');
 }
 
-function drawLayer(layer: LayerView, curriculum: Curriculum, titles: ReadonlyMap<string, string>): HTMLElement {
+function drawLayer(
+  layer: LayerView,
+  curriculum: Curriculum,
+  titles: ReadonlyMap<string, string>,
+): HTMLElement {
   const minutes = layer.lessons.reduce((sum, lesson) => sum + lesson.minutes, 0);
   const count = layer.lessons.length === 1 ? '1 lesson' : `${layer.lessons.length} lessons`;
   const headingId = `layer-${layer.id}`;
@@ -53,7 +71,11 @@ function drawLayer(layer: LayerView, curriculum: Curriculum, titles: ReadonlyMap
       layer.title,
       element('span', { class: 'sb-layer-count' }, `${count}, ${duration(minutes)}`),
     ),
-    element('ul', { class: 'sb-lessons' }, ...layer.lessons.map((lesson) => drawLesson(lesson, curriculum.started.includes(lesson.id), titles))),
+    element(
+      'ul',
+      { class: 'sb-lessons' },
+      ...layer.lessons.map((lesson) => drawLesson(lesson, curriculum.started.includes(lesson.id), titles)),
+    ),
   );
 }
 
@@ -71,7 +93,11 @@ function drawLesson(lesson: LessonView, started: boolean, titles: ReadonlyMap<st
     'li',
     { class: 'sb-lesson' },
     element('h3', {}, element('a', { href: `#/lesson/${encodeURIComponent(lesson.id)}` }, lesson.title)),
-    element('ul', { 'aria-label': 'What it teaches' }, ...lesson.teaches.map((line) => element('li', {}, line))),
+    element(
+      'ul',
+      { 'aria-label': 'What it teaches' },
+      ...lesson.teaches.map((line) => element('li', {}, line)),
+    ),
     element('div', { class: 'sb-lesson-facts' }, ...facts),
   );
 }

@@ -1,8 +1,15 @@
 /** JupyterLab's parts, put together once: services, documents, renderers and the notebook widget's factory. */
-import { DocumentManager } from '@jupyterlab/docmanager';
+import { DocumentManager, type IDocumentWidgetOpener } from '@jupyterlab/docmanager';
 import { DocumentRegistry, type IDocumentWidget } from '@jupyterlab/docregistry';
 import { MathJaxTypesetter } from '@jupyterlab/mathjax-extension';
-import { NotebookModelFactory, NotebookPanel, NotebookWidgetFactory, runCell, setCellExecutor, StaticNotebook } from '@jupyterlab/notebook';
+import {
+  NotebookModelFactory,
+  NotebookPanel,
+  NotebookWidgetFactory,
+  runCell,
+  StaticNotebook,
+  setCellExecutor,
+} from '@jupyterlab/notebook';
 import { RenderMimeRegistry, standardRendererFactories } from '@jupyterlab/rendermime';
 import { ServiceManager } from '@jupyterlab/services';
 import { Signal } from '@lumino/signaling';
@@ -37,6 +44,7 @@ function createLab(): Lab {
   });
   const registry = new DocumentRegistry();
   registry.addModelFactory(new NotebookModelFactory({}));
+  // JupyterLab's own types disagree under exactOptionalPropertyTypes.
   registry.addWidgetFactory(
     new NotebookWidgetFactory({
       name: 'Notebook',
@@ -57,17 +65,22 @@ function createLab(): Lab {
         showHiddenCellsButton: false,
         recordTiming: false,
       },
-    }),
+    }) as DocumentRegistry.WidgetFactory,
   );
   const documents = new DocumentManager({
     registry,
     manager: services,
-    // Widgets are placed by whoever opens them.
-    opener: { open: () => {}, opened: new Signal<object, IDocumentWidget>({}) },
+    opener: new Opener(),
   });
   documents.autosave = true;
   documents.autosaveInterval = AUTOSAVE_SECONDS;
   return { services, documents, rendermime };
+}
+
+/** Does nothing: widgets are placed by whoever asks for them. */
+class Opener implements IDocumentWidgetOpener {
+  readonly opened = new Signal<this, IDocumentWidget>(this);
+  open(): void {}
 }
 
 function editorConfig(): StaticNotebook.IEditorConfig {

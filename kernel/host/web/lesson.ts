@@ -34,8 +34,16 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
   const ranks = createRankStatus(session, setWorld);
   const tools = element('div', { class: 'sb-tools', role: 'toolbar', 'aria-label': 'Notebook' });
   tools.append(
-    button('Run', 'Run the cell and go to the next (Shift+Enter)', ICONS.run, () => NotebookActions.runAndAdvance(notebook, session)),
-    button('Run all', 'Run all cells', ICONS.runAll, () => NotebookActions.runAll(notebook, session), 'sb-button-primary'),
+    button('Run', 'Run the cell and go to the next (Shift+Enter)', ICONS.run, () =>
+      NotebookActions.runAndAdvance(notebook, session),
+    ),
+    button(
+      'Run all',
+      'Run all cells',
+      ICONS.runAll,
+      () => NotebookActions.runAll(notebook, session),
+      'sb-button-primary',
+    ),
     button('Interrupt', 'Stop what runs; variables are kept (I, I)', ICONS.interrupt, interrupt),
     button('Restart', 'Start all ranks afresh; variables are lost (0, 0)', ICONS.restart, restart),
     button('Cell', 'Insert a cell below (B)', ICONS.add, () => NotebookActions.insertBelow(notebook)),
@@ -43,12 +51,24 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
     ...ranks.nodes,
   );
   const host = element('main', { class: 'sb-notebook-host', 'aria-label': 'Notebook' });
-  const homeLink = element('a', { class: 'sb-home-link', href: '#/' }, element('img', { src: '/app/favicon.svg', alt: '' }), 'Lessons');
+  const homeLink = element(
+    'a',
+    { class: 'sb-home-link', href: '#/' },
+    element('img', { src: '/app/favicon.svg', alt: '' }),
+    'Lessons',
+  );
   page.replaceChildren(
     element(
       'div',
       { class: 'sb-notebook-page' },
-      element('header', { class: 'sb-bar' }, homeLink, element('span', { class: 'sb-separator' }), title, saveState),
+      element(
+        'header',
+        { class: 'sb-bar' },
+        homeLink,
+        element('span', { class: 'sb-separator' }),
+        title,
+        saveState,
+      ),
       tools,
       host,
     ),
@@ -95,20 +115,29 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
   }
 
   async function restart(): Promise<void> {
-    const sure = await ask('Restart all ranks?', 'Variables of all ranks are lost; the notebook stays as it is.', 'Restart');
+    const sure = await ask(
+      'Restart all ranks?',
+      'Variables of all ranks are lost; the notebook stays as it is.',
+      'Restart',
+    );
     if (sure) await session.session?.kernel?.restart();
     ranks.refresh();
   }
 
   async function reset(): Promise<void> {
-    const body = 'The notebook begins again from the text of the lesson. Your version is kept beside it in the workspace.';
+    const body =
+      'The notebook begins again from the text of the lesson. Your version is kept beside it in the workspace.';
     if (!(await ask('Reset this lesson?', body, 'Reset'))) return;
     await save();
     const { kept } = await resetLesson(id);
     await context.revert();
     await session.session?.kernel?.restart();
     notebook.activeCellIndex = 0;
-    toast(kept === null ? 'The lesson is fresh again.' : `The lesson is fresh again. Your version is kept as ${kept}.`);
+    toast(
+      kept === null
+        ? 'The lesson is fresh again.'
+        : `The lesson is fresh again. Your version is kept as ${kept}.`,
+    );
   }
 
   async function setWorld(size: number): Promise<void> {
@@ -136,7 +165,13 @@ function button(label: string, hint: string, path: string, action: () => unknown
   };
   return element(
     'button',
-    { type: 'button', class: `sb-button ${extra}`.trim(), title: hint, 'aria-label': label, onclick: () => void run() },
+    {
+      type: 'button',
+      class: `sb-button ${extra}`.trim(),
+      title: hint,
+      'aria-label': label,
+      onclick: () => void run(),
+    },
     icon(path),
     element('span', {}, label),
   );
@@ -154,7 +189,11 @@ function showSaveState(context: DocumentRegistry.IContext<INotebookModel>, node:
   };
   show('saved', 'Saved');
   context.model.stateChanged.connect((_model, change) => {
-    if (change.name === 'dirty') show(change.newValue === true ? 'dirty' : 'saved', change.newValue === true ? 'Unsaved changes' : 'Saved');
+    if (change.name === 'dirty')
+      show(
+        change.newValue === true ? 'dirty' : 'saved',
+        change.newValue === true ? 'Unsaved changes' : 'Saved',
+      );
   });
   context.saveState.connect((_context, state) => {
     if (state === 'started') show('saving', 'Saving…');

@@ -23,13 +23,27 @@ export function createMarkdownParser(languages: EditorLanguageRegistry): IRender
   return { render };
 }
 
+type Parser = ReturnType<typeof MarkdownIt>;
+
 interface Admonition {
   kind: string;
   title: string;
   body: string;
 }
 
-const KINDS = new Set(['note', 'tip', 'hint', 'important', 'warning', 'caution', 'attention', 'danger', 'error', 'seealso', 'admonition']);
+const KINDS = new Set([
+  'note',
+  'tip',
+  'hint',
+  'important',
+  'warning',
+  'caution',
+  'attention',
+  'danger',
+  'error',
+  'seealso',
+  'admonition',
+]);
 
 /** `:::{kind} title` (or with backticks) up to the same fence; other text stays as it is. */
 function splitAdmonitions(source: string): (string | Admonition)[] {
@@ -41,7 +55,10 @@ function splitAdmonitions(source: string): (string | Admonition)[] {
   const lines = source.split('\n');
   for (let index = 0; index < lines.length; index++) {
     const open = /^(:{3,}|`{3,})\{(\w+)\}\s*(.*)$/.exec(lines[index]!);
-    const end = open === null || !KINDS.has(open[2]!) ? -1 : lines.findIndex((line, at) => at > index && line.trim() === open[1]);
+    const end =
+      open === null || !KINDS.has(open[2]!)
+        ? -1
+        : lines.findIndex((line, at) => at > index && line.trim() === open[1]);
     if (open === null || end === -1) {
       plain.push(lines[index]!);
       continue;
@@ -56,7 +73,11 @@ function splitAdmonitions(source: string): (string | Admonition)[] {
   return blocks;
 }
 
-async function drawAdmonition(block: Admonition, render: (source: string) => Promise<string>, parser: MarkdownIt): Promise<string> {
+async function drawAdmonition(
+  block: Admonition,
+  render: (source: string) => Promise<string>,
+  parser: Parser,
+): Promise<string> {
   const title = block.title === '' ? block.kind[0]!.toUpperCase() + block.kind.slice(1) : block.title;
   const head = `<p class="sb-admonition-title">${parser.renderInline(title)}</p>`;
   return `<div class="sb-admonition sb-admonition-${block.kind}">${head}${await render(block.body)}</div>`;

@@ -75,16 +75,29 @@ class PlotlyRenderer extends Widget implements IRenderMime.IRenderer {
 function themedLayout(layout: Record<string, unknown>): Record<string, unknown> {
   const styles = getComputedStyle(document.documentElement);
   const color = (name: string) => styles.getPropertyValue(name).trim();
-  const axis = { gridcolor: color('--sb-line'), zerolinecolor: color('--sb-line-strong'), linecolor: color('--sb-line-strong'), automargin: true };
+  const axis = {
+    gridcolor: color('--sb-line'),
+    zerolinecolor: color('--sb-line-strong'),
+    linecolor: color('--sb-line-strong'),
+    automargin: true,
+  };
   const themed: Record<string, unknown> = {
     autosize: true,
     paper_bgcolor: 'rgba(0,0,0,0)',
     plot_bgcolor: 'rgba(0,0,0,0)',
     margin: { t: layout['title'] === undefined ? 24 : 56, r: 24, b: 48, l: 56 },
     ...layout,
-    font: { color: color('--sb-text'), family: color('--sb-sans'), ...(layout['font'] as object | undefined) },
+    font: {
+      color: color('--sb-text'),
+      family: color('--sb-sans'),
+      ...(layout['font'] as object | undefined),
+    },
   };
-  for (const name of new Set(['xaxis', 'yaxis', ...Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key))])) {
+  for (const name of new Set([
+    'xaxis',
+    'yaxis',
+    ...Object.keys(layout).filter((key) => /^[xy]axis\d*$/.test(key)),
+  ])) {
     themed[name] = { ...axis, ...(layout[name] as object | undefined) };
   }
   return themed;

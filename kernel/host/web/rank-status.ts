@@ -1,8 +1,8 @@
 /** The ranks behind the notebook with their states, and the world's size to choose. */
 import type { ISessionContext } from '@jupyterlab/apputils';
+import type { RankView } from '../server/index.js';
 import { fetchRanks } from './api.js';
 import { element } from './dom.js';
-import type { RankView } from '../server/index.js';
 
 const BUSY_INTERVAL_MS = 250;
 const IDLE_INTERVAL_MS = 4000;
@@ -14,7 +14,10 @@ export interface RankStatusBar {
   dispose(): void;
 }
 
-export function createRankStatus(session: ISessionContext, setWorld: (size: number) => Promise<void>): RankStatusBar {
+export function createRankStatus(
+  session: ISessionContext,
+  setWorld: (size: number) => Promise<void>,
+): RankStatusBar {
   const list = element('ul', { class: 'sb-ranks', 'aria-label': 'Ranks' });
   const select = element('select', {
     class: 'sb-select',
@@ -94,6 +97,12 @@ function drawSizes(select: HTMLSelectElement, current: number): void {
   if (document.activeElement === select && select.value === String(current)) return;
   const sizes = [...new Set([...SIZES, ...(current > 0 ? [current] : [])])].sort((a, b) => a - b);
   select.replaceChildren(
-    ...sizes.map((size) => element('option', { value: String(size), selected: size === current }, size === 1 ? '1 rank' : `${size} ranks`)),
+    ...sizes.map((size) =>
+      element(
+        'option',
+        { value: String(size), selected: size === current },
+        size === 1 ? '1 rank' : `${size} ranks`,
+      ),
+    ),
   );
 }

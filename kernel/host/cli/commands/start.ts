@@ -11,15 +11,14 @@ import {
   type Manifest,
   manifestLessons,
 } from '../../lesson/index.js';
-import * as protocol from '../../protocol/index.js';
+import { KernelCore } from '../../protocol/index.js';
 import {
   type CurriculumView,
   type LessonProvider,
-  type SessionKernelParts,
   sessionKernelProvider,
   startServer,
 } from '../../server/index.js';
-import * as sessions from '../../session/index.js';
+import { Session } from '../../session/index.js';
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
@@ -46,15 +45,17 @@ export const command: Command = {
 async function run(args: string[]): Promise<number> {
   const options = readOptions(args);
   const root = packageRoot();
+  const version = packageVersion();
+  const log = (line: string) => void process.stderr.write(`shardbook: ${line}\n`);
   const server = await startServer({
     workspace: options.workspace,
     appFolder: join(root, 'dist', 'app'),
-    kernels: sessionKernelProvider(sessionParts()),
+    kernels: sessionKernelProvider({ startSession: (o) => Session.start(o), KernelCore, log, version }),
     lessons: lessonsIn(options.lessons ?? join(root, 'lessons')),
-    version: packageVersion(),
+    version,
     worldSize: options.world,
     ...(options.port === undefined ? {} : { port: options.port }),
-    log: (line) => process.stderr.write(`shardbook: ${line}\n`),
+    log,
   });
   process.stdout.write(`Shardbook is at ${server.url}\n`);
   process.stdout.write(`Notebooks are kept in ${options.workspace}. Ctrl-C stops.\n`);
@@ -63,12 +64,6 @@ async function run(args: string[]): Promise<number> {
   process.stdout.write('\nStopping.\n');
   await server.stop();
   return 0;
-}
-
-function sessionParts(): SessionKernelParts {
-  const { Session } = sessions as unknown as { Session: { start: SessionKernelParts['startSession'] } };
-  const { KernelCore } = protocol as unknown as Pick<SessionKernelParts, 'KernelCore'>;
-  return { startSession: (options) => Session.start(options), KernelCore };
 }
 
 interface StartOptions {

@@ -1,6 +1,12 @@
 /** A kernel without ranks for tests of the server: answers the requests a front end makes and remembers what it was asked. */
 import { randomUUID } from 'node:crypto';
-import type { KernelHandle, KernelProvider, KernelStartOptions, RankView, WireMessage } from '../kernel-port.js';
+import type {
+  KernelHandle,
+  KernelProvider,
+  KernelStartOptions,
+  RankView,
+  WireMessage,
+} from '../kernel-port.js';
 
 type Listener = (message: WireMessage) => void;
 
@@ -17,9 +23,17 @@ export class FakeKernel implements KernelHandle {
     this.calls.push(type);
     this.#publish(message, 'status', { execution_state: 'busy' });
     if (type === 'execute_request') this.#execute(message);
-    reply(this.#answer(message, message.channel, type.replace('_request', '_reply'), this.#replyContent(type, message)));
+    reply(
+      this.#answer(
+        message,
+        message.channel,
+        type.replace('_request', '_reply'),
+        this.#replyContent(type, message),
+      ),
+    );
     this.#publish(message, 'status', { execution_state: 'idle' });
-    if (type === 'shutdown_request') for (const listener of this.#exit) listener('asked', message.content['restart'] === true);
+    if (type === 'shutdown_request')
+      for (const listener of this.#exit) listener('asked', message.content['restart'] === true);
   }
 
   onBroadcast(listener: Listener): () => void {
@@ -56,8 +70,25 @@ export class FakeKernel implements KernelHandle {
   }
 
   #replyContent(type: string, message: WireMessage): Record<string, unknown> {
-    if (type === 'execute_request') return { status: 'ok', execution_count: this.#count, user_expressions: {} };
+    if (type === 'execute_request')
+      return { status: 'ok', execution_count: this.#count, user_expressions: {} };
     if (type === 'shutdown_request') return { status: 'ok', restart: message.content['restart'] };
+    if (type === 'kernel_info_request') {
+      const language = {
+        name: 'typescript',
+        version: '5.9',
+        mimetype: 'text/x-typescript',
+        file_extension: '.ts',
+      };
+      return {
+        status: 'ok',
+        protocol_version: '5.4',
+        implementation: 'fake',
+        language_info: language,
+        banner: '',
+        help_links: [],
+      };
+    }
     return { status: 'ok' };
   }
 
@@ -65,7 +96,12 @@ export class FakeKernel implements KernelHandle {
     for (const listener of this.#listeners) listener(this.#answer(parent, 'iopub', type, content));
   }
 
-  #answer(parent: WireMessage, channel: WireMessage['channel'], type: string, content: Record<string, unknown>): WireMessage {
+  #answer(
+    parent: WireMessage,
+    channel: WireMessage['channel'],
+    type: string,
+    content: Record<string, unknown>,
+  ): WireMessage {
     const header = { ...parent.header, msg_id: randomUUID(), msg_type: type, date: new Date().toISOString() };
     return { channel, header, parent_header: parent.header, metadata: {}, content, buffers: [] };
   }
