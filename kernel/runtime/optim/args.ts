@@ -24,7 +24,9 @@ export function bindArgs<D extends Record<string, unknown>>(
   }
   const bound: Record<string, unknown> = { ...defaults };
   for (const [i, value] of positional.entries()) if (value !== undefined) bound[names[i]!] = value;
-  for (const [name, value] of Object.entries(options)) {
+  for (const [given, value] of Object.entries(options)) {
+    // PyTorch's `T_max` may be written `TMax` as well as `tMax`.
+    const name = given in defaults ? given : given.charAt(0).toLowerCase() + given.slice(1);
     if (!(name in defaults)) {
       const near = nearestName(name, names);
       throw new ShardbookError({
