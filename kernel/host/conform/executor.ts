@@ -1,0 +1,72 @@
+/** Runs programs one after the other in a world of one size, and replaces the world when a program fails. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { World } from '../world/index.js';
+import type { ProgramSource } from './format.js';
+import type { Failure, ProgramResult, RankJob } from './report.js';
+import { worldOptions } from './world-options.js';
+
+export class Executor {
+  readonly size: number;
+  private readonly timeoutMs: number;
+  private world: World | undefined;
+
+  constructor(size: number, timeoutMs: number) {
+    this.size = size;
+    this.timeoutMs = timeoutMs;
+  }
+
+  async run(source: ProgramSource): Promise<ProgramResult> {
+    const started = performance.now();
+    const scratch = mkdtempSync(join(tmpdir(), 'shardbook-conform-'));
+    let failures: Failure[];
+    try {
+      failures = await this.onRanks({ text: source.text, scratch });
+    } catch (error) {
+      failures = [{ label: '', rank: 0, text: error instanceof Error ? error.message : String(error) }];
+    } finally {
+      rmSync(scratch, { recursive: true, force: true });
+    }
+    // What a failed program leaves behind (a lock, a mode, half a collective) must not reach the next one.
+    if (failures.length > 0) await this.stop();
+    const { suite, name, file } = source;
+    return { suite, name, file, passed: failures.length === 0, failures, milliseconds: performance.now() - started };
+  }
+
+  async stop(): Promise<void> {
+    const world = this.world;
+    this.world = undefined;
+    await world?.stop();
+  }
+
+  private async onRanks(job: RankJob): Promise<Failure[]> {
+    const world = (this.world ??= await World.start(worldOptions(this.size)));
+    const answers = Array.from({ length: this.size }, (_, rank) => answered(world, rank, job));
+    const late: Failure = { label: '', rank: 0, text: `it did not end within ${this.timeoutMs / 1000} s` };
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<Failure[][]>((resolve) => {
+      timer = setTimeout(() => resolve([[late]]), this.timeoutMs);
+    });
+    try {
+      return order((await Promise.race([Promise.all(answers), deadline])).flat());
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+async function answered(world: World, rank: number, job: RankJob): Promise<Failure[]> {
+  try {
+    return await world.request<RankJob, Failure[]>(rank, job);
+  } catch (error) {
+    return [{ label: '', rank, text: error instanceof Error ? error.message : String(error) }];
+  }
+}
+
+/** Differences first, then the errors; of those the root cause before what other ranks say about it. */
+function order(failures: Failure[]): Failure[] {
+  const echo = (f: Failure) => (/aborted|peer|deadlock|other rank|rank \d+ failed/i.test(f.text) ? 1 : 0);
+  const weight = (f: Failure) => (f.label === '' ? 1 + echo(f) : 0);
+  return failures.sort((a, b) => weight(a) - weight(b) || a.rank - b.rank);
+}

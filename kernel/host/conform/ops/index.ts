@@ -1,0 +1,9 @@
+import './core.js';
+import './modules.js';
+import './tensors.js';
+import './autograd.js';
+import './optimizers.js';
+import './randoms.js';
+import './lowprec.js';
+import './collectives.js';
+import './collectives-more.js';
