@@ -1,5 +1,5 @@
 /** Adam and AdamW. */
-import { type Tensor, torch } from '../tensor/index.js';
+import { adamStep_, type Tensor, torch } from '../tensor/index.js';
 import { type Args, bindArgs, checkOption } from './args.js';
 import { checkLr, gradOf, Optimizer, type ParamGroup, type Params } from './optimizer.js';
 
@@ -81,10 +81,14 @@ function adamStep(p: Tensor, state: AdamState, options: typeof DEFAULTS): void {
     state.step = torch.tensor(0, { dtype: torch.float32 });
     state.exp_avg = torch.zerosLike(p);
     state.exp_avg_sq = torch.zerosLike(p);
-    if (amsgrad) state.max_exp_avg_sq = torch.zerosLike(p);
   }
   state.step.add_(1);
   const step = Number(state.step.item());
+  if (amsgrad) state.max_exp_avg_sq ??= torch.zerosLike(p);
+  const { exp_avg, exp_avg_sq } = state;
+  const decoupled = decoupledWeightDecay;
+  const fused = { lr, beta1, beta2, eps, weightDecay, step, decoupled, maximize };
+  if (adamStep_(p, p.grad!, exp_avg, exp_avg_sq, amsgrad ? state.max_exp_avg_sq! : null, fused)) return;
   let grad = gradOf(p, maximize);
   if (weightDecay !== 0) {
     if (decoupledWeightDecay) p.mul_(1 - lr * weightDecay);
@@ -96,7 +100,7 @@ function adamStep(p: Tensor, state: AdamState, options: typeof DEFAULTS): void {
   const correction = Math.sqrt(1 - beta2 ** step);
   let square = state.exp_avg_sq;
   if (amsgrad) {
-    state.max_exp_avg_sq = torch.maximum(state.max_exp_avg_sq ?? torch.zerosLike(p), square);
+    state.max_exp_avg_sq = torch.maximum(state.max_exp_avg_sq!, square);
     square = state.max_exp_avg_sq;
   }
   const denominator = square.sqrt().div_(correction).add_(eps);

@@ -279,7 +279,7 @@ function castState(state: ParamState, param: Tensor): ParamState {
   return Object.fromEntries(
     Object.entries(state).map(([key, value]) => {
       if (!(value instanceof Tensor)) return [key, value];
-      return [key, TYPED_BY_PARAM(key) && param.isFloatingPoint() ? value.to(param.dtype) : value];
+      return [key, TYPED_BY_PARAM(key) && param.dtype.isFloatingPoint ? value.to(param.dtype) : value];
     }),
   );
 }
