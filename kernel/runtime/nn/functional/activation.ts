@@ -1,0 +1,223 @@
+import { ShardbookError } from '../../base/index.js';
+import { type DType, type Tensor, torch } from '../../tensor/index.js';
+import { named } from '../options.js';
+
+interface Inplace {
+  inplace?: boolean;
+}
+
+/** Writes the result over the input when the caller asked for it. */
+function into(input: Tensor, result: Tensor, inplace: boolean | undefined): Tensor {
+  return inplace ? input.copy_(result) : result;
+}
+
+export function relu(input: Tensor, inplace?: boolean | Inplace): Tensor {
+  return into(input, input.relu(), named<Inplace>([inplace], ['inplace']).inplace);
+}
+
+export function sigmoid(input: Tensor): Tensor {
+  return input.sigmoid();
+}
+
+export function tanh(input: Tensor): Tensor {
+  return input.tanh();
+}
+
+export function silu(input: Tensor, inplace?: boolean | Inplace): Tensor {
+  return into(input, torch.silu(input), named<Inplace>([inplace], ['inplace']).inplace);
+}
+
+export function mish(input: Tensor, inplace?: boolean | Inplace): Tensor {
+  return into(input, torch.mish(input), named<Inplace>([inplace], ['inplace']).inplace);
+}
+
+export function logsigmoid(input: Tensor): Tensor {
+  return torch.logsigmoid(input);
+}
+
+/** GELU, exact or by the tanh approximation. */
+export function gelu(input: Tensor, options: 'none' | 'tanh' | { approximate?: 'none' | 'tanh' } = {}): Tensor {
+  const approximate = typeof options === 'string' ? options : (options.approximate ?? 'none');
+  if (approximate !== 'none' && approximate !== 'tanh') {
+    throw new ShardbookError({
+      code: 'SB_NN_ARGUMENT',
+      message: `Cannot run gelu: approximate is "${String(approximate)}", wanted "none" or "tanh"`,
+    });
+  }
+  return torch.gelu(input, { approximate });
+}
+
+interface HardtanhOptions extends Inplace {
+  minVal?: number;
+  maxVal?: number;
+}
+
+/** The input cut off at both ends; at and beyond the ends the gradient is 0. */
+export function hardtanh(input: Tensor, minVal?: number | HardtanhOptions, maxVal?: number | HardtanhOptions, inplace?: boolean | HardtanhOptions): Tensor {
+  const o = named<HardtanhOptions>([minVal, maxVal, inplace], ['minVal', 'maxVal', 'inplace']);
+  const { minVal: low = -1, maxVal: high = 1 } = o;
+  if (low > high) {
+    throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot run hardtanh: minVal ${low} is above maxVal ${high}` });
+  }
+  return into(input, torch.where(input.le(low), low, torch.where(input.ge(high), high, input)), o.inplace);
+}
+
+export function relu6(input: Tensor, inplace?: boolean | Inplace): Tensor {
+  return hardtanh(input, { minVal: 0, maxVal: 6, inplace: named<Inplace>([inplace], ['inplace']).inplace ?? false });
+}
+
+interface EluOptions extends Inplace {
+  alpha?: number;
+}
+
+function eluWith(input: Tensor, alpha: number, scale: number, inputScale: number): Tensor {
+  // The exponent is cut off at 0 so that the branch not taken can't overflow and poison the gradient.
+  const negative = input.clamp({ max: 0 }).mul(inputScale).expm1().mul(alpha * scale);
+  return torch.where(input.gt(0), scale === 1 ? input : input.mul(scale), negative);
+}
+
+export function elu(input: Tensor, alpha?: number | EluOptions, inplace?: boolean | EluOptions): Tensor {
+  const o = named<EluOptions>([alpha, inplace], ['alpha', 'inplace']);
+  return into(input, eluWith(input, o.alpha ?? 1, 1, 1), o.inplace);
+}
+
+const SELU_ALPHA = 1.6732632423543772848170429916717;
+const SELU_SCALE = 1.0507009873554804934193349852946;
+
+export function selu(input: Tensor, inplace?: boolean | Inplace): Tensor {
+  return into(input, eluWith(input, SELU_ALPHA, SELU_SCALE, 1), named<Inplace>([inplace], ['inplace']).inplace);
+}
+
+export function celu(input: Tensor, alpha?: number | EluOptions, inplace?: boolean | EluOptions): Tensor {
+  const o = named<EluOptions>([alpha, inplace], ['alpha', 'inplace']);
+  const a = o.alpha ?? 1;
+  if (a === 0) throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: 'Cannot run celu: alpha is 0' });
+  return into(input, eluWith(input, a, 1, 1 / a), o.inplace);
+}
+
+interface LeakyReluOptions extends Inplace {
+  negativeSlope?: number;
+}
+
+export function leakyRelu(input: Tensor, negativeSlope?: number | LeakyReluOptions, inplace?: boolean | LeakyReluOptions): Tensor {
+  const o = named<LeakyReluOptions>([negativeSlope, inplace], ['negativeSlope', 'inplace']);
+  return into(input, torch.where(input.gt(0), input, input.mul(o.negativeSlope ?? 0.01)), o.inplace);
+}
+
+/** Leaky ReLU with learned slopes: one for all, or one for each channel (dimension 1). */
+export function prelu(input: Tensor, weight: Tensor): Tensor {
+  let slope = weight;
+  if (weight.numel() !== 1) {
+    const channels = input.shape.length >= 2 ? input.shape[1] : 1;
+    if (weight.numel() !== channels) {
+      throw new ShardbookError({
+        code: 'SB_NN_SHAPE',
+        message: `Cannot run prelu: ${weight.numel()} slopes for ${channels} channels`,
+      });
+    }
+    slope = weight.reshape([-1, ...input.shape.slice(2).map(() => 1)]);
+  } else slope = weight.reshape([]);
+  return torch.where(input.gt(0), input, input.mul(slope));
+}
+
+interface SoftplusOptions {
+  beta?: number;
+  threshold?: number;
+}
+
+/** log(1 + exp(beta x)) / beta; above the threshold the input itself. */
+export function softplus(input: Tensor, beta?: number | SoftplusOptions, threshold?: number | SoftplusOptions): Tensor {
+  const { beta: b = 1, threshold: limit = 20 } = named<SoftplusOptions>([beta, threshold], ['beta', 'threshold']);
+  const scaled = b === 1 ? input : input.mul(b);
+  const bent = scaled.clamp({ max: limit }).exp().log1p();
+  return torch.where(scaled.gt(limit), input, b === 1 ? bent : bent.div(b));
+}
+
+export function hardswish(input: Tensor, inplace?: boolean | Inplace): Tensor {
+  const middle = input.mul(input.add(3)).div(6);
+  const result = torch.where(input.le(-3), 0, torch.where(input.ge(3), input, middle));
+  return into(input, result, named<Inplace>([inplace], ['inplace']).inplace);
+}
+
+export function hardsigmoid(input: Tensor, inplace?: boolean | Inplace): Tensor {
+  const result = torch.where(input.le(-3), 0, torch.where(input.ge(3), 1, input.add(3).div(6)));
+  return into(input, result, named<Inplace>([inplace], ['inplace']).inplace);
+}
+
+export function hardshrink(input: Tensor, lambda = 0.5): Tensor {
+  return torch.where(input.ge(-lambda).logicalAnd(input.le(lambda)), 0, input);
+}
+
+export function softshrink(input: Tensor, lambda = 0.5): Tensor {
+  return torch.where(input.gt(lambda), input.sub(lambda), torch.where(input.lt(-lambda), input.add(lambda), input.mul(0)));
+}
+
+export function tanhshrink(input: Tensor): Tensor {
+  return input.sub(input.tanh());
+}
+
+export function softsign(input: Tensor): Tensor {
+  return input.div(input.abs().add(1));
+}
+
+export function threshold(input: Tensor, limit: number, value: number, inplace?: boolean | Inplace): Tensor {
+  return into(input, torch.where(input.le(limit), value, input), named<Inplace>([inplace], ['inplace']).inplace);
+}
+
+/** One half of the input times the sigmoid of the other half. */
+export function glu(input: Tensor, dim: number | { dim?: number } = -1): Tensor {
+  const d = typeof dim === 'number' ? dim : (dim.dim ?? -1);
+  const size = input.shape[d < 0 ? d + input.shape.length : d];
+  if (size === undefined || size % 2 !== 0) {
+    throw new ShardbookError({
+      code: 'SB_NN_SHAPE',
+      message: `Cannot run glu: dimension ${d} of [${input.shape.join(', ')}] has size ${size ?? 'none'}, wanted an even size`,
+    });
+  }
+  const [a, b] = input.chunk(2, d) as [Tensor, Tensor];
+  return a.mul(b.sigmoid());
+}
+
+interface SoftmaxOptions {
+  dim?: number;
+  dtype?: DType;
+}
+
+function softmaxDim(op: string, input: Tensor, dim: number | undefined): number {
+  if (dim !== undefined) return dim;
+  if (input === undefined) throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot run ${op}: no input` });
+  // What PyTorch guesses when no dimension is given.
+  return [0, 1, 3].includes(input.shape.length) ? 0 : 1;
+}
+
+export function softmax(input: Tensor, dim?: number | SoftmaxOptions, options?: SoftmaxOptions): Tensor {
+  const o = named<SoftmaxOptions>([dim, options], ['dim']);
+  return torch.softmax(input, softmaxDim('softmax', input, o.dim), o.dtype === undefined ? {} : { dtype: o.dtype });
+}
+
+export function logSoftmax(input: Tensor, dim?: number | SoftmaxOptions, options?: SoftmaxOptions): Tensor {
+  const o = named<SoftmaxOptions>([dim, options], ['dim']);
+  return torch.logSoftmax(input, softmaxDim('logSoftmax', input, o.dim), o.dtype === undefined ? {} : { dtype: o.dtype });
+}
+
+export function softmin(input: Tensor, dim?: number | SoftmaxOptions, options?: SoftmaxOptions): Tensor {
+  return softmax(input.neg(), dim, options);
+}
+
+interface GumbelOptions {
+  tau?: number;
+  hard?: boolean;
+  dim?: number;
+}
+
+/** A differentiable sample of a categorical distribution; with `hard` a one-hot vector with the soft gradient. */
+export function gumbelSoftmax(logits: Tensor, tau?: number | GumbelOptions, hard?: boolean | GumbelOptions, options?: GumbelOptions): Tensor {
+  const o = named<GumbelOptions>([tau, hard, options], ['tau', 'hard']);
+  const dim = o.dim ?? -1;
+  const noise = torch.emptyLike(logits).exponential_().log().neg();
+  const soft = torch.softmax(logits.add(noise).div(o.tau ?? 1), dim);
+  if (!o.hard) return soft;
+  const index = soft.argmax(dim, { keepdim: true });
+  const oneHot = torch.zerosLike(logits).scatter_(dim, index, 1);
+  return oneHot.sub(soft.detach()).add(soft);
+}

@@ -1,0 +1,150 @@
+import type { Tensor } from '../tensor/index.js';
+import type { Module } from './module.js';
+
+/** Positional arguments of a call, as hooks see them. */
+export type Args = readonly unknown[];
+/** Keyword arguments of a call: the plain object that was its last argument. */
+export type Kwargs = Readonly<Record<string, unknown>>;
+export type Grads = readonly (Tensor | null)[];
+
+export type ForwardPreHook = (module: Module, args: Args) => unknown;
+export type ForwardPreHookWithKwargs = (module: Module, args: Args, kwargs: Kwargs) => readonly [Args, Kwargs] | null | undefined | void;
+export type ForwardHook = (module: Module, args: Args, output: unknown) => unknown;
+export type ForwardHookWithKwargs = (module: Module, args: Args, kwargs: Kwargs, output: unknown) => unknown;
+export type BackwardPreHook = (module: Module, gradOutput: Grads) => Grads | Tensor | null | undefined | void;
+export type BackwardHook = (module: Module, gradInput: Grads, gradOutput: Grads) => Grads | Tensor | null | undefined | void;
+export type StateDict = Record<string, Tensor>;
+export type StateDictPreHook = (module: Module, prefix: string, keepVars: boolean) => void;
+export type StateDictPostHook = (module: Module, stateDict: StateDict, prefix: string, localMetadata: LocalMetadata) => StateDict | null | undefined | void;
+export type LoadStateDictPreHook = (
+  module: Module,
+  stateDict: StateDict,
+  prefix: string,
+  localMetadata: LocalMetadata,
+  strict: boolean,
+  missingKeys: string[],
+  unexpectedKeys: string[],
+  errorMessages: string[],
+) => void;
+export type LoadStateDictPostHook = (module: Module, incompatibleKeys: IncompatibleKeys) => void;
+
+export interface LocalMetadata {
+  assignToParamsBuffers?: boolean;
+}
+
+export interface HookOptions {
+  /** Run before the hooks registered so far. */
+  prepend?: boolean;
+}
+
+/** What `loadStateDict` reports: keys the module has and the dictionary lacks, and the reverse. */
+export class IncompatibleKeys {
+  constructor(
+    readonly missingKeys: string[],
+    readonly unexpectedKeys: string[],
+  ) {}
+
+  toString(): string {
+    if (this.missingKeys.length === 0 && this.unexpectedKeys.length === 0) return '<All keys matched successfully>';
+    return `IncompatibleKeys(missingKeys=[${this.missingKeys.join(', ')}], unexpectedKeys=[${this.unexpectedKeys.join(', ')}])`;
+  }
+
+  *[Symbol.iterator](): Generator<string[]> {
+    yield this.missingKeys;
+    yield this.unexpectedKeys;
+  }
+}
+
+export interface HookEntry<H> {
+  readonly hook: H;
+  readonly withKwargs: boolean;
+  readonly alwaysCall: boolean;
+}
+
+/** Takes a hook off again. */
+export interface RemovableHandle extends Disposable {
+  readonly id: number;
+  remove(): void;
+}
+
+let nextHandleId = 0;
+
+/** Hooks of one kind in the order in which they run; a run sees the list as it was when the run began. */
+export class HookList<H> {
+  #entries: readonly HookEntry<H>[] = [];
+
+  get entries(): readonly HookEntry<H>[] {
+    return this.#entries;
+  }
+
+  get size(): number {
+    return this.#entries.length;
+  }
+
+  add(hook: H, options: { prepend?: boolean; withKwargs?: boolean; alwaysCall?: boolean } = {}): RemovableHandle {
+    const entry = { hook, withKwargs: options.withKwargs ?? false, alwaysCall: options.alwaysCall ?? false };
+    this.#entries = options.prepend ? [entry, ...this.#entries] : [...this.#entries, entry];
+    const remove = (): void => {
+      this.#entries = this.#entries.filter((e) => e !== entry);
+    };
+    return { id: nextHandleId++, remove, [Symbol.dispose]: remove };
+  }
+
+  copyFrom(other: HookList<H>): void {
+    this.#entries = other.#entries;
+  }
+}
+
+/** Hooks of every kind of one module, or of all modules. */
+export class ModuleHooks {
+  readonly forwardPre = new HookList<ForwardPreHook | ForwardPreHookWithKwargs>();
+  readonly forward = new HookList<ForwardHook | ForwardHookWithKwargs>();
+  readonly backwardPre = new HookList<BackwardPreHook>();
+  readonly backward = new HookList<BackwardHook>();
+  readonly stateDictPre = new HookList<StateDictPreHook>();
+  readonly stateDictPost = new HookList<StateDictPostHook>();
+  readonly loadStateDictPre = new HookList<LoadStateDictPreHook>();
+  readonly loadStateDictPost = new HookList<LoadStateDictPostHook>();
+
+  copyFrom(other: ModuleHooks): void {
+    this.forwardPre.copyFrom(other.forwardPre);
+    this.forward.copyFrom(other.forward);
+    this.backwardPre.copyFrom(other.backwardPre);
+    this.backward.copyFrom(other.backward);
+    this.stateDictPre.copyFrom(other.stateDictPre);
+    this.stateDictPost.copyFrom(other.stateDictPost);
+    this.loadStateDictPre.copyFrom(other.loadStateDictPre);
+    this.loadStateDictPost.copyFrom(other.loadStateDictPost);
+  }
+
+  /** Whether a call of the module must look at hooks at all. */
+  get touchCalls(): boolean {
+    return this.forwardPre.size + this.forward.size + this.backwardPre.size + this.backward.size > 0;
+  }
+}
+
+/** Hooks that run for every module, before the module's own. */
+export const globalHooks = new ModuleHooks();
+
+/** Registers a hook that runs before the forward of every module. */
+export function registerModuleForwardPreHook(hook: ForwardPreHook): RemovableHandle {
+  return globalHooks.forwardPre.add(hook);
+}
+
+/** Registers a hook that runs after the forward of every module. */
+export function registerModuleForwardHook(
+  hook: ForwardHook | ForwardHookWithKwargs,
+  options: { withKwargs?: boolean; alwaysCall?: boolean } = {},
+): RemovableHandle {
+  return globalHooks.forward.add(hook, options);
+}
+
+/** Registers a hook that runs before the backward pass of every module. */
+export function registerModuleFullBackwardPreHook(hook: BackwardPreHook): RemovableHandle {
+  return globalHooks.backwardPre.add(hook);
+}
+
+/** Registers a hook that runs after the backward pass of every module. */
+export function registerModuleFullBackwardHook(hook: BackwardHook): RemovableHandle {
+  return globalHooks.backward.add(hook);
+}

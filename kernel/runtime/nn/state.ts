@@ -1,0 +1,69 @@
+import { ShardbookError } from '../base/index.js';
+import type { Tensor } from '../tensor/index.js';
+import { ModuleHooks } from './hooks.js';
+import type { Module } from './module.js';
+import { type Buffer, bufferMark, isParameter, type Parameter } from './parameter.js';
+
+/** What a module knows about its members, in PyTorch's order: each kind in the order of its first registration. */
+export class ModuleState {
+  readonly parameters = new Map<string, Parameter | null>();
+  readonly buffers = new Map<string, Buffer | null>();
+  readonly modules = new Map<string, Module | null>();
+  readonly nonPersistent = new Set<string>();
+  readonly hooks = new ModuleHooks();
+
+  /** Whether `name` is registered as a member of any kind. */
+  has(name: string): boolean {
+    return this.parameters.has(name) || this.buffers.has(name) || this.modules.has(name);
+  }
+
+  /** Forgets `name`; true when it was a member. */
+  forget(name: string): boolean {
+    this.nonPersistent.delete(name);
+    return this.parameters.delete(name) || this.buffers.delete(name) || this.modules.delete(name);
+  }
+
+  /**
+   * Follows `module[name] = value` as PyTorch's `__setattr__` does: parameters, modules and buffers register
+   * themselves, a registered name keeps its kind, and a name that is taken over by another kind leaves the old one.
+   */
+  assign(name: string, value: unknown, isModule: (v: unknown) => v is Module, isTensor: (v: unknown) => v is Tensor): void {
+    if (isParameter(value)) {
+      this.buffers.delete(name);
+      this.modules.delete(name);
+      this.parameters.set(name, value);
+    } else if (this.parameters.has(name)) {
+      if (value !== null && value !== undefined) throw cannotAssign('parameter', name, value, isTensor);
+      this.parameters.set(name, null);
+    } else if (isModule(value)) {
+      this.buffers.delete(name);
+      this.modules.set(name, value);
+    } else if (this.modules.has(name)) {
+      if (value !== null && value !== undefined) throw cannotAssign('child module', name, value, isTensor);
+      this.modules.set(name, null);
+    } else {
+      const mark = bufferMark(value);
+      if (mark !== undefined) {
+        this.buffers.set(name, value as Buffer);
+        if (mark.persistent) this.nonPersistent.delete(name);
+        else this.nonPersistent.add(name);
+      } else if (this.buffers.has(name)) {
+        if (value === null || value === undefined) this.buffers.set(name, null);
+        else if (isTensor(value)) this.buffers.set(name, value);
+        else throw cannotAssign('buffer', name, value, isTensor);
+      }
+    }
+  }
+}
+
+function cannotAssign(kind: string, name: string, value: unknown, isTensor: (v: unknown) => boolean): ShardbookError {
+  const given = isTensor(value) ? 'a plain tensor' : `a ${typeof value}`;
+  return new ShardbookError({
+    code: 'SB_NN_ASSIGN',
+    message: `Cannot assign to ${kind} "${name}": given ${given}, wanted ${kind === 'parameter' ? 'a Parameter' : kind === 'buffer' ? 'a tensor' : 'a Module'} or null`,
+    help:
+      kind === 'parameter' && isTensor(value)
+        ? `wrap it: module.${name} = new nn.Parameter(tensor), or copy into it: torch.noGrad(() => module.${name}.copy_(tensor))`
+        : `delete module.${name} first to use the name for something else`,
+  });
+}
