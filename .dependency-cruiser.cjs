@@ -96,7 +96,7 @@ module.exports = {
       'Lessons, exercises, solutions and grader are found by manifest, not imported.',
       '^kernel/',
       '^(lessons|exercises|solutions|grader)/',
-      '^grader/index\\.ts$',
+      '^grader/(index|wire)\\.ts$',
     ),
     forbid(
       'exercises-know-no-solutions',

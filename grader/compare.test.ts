@@ -1,8 +1,23 @@
 import { describe, expect, it } from 'vitest';
-import { compareTensor, decodeTensor, encodeTensor, expectSum, type HostTensor, hypothesis } from './compare.js';
+import {
+  compareTensor,
+  decodeTensor,
+  encodeTensor,
+  expectSum,
+  type HostTensor,
+  hypothesis,
+} from './compare.js';
 
-const f32 = (...values: number[]): HostTensor => ({ dtype: 'float32', shape: [values.length], values: Float64Array.from(values, Math.fround) });
-const f64 = (...values: number[]): HostTensor => ({ dtype: 'float64', shape: [values.length], values: Float64Array.from(values) });
+const f32 = (...values: number[]): HostTensor => ({
+  dtype: 'float32',
+  shape: [values.length],
+  values: Float64Array.from(values, Math.fround),
+});
+const f64 = (...values: number[]): HostTensor => ({
+  dtype: 'float64',
+  shape: [values.length],
+  values: Float64Array.from(values),
+});
 const terms = [f32(1, 10), f32(2, 20), f32(3, 30)];
 
 describe('expectSum() and compareTensor()', () => {
@@ -29,9 +44,18 @@ describe('expectSum() and compareTensor()', () => {
 
   it('look at shape, dtype and non-finite values before values', () => {
     const want = expectSum(terms);
-    expect(compareTensor({ ...f64(0), shape: [1] }, want, 1, 'result')).toMatchObject({ kind: 'shape', got: 'f64[1]', expected: 'f32[2]' });
+    expect(compareTensor({ ...f64(0), shape: [1] }, want, 1, 'result')).toMatchObject({
+      kind: 'shape',
+      got: 'f64[1]',
+      expected: 'f32[2]',
+    });
     expect(compareTensor(f64(6, 60), want, 1, 'result')?.kind).toBe('dtype');
-    expect(compareTensor(f32(0, Number.NaN), want, 1, 'result')).toMatchObject({ kind: 'non-finite', index: [1], got: 'NaN', share: 1 });
+    expect(compareTensor(f32(0, Number.NaN), want, 1, 'result')).toMatchObject({
+      kind: 'non-finite',
+      index: [1],
+      got: 'NaN',
+      share: 1,
+    });
     const infinite = expectSum([f32(Number.POSITIVE_INFINITY, Number.NaN), f32(1, 1)]);
     expect(compareTensor(f32(Number.POSITIVE_INFINITY, Number.NaN), infinite, 0, 'result')).toBeUndefined();
   });
@@ -40,7 +64,15 @@ describe('expectSum() and compareTensor()', () => {
     const matrix = { ...f32(1, 2, 3, 4), shape: [2, 2] };
     const got = { ...f32(1, 2, 9, 8), shape: [2, 2] };
     expect(compareTensor(got, expectSum([matrix]), 3, 'result')).toEqual({
-      kind: 'values', rank: 3, tensor: 'result', index: [1, 0], got: '9', expected: '3', difference: 6, allowed: 0, share: 0.5,
+      kind: 'values',
+      rank: 3,
+      tensor: 'result',
+      index: [1, 0],
+      got: '9',
+      expected: '3',
+      difference: 6,
+      allowed: 0,
+      share: 0.5,
     });
   });
 });
@@ -48,7 +80,11 @@ describe('expectSum() and compareTensor()', () => {
 describe('hypothesis()', () => {
   const want = expectSum(terms);
   it.each([
-    ['a mean', f32(2, 20), 'equals expected / 3: is it divided by the world size, a mean where a sum is asked?'],
+    [
+      'a mean',
+      f32(2, 20),
+      'equals expected / 3: is it divided by the world size, a mean where a sum is asked?',
+    ],
     ['its own input', f32(1, 10), "equals this rank's own input: did nothing arrive?"],
     ['zeros', f32(0, 0), 'is zero everywhere: was the result never filled?'],
   ])('recognises %s', (_name, got, text) => {

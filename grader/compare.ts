@@ -5,7 +5,7 @@
  * (K - 1) u sum|x| (to first order), so that bound is what is allowed: tighter than a fixed tolerance, right at every scale,
  * and no order that is merely different can fail it.
  */
-import { type Mismatch } from './verdict.js';
+import type { Mismatch } from './verdict.js';
 import { byteCount, describeTensor, elementCount, type WireDType, type WireTensor } from './wire.js';
 
 export interface HostTensor extends WireTensor {
@@ -35,7 +35,12 @@ export function expectSum(terms: readonly HostTensor[]): Expectation {
     }
   }
   const factor = Math.max(0, terms.length - 1) * UNIT_ROUNDOFF[dtype] * SLACK;
-  return { dtype, shape, values: values.map((v, i) => v + finite(lost[i]!)), allowed: magnitude.map((m) => finite(m * factor)) };
+  return {
+    dtype,
+    shape,
+    values: values.map((v, i) => v + finite(lost[i]!)),
+    allowed: magnitude.map((m) => finite(m * factor)),
+  };
 }
 
 /** Movement of data is compared bit for bit. */
@@ -55,7 +60,12 @@ function finite(value: number): number {
   return Number.isFinite(value) ? value : 0;
 }
 
-export function compareTensor(got: HostTensor, want: Expectation, rank: number, tensor: string): Mismatch | undefined {
+export function compareTensor(
+  got: HostTensor,
+  want: Expectation,
+  rank: number,
+  tensor: string,
+): Mismatch | undefined {
   const base = { rank, tensor };
   if (got.shape.join() !== want.shape.join()) {
     return { ...base, kind: 'shape', got: describeTensor(got), expected: describeTensor(want) };
@@ -90,7 +100,12 @@ export function compareTensor(got: HostTensor, want: Expectation, rank: number, 
 }
 
 /** What the mistake may be: the first guess that explains every element. */
-export function hypothesis(got: HostTensor, want: Expectation, worldSize: number, own: HostTensor): string | undefined {
+export function hypothesis(
+  got: HostTensor,
+  want: Expectation,
+  worldSize: number,
+  own: HostTensor,
+): string | undefined {
   if (got.values.length !== want.values.length || got.values.length === 0) return undefined;
   const explains = (f: (i: number) => number): boolean =>
     got.values.every((v, i) => {
@@ -100,8 +115,14 @@ export function hypothesis(got: HostTensor, want: Expectation, worldSize: number
   const expected = (i: number): number => want.values[i]!;
   if (want.values.every((v) => v === 0)) return undefined;
   const guesses: [string, (i: number) => number][] = [
-    [`equals expected / ${worldSize}: is it divided by the world size, a mean where a sum is asked?`, (i) => expected(i) / worldSize],
-    [`equals expected x ${worldSize}: is a division by the world size missing?`, (i) => expected(i) * worldSize],
+    [
+      `equals expected / ${worldSize}: is it divided by the world size, a mean where a sum is asked?`,
+      (i) => expected(i) / worldSize,
+    ],
+    [
+      `equals expected x ${worldSize}: is a division by the world size missing?`,
+      (i) => expected(i) * worldSize,
+    ],
     ['equals expected / 2: is a 2 written where the world size is meant?', (i) => expected(i) / 2],
     ['equals expected x 2: is something added twice?', (i) => expected(i) * 2],
     ['equals -expected: is a sign turned?', (i) => -expected(i)],

@@ -8,8 +8,10 @@ const data = new Uint8Array(8).fill(7);
 function world(size: number, schedule: Schedule) {
   const done: [number, Completion][] = [];
   const exchange = new Exchange(size, schedule, (rank, completion) => done.push([rank, completion]));
-  const send = (rank: number, handle: number, peer: number, tensor = two) => exchange.post('send', rank, handle, peer, tensor, data);
-  const recv = (rank: number, handle: number, peer: number, tensor = two) => exchange.post('recv', rank, handle, peer, tensor, new Uint8Array(0));
+  const send = (rank: number, handle: number, peer: number, tensor = two) =>
+    exchange.post('send', rank, handle, peer, tensor, data);
+  const recv = (rank: number, handle: number, peer: number, tensor = two) =>
+    exchange.post('recv', rank, handle, peer, tensor, new Uint8Array(0));
   return { exchange, done, send, recv };
 }
 
@@ -44,7 +46,9 @@ describe('Exchange', () => {
         send(rank, 0, (rank + 1) % 3);
         exchange.wait(rank, 0);
       }
-      expect(exchange.deadlock()?.[2]).toBe(schedule === 'buffered' ? undefined : 'rank 2 waits in send(f32[2], 0) for rank 0');
+      expect(exchange.deadlock()?.[2]).toBe(
+        schedule === 'buffered' ? undefined : 'rank 2 waits in send(f32[2], 0) for rank 0',
+      );
     }
   });
 
@@ -55,7 +59,11 @@ describe('Exchange', () => {
     exchange.finish(1);
     expect(exchange.deadlock()).toBeUndefined();
     exchange.finish(2);
-    expect(exchange.deadlock()).toEqual(['rank 0 waits in recv(f32[2], 1) for rank 1', 'rank 1 has returned', 'rank 2 has returned']);
+    expect(exchange.deadlock()).toEqual([
+      'rank 0 waits in recv(f32[2], 1) for rank 1',
+      'rank 1 has returned',
+      'rank 2 has returned',
+    ]);
   });
 
   it('refuses sizes that differ, ranks that do not exist and talking to oneself', () => {

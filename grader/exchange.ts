@@ -6,7 +6,7 @@
  * depend on timing; only whether it gets stuck does. The two schedules are therefore the two extremes of what a real
  * `send` may do: return at once (`buffered`), or return only when the receiver has taken the data (`rendezvous`).
  */
-import { describeTensor, byteCount, type WireTensor } from './wire.js';
+import { byteCount, describeTensor, type WireTensor } from './wire.js';
 
 export type Schedule = 'buffered' | 'rendezvous';
 
@@ -51,7 +51,14 @@ export class Exchange {
     private readonly complete: (rank: number, completion: Completion) => void,
   ) {}
 
-  post(kind: 'send' | 'recv', rank: number, handle: number, peer: number, tensor: WireTensor, body: Uint8Array): void {
+  post(
+    kind: 'send' | 'recv',
+    rank: number,
+    handle: number,
+    peer: number,
+    tensor: WireTensor,
+    body: Uint8Array,
+  ): void {
     if (++this.messages > MOST_MESSAGES) {
       this.violation = `more than ${MOST_MESSAGES} sends and receives in one call`;
       return;
@@ -71,7 +78,8 @@ export class Exchange {
     (kind === 'send' ? queue.sends : queue.recvs).push(operation);
     // A buffered send is over for its rank at once; the message still waits for its receiver.
     if (kind === 'send' && this.schedule === 'buffered') this.close(operation, {});
-    while (queue.sends.length > 0 && queue.recvs.length > 0) this.match(queue.sends.shift()!, queue.recvs.shift()!);
+    while (queue.sends.length > 0 && queue.recvs.length > 0)
+      this.match(queue.sends.shift()!, queue.recvs.shift()!);
   }
 
   /** The rank does nothing before its operation `handle` is complete. */

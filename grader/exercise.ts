@@ -53,7 +53,8 @@ export function loadExercise(folder: string): Exercise {
   for (const check of checks) {
     // File order is a valid order of the graph: a check may require only what stands above it.
     const missing = check.requires.find((id) => !known.has(id));
-    if (missing !== undefined) throw spec.invalid(`check "${check.id}" requires "${missing}", which does not stand above it`);
+    if (missing !== undefined)
+      throw spec.invalid(`check "${check.id}" requires "${missing}", which does not stand above it`);
     if (known.has(check.id)) throw spec.invalid(`check "${check.id}" is there twice`);
     known.add(check.id);
   }
@@ -89,10 +90,14 @@ export function readHints(file: string): string[] {
 function readCheck(spec: Spec, value: unknown): CheckSpec {
   const check = value as Record<string, unknown>;
   const { id, title, weight = 1, requires = [], visibility = 'public', message } = check;
-  if (typeof id !== 'string' || typeof title !== 'string') throw spec.invalid('a check without "id" and "title"');
-  if (typeof weight !== 'number' || weight < 0) throw spec.invalid(`check "${id}" has the weight ${String(weight)}`);
-  if (visibility !== 'public' && visibility !== 'hidden') throw spec.invalid(`check "${id}" is neither public nor hidden`);
-  if (visibility === 'hidden' && typeof message !== 'string') throw spec.invalid(`hidden check "${id}" has no "message"`);
+  if (typeof id !== 'string' || typeof title !== 'string')
+    throw spec.invalid('a check without "id" and "title"');
+  if (typeof weight !== 'number' || weight < 0)
+    throw spec.invalid(`check "${id}" has the weight ${String(weight)}`);
+  if (visibility !== 'public' && visibility !== 'hidden')
+    throw spec.invalid(`check "${id}" is neither public nor hidden`);
+  if (visibility === 'hidden' && typeof message !== 'string')
+    throw spec.invalid(`hidden check "${id}" has no "message"`);
   return {
     id,
     title,
@@ -117,7 +122,8 @@ class Spec {
 
   list(key: string): unknown[] {
     const value = this.values[key];
-    if (!Array.isArray(value) || value.length === 0) throw this.invalid(`"${key}" is not a list of at least one`);
+    if (!Array.isArray(value) || value.length === 0)
+      throw this.invalid(`"${key}" is not a list of at least one`);
     return value;
   }
 

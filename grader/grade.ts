@@ -36,7 +36,11 @@ export async function gradeSubmission(options: GradeOptions): Promise<Report> {
   const started = Date.now();
   // Real paths: the permission model compares them, and a temporary folder may be a link.
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-grade-')));
-  const place: RankPlace = { folder, packageRoot: realpathSync(packageRoot), runner: join(realpathSync(packageRoot), 'dist/grader-runner.js') };
+  const place: RankPlace = {
+    folder,
+    packageRoot: realpathSync(packageRoot),
+    runner: join(realpathSync(packageRoot), 'dist/grader-runner.js'),
+  };
   let submission: Submission = { name: 'submission.ts', sha256: '', text: '' };
   const seed = options.seed ?? DEFAULT_SEED;
   const report = (verdict: Verdict, rest: Partial<Report>): Report => ({
@@ -74,7 +78,10 @@ export async function gradeSubmission(options: GradeOptions): Promise<Report> {
       const wantsTypes = verdict !== 'pass' && options.types !== false;
       return report(verdict, {
         checks,
-        score: { earned: sum(checks.filter((c) => c.verdict === 'pass').map((c) => c.weight)), possible: sum(checks.map((c) => c.weight)) },
+        score: {
+          earned: sum(checks.filter((c) => c.verdict === 'pass').map((c) => c.weight)),
+          possible: sum(checks.map((c) => c.weight)),
+        },
         types: wantsTypes ? await typeNotes(place, join(folder, submission.name)) : [],
         prints: world.prints().flatMap((text, rank) => (text === '' ? [] : [{ rank, text }])),
       });
@@ -89,7 +96,12 @@ export async function gradeSubmission(options: GradeOptions): Promise<Report> {
   }
 }
 
-async function runChecks(exercise: Exercise, table: CheckTable, world: RankWorld, seed: number): Promise<CheckReport[]> {
+async function runChecks(
+  exercise: Exercise,
+  table: CheckTable,
+  world: RankWorld,
+  seed: number,
+): Promise<CheckReport[]> {
   const reports: CheckReport[] = [];
   let fatal: string | undefined;
   for (const spec of exercise.checks) {
@@ -97,17 +109,29 @@ async function runChecks(exercise: Exercise, table: CheckTable, world: RankWorld
     const started = Date.now();
     const add = (verdict: Verdict, feedback?: Feedback): void => {
       const milliseconds = Date.now() - started;
-      reports.push({ id, title, visibility, weight, verdict, ...(feedback === undefined ? {} : { feedback }), milliseconds });
+      reports.push({
+        id,
+        title,
+        visibility,
+        weight,
+        verdict,
+        ...(feedback === undefined ? {} : { feedback }),
+        milliseconds,
+      });
     };
-    const blocker = spec.requires.find((required) => reports.find((report) => report.id === required)?.verdict !== 'pass');
+    const blocker = spec.requires.find(
+      (required) => reports.find((report) => report.id === required)?.verdict !== 'pass',
+    );
     if (fatal !== undefined) add('blocked', { message: fatal });
-    else if (blocker !== undefined) add('blocked', { message: `Needs "${titleOf(exercise, blocker)}" first` });
+    else if (blocker !== undefined)
+      add('blocked', { message: `Needs "${titleOf(exercise, blocker)}" first` });
     else {
       const failure = await runCheck(spec, table, { exercise, world, seed });
       if (failure === undefined) add('pass');
       else add(failure.verdict, shown(spec, failure));
       // What cannot be loaded fails every check in the same way.
-      if (failure?.verdict === 'load-error' || failure?.verdict === 'infra-error') fatal = failure.feedback.message;
+      if (failure?.verdict === 'load-error' || failure?.verdict === 'infra-error')
+        fatal = failure.feedback.message;
     }
   }
   return reports;

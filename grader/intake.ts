@@ -47,11 +47,17 @@ export function readSubmission(file: string): Submission {
 }
 
 /** Takes the types off and resolves imports. `addresses` maps each package that may be imported to its URL. */
-export function compileSubmission(submission: Submission, addresses: ReadonlyMap<string, string>): CompiledSubmission {
+export function compileSubmission(
+  submission: Submission,
+  addresses: ReadonlyMap<string, string>,
+): CompiledSubmission {
   const { text, name } = submission;
   const deceptive = DECEPTIVE.exec(text);
   if (deceptive !== null) {
-    throw refused('The file holds characters that change the direction of text', lineAt(text, deceptive.index));
+    throw refused(
+      'The file holds characters that change the direction of text',
+      lineAt(text, deceptive.index),
+    );
   }
   const result = ts.transpileModule(text, {
     fileName: name,
@@ -85,10 +91,27 @@ function resolveImports(
   return (context) => (file) => {
     const visit = (node: ts.Node): ts.Node => {
       if (ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier)) {
-        return ts.factory.updateImportDeclaration(node, node.modifiers, node.importClause, address(node.moduleSpecifier), node.attributes);
+        return ts.factory.updateImportDeclaration(
+          node,
+          node.modifiers,
+          node.importClause,
+          address(node.moduleSpecifier),
+          node.attributes,
+        );
       }
-      if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined && ts.isStringLiteral(node.moduleSpecifier)) {
-        return ts.factory.updateExportDeclaration(node, node.modifiers, node.isTypeOnly, node.exportClause, address(node.moduleSpecifier), node.attributes);
+      if (
+        ts.isExportDeclaration(node) &&
+        node.moduleSpecifier !== undefined &&
+        ts.isStringLiteral(node.moduleSpecifier)
+      ) {
+        return ts.factory.updateExportDeclaration(
+          node,
+          node.modifiers,
+          node.isTypeOnly,
+          node.exportClause,
+          address(node.moduleSpecifier),
+          node.attributes,
+        );
       }
       if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
         const [argument] = node.arguments;

@@ -118,29 +118,47 @@ export class RankProcess {
 
   private print(chunk: Buffer): void {
     this.printed += chunk.length;
-    if (this.prints.length < KEPT_PRINTS) this.prints += chunk.toString('utf8').slice(0, KEPT_PRINTS - this.prints.length);
+    if (this.prints.length < KEPT_PRINTS)
+      this.prints += chunk.toString('utf8').slice(0, KEPT_PRINTS - this.prints.length);
     if (this.printed <= this.limits.outputKb * 1024) return;
-    this.end({ verdict: 'output-limit', message: `Rank ${this.rank} printed more than ${this.limits.outputKb} KiB` });
+    this.end({
+      verdict: 'output-limit',
+      message: `Rank ${this.rank} printed more than ${this.limits.outputKb} KiB`,
+    });
   }
 
   /** V8's limit covers its heap only; the data of tensors lies outside it. */
   private watchMemory(): void {
     const megabytes = residentMegabytes(this.child.pid);
     if (megabytes === undefined || megabytes <= this.limits.memoryMb) return;
-    this.end({ verdict: 'memory-limit', message: `Rank ${this.rank} used more than ${this.limits.memoryMb} MiB` });
+    this.end({
+      verdict: 'memory-limit',
+      message: `Rank ${this.rank} used more than ${this.limits.memoryMb} MiB`,
+    });
   }
 
   private exitReason(code: number | null, signal: NodeJS.Signals | null): Ending {
     if (OUT_OF_MEMORY.test(this.prints)) {
-      return { verdict: 'memory-limit', message: `Rank ${this.rank} used more than ${this.limits.memoryMb} MiB` };
+      return {
+        verdict: 'memory-limit',
+        message: `Rank ${this.rank} used more than ${this.limits.memoryMb} MiB`,
+      };
     }
     const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
-    return { verdict: 'crashed', message: `The process of rank ${this.rank} ended ${how} before the call was over` };
+    return {
+      verdict: 'crashed',
+      message: `The process of rank ${this.rank} ended ${how} before the call was over`,
+    };
   }
 }
 
 function nodeFlags(place: RankPlace, limits: Limits): string[] {
-  const readable = [`${place.folder}/*`, `${place.packageRoot}/dist/*`, `${place.packageRoot}/node_modules/*`, `${place.packageRoot}/package.json`];
+  const readable = [
+    `${place.folder}/*`,
+    `${place.packageRoot}/dist/*`,
+    `${place.packageRoot}/node_modules/*`,
+    `${place.packageRoot}/package.json`,
+  ];
   return [
     `--max-old-space-size=${limits.memoryMb}`,
     '--enable-source-maps',

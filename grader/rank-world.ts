@@ -107,10 +107,16 @@ export class RankWorld implements RankListener {
     );
     this.ranks = Array.from({ length: size }, (_, rank) => new RankProcess(rank, place, limits, this));
     await started;
-    const loaded = this.collect<true>(size, limits.loadSeconds, 'timeout', 'loaded the submission', (rank, { header }) => {
-      if (header.type === 'load-failed') throw this.threw('load-error', rank, header.failure);
-      return header.type === 'loaded' ? true : undefined;
-    });
+    const loaded = this.collect<true>(
+      size,
+      limits.loadSeconds,
+      'timeout',
+      'loaded the submission',
+      (rank, { header }) => {
+        if (header.type === 'load-failed') throw this.threw('load-error', rank, header.failure);
+        return header.type === 'loaded' ? true : undefined;
+      },
+    );
     for (const rank of this.ranks) rank.send({ type: 'load', url, export: exportName });
     await loaded;
   }
@@ -121,17 +127,25 @@ export class RankWorld implements RankListener {
       this.ranks[rank]?.send({ type: 'complete', run, ...completion }, body),
     );
     let stuck: string[] | undefined;
-    const finished = this.collect<RankResult>(worldSize, this.options.limits.caseSeconds, 'timeout', 'returned', (rank, frame) => {
-      const { header, body } = frame;
-      if (!('run' in header) || header.run !== run) throw protocolError(rank, `an answer "${header.type}" out of turn`);
-      if (stuck !== undefined) return undefined;
-      const result = this.answer(rank, header, body, exchange);
-      if (exchange.violation !== undefined) throw failure('protocol-error', { message: sentence(exchange.violation) });
-      if (result !== undefined) exchange.finish(rank);
-      stuck = exchange.deadlock();
-      if (stuck !== undefined) this.unwind(stuck, exchange);
-      return result;
-    });
+    const finished = this.collect<RankResult>(
+      worldSize,
+      this.options.limits.caseSeconds,
+      'timeout',
+      'returned',
+      (rank, frame) => {
+        const { header, body } = frame;
+        if (!('run' in header) || header.run !== run)
+          throw protocolError(rank, `an answer "${header.type}" out of turn`);
+        if (stuck !== undefined) return undefined;
+        const result = this.answer(rank, header, body, exchange);
+        if (exchange.violation !== undefined)
+          throw failure('protocol-error', { message: sentence(exchange.violation) });
+        if (result !== undefined) exchange.finish(rank);
+        stuck = exchange.deadlock();
+        if (stuck !== undefined) this.unwind(stuck, exchange);
+        return result;
+      },
+    );
     work.inputs.forEach((inputs, rank) => {
       const body = Buffer.concat(inputs.map(encodeTensor));
       this.ranks[rank]!.send({ type: 'run', run, rank, worldSize, inputs: inputs.map(wireTensor) }, body);
@@ -168,7 +182,9 @@ export class RankWorld implements RankListener {
     const lines = new Map<number, number>();
     const fail = this.pending!.fail;
     const end = (): void => {
-      const details = stuck.map((text, rank) => (lines.has(rank) ? `${text}, line ${lines.get(rank)}` : text));
+      const details = stuck.map((text, rank) =>
+        lines.has(rank) ? `${text}, line ${lines.get(rank)}` : text,
+      );
       const line = Math.min(...lines.values());
       fail(
         failure('deadlock', {
@@ -176,7 +192,10 @@ export class RankWorld implements RankListener {
           details,
           ...(Number.isFinite(line) ? { line } : {}),
           ...(exchange.schedule === 'rendezvous'
-            ? { hypothesis: 'a send may wait until its receiver takes the data: does every rank send before it receives?' }
+            ? {
+                hypothesis:
+                  'a send may wait until its receiver takes the data: does every rank send before it receives?',
+              }
             : {}),
         }),
       );
@@ -217,14 +236,17 @@ export class RankWorld implements RankListener {
       const fail = (error: unknown): void => end(() => reject(error));
       const timer = setTimeout(() => {
         const missing = Array.from({ length: count }, (_, rank) => rank).filter((rank) => !values.has(rank));
-        fail(failure(onTimeout, { message: `Rank ${missing.join(', ')} had not ${what} after ${seconds} s` }));
+        fail(
+          failure(onTimeout, { message: `Rank ${missing.join(', ')} had not ${what} after ${seconds} s` }),
+        );
       }, seconds * 1000);
       const accept = (rank: number, frame: Frame<Answer>): void => {
         try {
           const value = read(rank, frame);
           if (value === undefined || rank >= count) return;
           values.set(rank, value);
-          if (values.size === count) end(() => resolve(Array.from({ length: count }, (_, r) => values.get(r)!)));
+          if (values.size === count)
+            end(() => resolve(Array.from({ length: count }, (_, r) => values.get(r)!)));
         } catch (error) {
           fail(error instanceof CheckFailure ? error : protocolError(rank, (error as Error).message));
         }

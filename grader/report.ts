@@ -50,7 +50,8 @@ export function formatReport(report: Report): string {
   for (const check of report.checks) {
     const mark = check.verdict === 'pass' ? 'pass' : check.verdict;
     lines.push(`  ${mark.padEnd(13)} ${check.title}${check.visibility === 'hidden' ? ' (hidden)' : ''}`);
-    if (check.feedback !== undefined && check.verdict !== 'blocked') lines.push(...formatFeedback(check.feedback, submission.name, '                '));
+    if (check.feedback !== undefined && check.verdict !== 'blocked')
+      lines.push(...formatFeedback(check.feedback, submission.name, '                '));
   }
   if (report.feedback !== undefined) lines.push(...formatFeedback(report.feedback, submission.name, '  '));
   if (report.types.length > 0) {
@@ -58,7 +59,14 @@ export function formatReport(report: Report): string {
     lines.push(...report.types.map(({ line, message }) => `  ${submission.name}:${line}: ${message}`));
   }
   for (const { rank, text } of report.prints) {
-    lines.push('', `Printed by rank ${rank}:`, ...text.trimEnd().split('\n').map((line) => `  | ${line}`));
+    lines.push(
+      '',
+      `Printed by rank ${rank}:`,
+      ...text
+        .trimEnd()
+        .split('\n')
+        .map((line) => `  | ${line}`),
+    );
   }
   lines.push('', `Verdict: ${report.verdict}, ${score.earned} of ${score.possible} points`);
   return lines.map(neutralize).join('\n');
@@ -66,7 +74,9 @@ export function formatReport(report: Report): string {
 
 export function formatFeedback(feedback: Feedback, file: string, indent: string): string[] {
   const { mismatch } = feedback;
-  const lines = [feedback.line === undefined ? feedback.message : `${file}:${feedback.line}: ${feedback.message}`];
+  const lines = [
+    feedback.line === undefined ? feedback.message : `${file}:${feedback.line}: ${feedback.message}`,
+  ];
   if (mismatch?.difference !== undefined) {
     lines.push(
       `off by ${mismatch.difference.toPrecision(3)}, allowed ${mismatch.allowed!.toPrecision(3)}; ` +
@@ -82,5 +92,6 @@ export function formatFeedback(feedback: Feedback, file: string, indent: string)
 /** A submission chooses some of this text: no escape sequence, no control character, no workflow command gets through. */
 export function neutralize(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this is about
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '\u00b7').replace(/^(\s*)::/, '$1: :');
+  const hidden = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+  return text.replace(hidden, '\u00b7').replace(/^(\s*)::/, '$1: :');
 }

@@ -7,7 +7,8 @@ import { ShardbookError } from 'shardbook';
 export function refuseUntrusted(): never {
   throw new ShardbookError({
     code: 'SB_SANDBOX_MISSING',
-    message: 'Cannot grade an untrusted submission: this version has no sandbox, only a process of its own with limits',
+    message:
+      'Cannot grade an untrusted submission: this version has no sandbox, only a process of its own with limits',
     notes: [
       'A submission could still read files that this user can read beyond the permission model, use the network and signal processes',
     ],

@@ -47,9 +47,20 @@ export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckRes
   };
   for (const result of completeness(exercise, solutions)) add(result);
   for (const trial of trials(exercise, solutions)) {
-    const report = await gradeSubmission({ exercise, file: trial.file, packageRoot, version, types: false, runStarter: true });
+    const report = await gradeSubmission({
+      exercise,
+      file: trial.file,
+      packageRoot,
+      version,
+      types: false,
+      runStarter: true,
+    });
     const passed = trial.judge(report);
-    add({ name: trial.name, passed, outcome: passed ? summary(report) : `wanted ${trial.wanted}; got ${summary(report)}` });
+    add({
+      name: trial.name,
+      passed,
+      outcome: passed ? summary(report) : `wanted ${trial.wanted}; got ${summary(report)}`,
+    });
   }
   return results;
 }
@@ -61,7 +72,11 @@ function completeness(exercise: Exercise, solutions: string): SelfCheckResult[] 
     atLeast('alternatives', alternatives, LEAST_ALTERNATIVES),
     atLeast('mutants', mutants, LEAST_MUTANTS),
     atLeast('hints', exercise.hints.length, LEAST_HINTS),
-    { name: 'task.md', passed: existsSync(join(exercise.folder, 'task.md')), outcome: 'the text of the task' },
+    {
+      name: 'task.md',
+      passed: existsSync(join(exercise.folder, 'task.md')),
+      outcome: 'the text of the task',
+    },
     { name: 'notes.md', passed: existsSync(join(solutions, 'notes.md')), outcome: 'notes on the solution' },
   ];
 }
@@ -71,7 +86,12 @@ function atLeast(name: string, count: number, least: number): SelfCheckResult {
 }
 
 function trials(exercise: Exercise, solutions: string): Trial[] {
-  const passes = (name: string, file: string): Trial => ({ name, file, judge: ({ verdict }) => verdict === 'pass', wanted: 'pass' });
+  const passes = (name: string, file: string): Trial => ({
+    name,
+    file,
+    judge: ({ verdict }) => verdict === 'pass',
+    wanted: 'pass',
+  });
   return [
     passes('reference', join(solutions, 'reference.ts')),
     ...sources(join(solutions, 'alternatives')).map((file) => passes(`alternative ${file.name}`, file.path)),
@@ -88,7 +108,12 @@ function trials(exercise: Exercise, solutions: string): Trial[] {
 function mutantTrial({ name, path }: { name: string; path: string }): Trial {
   const match = EXPECTATION.exec(readFileSync(path, 'utf8'));
   if (match === null) {
-    return { name: `mutant ${name}`, file: path, judge: () => false, wanted: 'a first line "// fails: VERDICT in CHECK"' };
+    return {
+      name: `mutant ${name}`,
+      file: path,
+      judge: () => false,
+      wanted: 'a first line "// fails: VERDICT in CHECK"',
+    };
   }
   const [, verdict, check, words] = match;
   const judge = (report: Report): boolean => {
@@ -96,12 +121,18 @@ function mutantTrial({ name, path }: { name: string; path: string }): Trial {
     if (report.verdict !== verdict || failing?.id !== check) return false;
     return words === undefined || JSON.stringify(failing?.feedback).includes(words);
   };
-  return { name: `mutant ${name}`, file: path, judge, wanted: `${verdict} in ${check}${words === undefined ? '' : ` with "${words}"`}` };
+  return {
+    name: `mutant ${name}`,
+    file: path,
+    judge,
+    wanted: `${verdict} in ${check}${words === undefined ? '' : ` with "${words}"`}`,
+  };
 }
 
 function summary(report: Report): string {
   const failing = report.checks.find(({ verdict }) => verdict !== 'pass');
-  if (failing === undefined) return report.verdict === 'pass' ? 'pass' : `${report.verdict}: ${report.feedback?.message ?? ''}`;
+  if (failing === undefined)
+    return report.verdict === 'pass' ? 'pass' : `${report.verdict}: ${report.feedback?.message ?? ''}`;
   const { feedback } = failing;
   const guess = feedback?.hypothesis === undefined ? '' : ` (guess: ${feedback.hypothesis})`;
   return `${failing.verdict} in ${failing.id}: ${feedback?.message ?? ''}${guess}`;

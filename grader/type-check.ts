@@ -16,16 +16,33 @@ export function typeNotes(place: RankPlace, file: string): Promise<TypeNote[]> {
   const declarations = join(place.packageRoot, DECLARATIONS);
   if (!existsSync(declarations)) return Promise.resolve([]);
   return new Promise((resolve) => {
-    const args = [`--max-old-space-size=${MEGABYTES}`, '--no-warnings', place.runner, '--types', file, declarations];
-    const options = { cwd: place.folder, env: {}, timeout: SECONDS * 1000, killSignal: 'SIGKILL', maxBuffer: 1 << 20 } as const;
-    execFile(process.execPath, args, options, (error, stdout) => resolve(error === null ? readNotes(stdout) : []));
+    const args = [
+      `--max-old-space-size=${MEGABYTES}`,
+      '--no-warnings',
+      place.runner,
+      '--types',
+      file,
+      declarations,
+    ];
+    const options = {
+      cwd: place.folder,
+      env: {},
+      timeout: SECONDS * 1000,
+      killSignal: 'SIGKILL',
+      maxBuffer: 1 << 20,
+    } as const;
+    execFile(process.execPath, args, options, (error, stdout) =>
+      resolve(error === null ? readNotes(stdout) : []),
+    );
   });
 }
 
 function readNotes(stdout: string): TypeNote[] {
   try {
     const notes = JSON.parse(stdout) as TypeNote[];
-    return notes.slice(0, MOST_NOTES).map(({ line, message }) => ({ line: Number(line), message: String(message) }));
+    return notes
+      .slice(0, MOST_NOTES)
+      .map(({ line, message }) => ({ line: Number(line), message: String(message) }));
   } catch {
     return [];
   }

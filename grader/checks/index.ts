@@ -17,6 +17,9 @@ export function checksOf(exercise: Exercise): CheckTable {
   throw new ShardbookError({
     code: 'SB_EXERCISE_INVALID',
     message: `Cannot judge "${exercise.id}": its checks and the grader's differ`,
-    notes: [`in exercise.yaml only: ${missing.join(', ') || 'none'}`, `in the grader only: ${unused.join(', ') || 'none'}`],
+    notes: [
+      `in exercise.yaml only: ${missing.join(', ') || 'none'}`,
+      `in the grader only: ${unused.join(', ') || 'none'}`,
+    ],
   });
 }

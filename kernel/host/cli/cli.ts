@@ -18,6 +18,18 @@ const COMMANDS: Record<string, { summary: string; load(): Promise<Command> }> = 
     summary: 'install the Jupyter kernel, or run it',
     load: async () => (await import('./commands/kernel.js')).command,
   },
+  lesson: {
+    summary: 'list, check, write and build lessons',
+    load: async () => (await import('./commands/lesson.js')).command,
+  },
+  exercise: {
+    summary: 'list exercises and prove that their checks hold',
+    load: async () => (await import('./commands/exercise.js')).command,
+  },
+  grade: {
+    summary: 'judge a submission of an exercise',
+    load: async () => (await import('./commands/grade.js')).command,
+  },
   doctor: {
     summary: 'say what works on this machine',
     load: async () => (await import('./commands/doctor.js')).command,

@@ -1,4 +1,11 @@
 /** MyST lessons: parse, manifest, notebooks, comparison of outputs, check. */
+export {
+  type CellCheck,
+  type CellProblem,
+  type CheckLessonOptions,
+  checkLesson,
+  type LessonSession,
+} from './check.js';
 export { compareOutput, type OutputMismatch } from './compare.js';
 export {
   findLesson,
@@ -11,6 +18,7 @@ export {
 } from './manifest.js';
 export { KERNELSPEC, lessonToNotebook, type Notebook, type NotebookCell } from './notebook.js';
 export { parseLesson } from './parse.js';
+export { newLesson } from './scaffold.js';
 export {
   type CodeCell,
   codeCells,

@@ -1,4 +1,4 @@
-// fails: wrong in sum
+// fails: wrong in any-size
 import { type Tensor, torch } from 'shardbook';
 
 interface Work {

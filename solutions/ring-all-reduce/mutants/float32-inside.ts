@@ -1,4 +1,4 @@
-// fails: wrong in sum
+// fails: wrong in one-rank
 import { type Tensor, torch } from 'shardbook';
 
 interface Work {

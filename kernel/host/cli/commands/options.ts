@@ -1,0 +1,24 @@
+import { ShardbookError } from '../../../runtime/index.js';
+
+/** An error for a command that was called in a way it cannot be called. */
+export function usageError(command: string, problem: string): ShardbookError {
+  return new ShardbookError({
+    code: 'SB_USAGE',
+    message: `Cannot run "${command}": ${problem}`,
+    help: `shardbook ${command.split(' ')[0]} --help tells more`,
+  });
+}
+
+/** Runs `parse` (node:util's parseArgs) and turns what it refuses into a coded error that shows the usage. */
+export function options<T>(parse: () => T, usage: string): T {
+  try {
+    return parse();
+  } catch (error) {
+    const problem = (error as Error).message.split('. To specify')[0]!.replace(/\.$/, '');
+    throw new ShardbookError({
+      code: 'SB_USAGE',
+      message: `Cannot read the command line: ${problem}`,
+      help: usage.trimEnd(),
+    });
+  }
+}

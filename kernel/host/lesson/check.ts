@@ -1,0 +1,131 @@
+/** Runs a lesson's cells in a fresh session, in order, and compares what they put out with what the lesson says. */
+import type { CellOutput, SessionApi } from '../session/index.js';
+import { compareOutput } from './compare.js';
+import { type CodeCell, codeCells, type Lesson, RAISES_EXCEPTION } from './types.js';
+
+/** What a check needs of a session. */
+export type LessonSession = Pick<SessionApi, 'execute' | 'interrupt' | 'shutdown'>;
+
+export interface CellProblem {
+  /** Line of the lesson file. */
+  readonly line: number;
+  readonly message: string;
+  /** Lines that begin with "-" (expected), "+" (got) or " " (same). */
+  readonly diff: readonly string[];
+}
+
+export interface CellCheck {
+  readonly cell: CodeCell;
+  readonly problem: CellProblem | undefined;
+  readonly milliseconds: number;
+}
+
+export interface CheckLessonOptions {
+  readonly start: (world: number) => Promise<LessonSession>;
+  readonly cellSeconds?: number;
+  readonly onCell?: (check: CellCheck) => void;
+}
+
+const CELL_SECONDS = 60;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colours of tracebacks
+const COLOURS = /\u001b\[[0-9;]*m/g;
+
+export async function checkLesson(lesson: Lesson, options: CheckLessonOptions): Promise<CellCheck[]> {
+  const session = await options.start(lesson.world);
+  try {
+    const checks: CellCheck[] = [];
+    for (const cell of codeCells(lesson)) {
+      const started = performance.now();
+      const run = await runCell(session, cell, options.cellSeconds ?? CELL_SECONDS);
+      const check = { cell, problem: judgeCell(cell, run), milliseconds: performance.now() - started };
+      checks.push(check);
+      options.onCell?.(check);
+    }
+    return checks;
+  } finally {
+    await session.shutdown();
+  }
+}
+
+export interface CellRun {
+  readonly text: string;
+  readonly failed: boolean;
+  readonly timedOut: boolean;
+}
+
+async function runCell(session: LessonSession, cell: CodeCell, seconds: number): Promise<CellRun> {
+  const outputs: CellOutput[] = [];
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    void session.interrupt();
+  }, seconds * 1000);
+  try {
+    const { status, error } = await session.execute(cell.source, {
+      onOutput: (output) => outputs.push(output),
+    });
+    const shown = outputs.some(({ type }) => type === 'error');
+    if (error !== undefined && !shown) outputs.push({ type: 'error', ...error, ranks: [] });
+    return { text: outputText(outputs), failed: status === 'error', timedOut };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What a cell must do, against what it did. */
+export function judgeCell(cell: CodeCell, run: CellRun): CellProblem | undefined {
+  const mustFail = cell.tags.includes(RAISES_EXCEPTION);
+  const got = run.text
+    .trimEnd()
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => `+ ${line}`);
+  if (run.timedOut)
+    return { line: cell.line, message: 'the cell did not end in time and was interrupted', diff: got };
+  if (run.failed && !mustFail) return { line: cell.line, message: 'the cell failed', diff: got };
+  if (!run.failed && mustFail) {
+    return { line: cell.line, message: `the cell ran, but it is tagged ${RAISES_EXCEPTION}`, diff: got };
+  }
+  if (cell.output === undefined) return undefined;
+  const { text, line, tolerance } = cell.output;
+  const mismatch = compareOutput(text, run.text, tolerance);
+  if (mismatch === undefined) return undefined;
+  return {
+    line: line + mismatch.expectedLine,
+    message: 'the output differs from what the lesson says',
+    diff: mismatch.diff,
+  };
+}
+
+/** The outputs of a cell as the text that an `{output}` block describes. */
+export function outputText(outputs: readonly CellOutput[]): string {
+  const parts: { id: string | undefined; text: string }[] = [];
+  for (const output of outputs) {
+    switch (output.type) {
+      case 'stream':
+        parts.push({ id: undefined, text: output.text });
+        break;
+      case 'display_data':
+      case 'execute_result':
+        parts.push({
+          id: 'displayId' in output ? output.displayId : undefined,
+          text: plainText(output.data),
+        });
+        break;
+      case 'update_display_data':
+        for (const part of parts) if (part.id === output.displayId) part.text = plainText(output.data);
+        break;
+      case 'error':
+        parts.push({ id: undefined, text: `${output.traceback.join('\n').replace(COLOURS, '')}\n` });
+        break;
+      case 'clear_output':
+        parts.length = 0;
+    }
+  }
+  return parts.map(({ text }) => text).join('');
+}
+
+function plainText(data: Record<string, unknown>): string {
+  const plain = data['text/plain'];
+  return `${typeof plain === 'string' ? plain : Object.keys(data).join(', ')}\n`;
+}
