@@ -8,6 +8,7 @@
 import { readSync, writeSync } from 'node:fs';
 import {
   type Answer,
+  byteCount,
   decodeHeader,
   encodeFrame,
   type Failure,
@@ -170,8 +171,9 @@ async function run(
 ): Promise<void> {
   let offset = 0;
   const inputs = request.inputs.map((header) => {
-    const tensor = readTensor(header, body, offset);
-    offset += tensorBytes(tensor).length;
+    const size = byteCount(header);
+    const tensor = makeTensor(header, body.subarray(offset, offset + size));
+    offset += size;
     return tensor;
   });
   const link = new Link(request.run, request.rank, request.worldSize);
