@@ -4,7 +4,15 @@
  */
 import type { CellOutput, ExecuteResult, SessionApi } from '../session/index.js';
 import { answerHistory } from './history.js';
-import { type Channel, isObject, type Message, MessageFactory, type MessageSink, messageProblem, PROTOCOL_VERSION } from './message.js';
+import {
+  type Channel,
+  isObject,
+  type Message,
+  MessageFactory,
+  type MessageSink,
+  messageProblem,
+  PROTOCOL_VERSION,
+} from './message.js';
 
 export interface KernelCoreOptions {
   /** Called after shutdown_request was answered; `restart` says that a front end will start the kernel again. */
@@ -69,14 +77,15 @@ export class KernelCore {
   }
 
   async #answer(request: Request, arrival = 0): Promise<void> {
-    const { message, channel, origin } = request;
+    const { message } = request;
     const type = message.header.msg_type;
     this.#publish('status', { execution_state: 'busy' }, message);
     try {
       const handler = this.#handlers[type];
       if (!handler) {
         this.#log(`Cannot answer "${type}": the kernel does not know this message`);
-        if (type.endsWith('_request')) this.#reply(request, errorContent('NotImplementedError', `unknown message "${type}"`));
+        if (type.endsWith('_request'))
+          this.#reply(request, errorContent('NotImplementedError', `unknown message "${type}"`));
         return;
       }
       const content =
@@ -86,7 +95,8 @@ export class KernelCore {
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#log(`Cannot answer "${type}": ${text}`);
       if (type.endsWith('_request')) {
-        const { name, message: said } = error instanceof Error ? error : { name: 'Error', message: String(error) };
+        const { name, message: said } =
+          error instanceof Error ? error : { name: 'Error', message: String(error) };
         this.#reply(request, this.#failureOf(type, name, said));
       }
     } finally {
@@ -96,7 +106,6 @@ export class KernelCore {
       if (this.#closed) return;
       this.#closed = true;
       await this.#options.onShutdown?.(message.content['restart'] === true);
-      void [channel, origin];
     }
   }
 
@@ -106,7 +115,10 @@ export class KernelCore {
     complete_request: ({ message }) => this.#complete(message.content),
     inspect_request: ({ message }) => this.#inspect(message.content),
     is_complete_request: ({ message }) => this.#isComplete(message.content),
-    history_request: async ({ message }) => ({ status: 'ok', history: answerHistory(this.#session.history, message.content) }),
+    history_request: async ({ message }) => ({
+      status: 'ok',
+      history: answerHistory(this.#session.history, message.content),
+    }),
     comm_info_request: async ({ message }) => this.#commInfo(message.content),
     comm_open: async ({ message }) => this.#openComm(message),
     comm_msg: async ({ message }) => this.#commMessage(message),
@@ -159,7 +171,8 @@ export class KernelCore {
     const { message, origin } = request;
     const { content } = message;
     const code = content['code'];
-    if (typeof code !== 'string') return this.#failureOf('execute_request', 'ValueError', 'the request has no "code"');
+    if (typeof code !== 'string')
+      return this.#failureOf('execute_request', 'ValueError', 'the request has no "code"');
     const silent = content['silent'] === true;
     const storeHistory = !silent && content['store_history'] !== false;
     if (!silent) {
@@ -171,7 +184,9 @@ export class KernelCore {
       storeHistory,
       userExpressions: stringRecord(content['user_expressions']),
       onOutput: (output) => this.#publishOutput(output, message, silent),
-      ...(content['allow_stdin'] === true ? { onInput: (asked) => this.#askInput(asked, message, origin) } : {}),
+      ...(content['allow_stdin'] === true
+        ? { onInput: (asked) => this.#askInput(asked, message, origin) }
+        : {}),
     });
     if (result.status === 'error' && content['stop_on_error'] !== false) this.#abortBefore = this.#arrivals;
     return executeReply(result);
@@ -184,23 +199,28 @@ export class KernelCore {
   #publishOutput(output: CellOutput, parent: Message, silent: boolean): void {
     switch (output.type) {
       case 'stream':
-        return this.#publish('stream', { name: output.name, text: output.text }, parent);
+        this.#publish('stream', { name: output.name, text: output.text }, parent);
+        return;
       case 'display_data':
       case 'update_display_data': {
         const transient = output.displayId === undefined ? {} : { display_id: output.displayId };
-        return this.#publish(output.type, { data: output.data, metadata: output.metadata, transient }, parent);
+        this.#publish(output.type, { data: output.data, metadata: output.metadata, transient }, parent);
+        return;
       }
       case 'execute_result': {
         const { data, metadata, executionCount } = output;
-        if (!silent) this.#publish('execute_result', { data, metadata, execution_count: executionCount }, parent);
+        if (!silent)
+          this.#publish('execute_result', { data, metadata, execution_count: executionCount }, parent);
         return;
       }
       case 'error': {
         const { ename, evalue, traceback } = output;
-        return this.#publish('error', { ename, evalue, traceback }, parent);
+        this.#publish('error', { ename, evalue, traceback }, parent);
+        return;
       }
       case 'clear_output':
-        return this.#publish('clear_output', { wait: output.wait }, parent);
+        this.#publish('clear_output', { wait: output.wait }, parent);
+        return;
     }
   }
 
@@ -237,7 +257,13 @@ export class KernelCore {
     const start = toCharacters(code, cursorStart);
     const end = toCharacters(code, cursorEnd);
     const types = matches.map((text, i) => ({ text, type: kinds[i] ?? '', start, end }));
-    return { status: 'ok', matches, cursor_start: start, cursor_end: end, metadata: { _jupyter_types_experimental: types } };
+    return {
+      status: 'ok',
+      matches,
+      cursor_start: start,
+      cursor_end: end,
+      metadata: { _jupyter_types_experimental: types },
+    };
   }
 
   async #inspect(content: Content): Promise<Content> {
@@ -254,8 +280,13 @@ export class KernelCore {
 
   #commInfo(content: Content): Content {
     const wanted = content['target_name'];
-    const comms = [...this.#comms].filter(([, target]) => wanted === undefined || wanted === null || wanted === '' || wanted === target);
-    return { status: 'ok', comms: Object.fromEntries(comms.map(([id, target]) => [id, { target_name: target }])) };
+    const comms = [...this.#comms].filter(
+      ([, target]) => wanted === undefined || wanted === null || wanted === '' || wanted === target,
+    );
+    return {
+      status: 'ok',
+      comms: Object.fromEntries(comms.map(([id, target]) => [id, { target_name: target }])),
+    };
   }
 
   /** There are no comm targets in this kernel: what is opened is closed again, as the protocol says. */
@@ -277,7 +308,9 @@ export class KernelCore {
 
   #failureOf(type: string, name: string, text: string): Content {
     const content = errorContent(name, text);
-    return type === 'execute_request' ? { ...content, execution_count: this.#session.executionCount, user_expressions: {}, payload: [] } : content;
+    return type === 'execute_request'
+      ? { ...content, execution_count: this.#session.executionCount, user_expressions: {}, payload: [] }
+      : content;
   }
 
   #reply({ message, channel, origin }: Request, content: Content): void {
@@ -305,7 +338,9 @@ function errorContent(ename: string, evalue: string): Content {
 
 function stringRecord(value: unknown): Record<string, string> {
   if (!isObject(value)) return {};
-  return Object.fromEntries(Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+  return Object.fromEntries(
+    Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
 }
 
 /** The protocol counts characters, JavaScript counts UTF-16 units. */

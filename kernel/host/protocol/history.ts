@@ -1,7 +1,9 @@
 /** Answers history requests from what the session keeps. */
 import type { HistoryEntry } from '../session/index.js';
 
-type Row = [session: number, line: number, input: string] | [session: number, line: number, io: [input: string, output: string | null]];
+type Row =
+  | [session: number, line: number, input: string]
+  | [session: number, line: number, io: [input: string, output: string | null]];
 
 export function answerHistory(entries: readonly HistoryEntry[], content: Record<string, unknown>): Row[] {
   const withOutput = content['output'] === true;
@@ -23,7 +25,8 @@ function choose(entries: readonly HistoryEntry[], content: Record<string, unknow
     case 'search': {
       const pattern = glob(String(content['pattern'] ?? '*'));
       let found = entries.filter(({ input }) => pattern.test(input));
-      if (content['unique'] === true) found = found.filter((entry, i) => found.findLastIndex(({ input }) => input === entry.input) === i);
+      if (content['unique'] === true)
+        found = found.filter((entry, i) => found.findLastIndex(({ input }) => input === entry.input) === i);
       return last(found, count);
     }
     default:
@@ -41,6 +44,9 @@ function wholeNumber(value: unknown, otherwise: number): number {
 
 /** Patterns of history searches: `*` and `?`. */
 function glob(pattern: string): RegExp {
-  const body = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replace(/\*/g, '[\\s\\S]*').replace(/\?/g, '[\\s\\S]');
+  const body = pattern
+    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+    .replace(/\*/g, '[\\s\\S]*')
+    .replace(/\?/g, '[\\s\\S]');
   return new RegExp(`^${body}$`);
 }

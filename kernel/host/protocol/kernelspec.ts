@@ -21,8 +21,19 @@ export function installSpec(options: SpecOptions): string {
   const folder = specFolder(options.place, options.name);
   const world = options.world === undefined ? [] : ['--world', String(options.world)];
   const spec = {
-    argv: [process.execPath, options.cli, 'kernel', 'run', '--connection-file', '{connection_file}', ...world],
-    display_name: options.world === undefined ? 'TypeScript (Shardbook)' : `TypeScript (Shardbook, ${options.world} ranks)`,
+    argv: [
+      process.execPath,
+      options.cli,
+      'kernel',
+      'run',
+      '--connection-file',
+      '{connection_file}',
+      ...world,
+    ],
+    display_name:
+      options.world === undefined
+        ? 'TypeScript (Shardbook)'
+        : `TypeScript (Shardbook, ${options.world} ranks)`,
     language: 'typescript',
     interrupt_mode: 'message',
     metadata: { debugger: false },
@@ -55,7 +66,10 @@ export function uninstallSpec(place: SpecPlace, name: string): string {
   }
   const { argv } = JSON.parse(readFileSync(file, 'utf8')) as { argv?: string[] };
   if (!argv?.includes('kernel') || !argv.includes('run')) {
-    throw new ShardbookError({ code: 'SB_KERNELSPEC', message: `Cannot uninstall "${name}": the kernelspec in "${folder}" is not Shardbook's` });
+    throw new ShardbookError({
+      code: 'SB_KERNELSPEC',
+      message: `Cannot uninstall "${name}": the kernelspec in "${folder}" is not Shardbook's`,
+    });
   }
   rmSync(folder, { recursive: true });
   return folder;
@@ -82,7 +96,9 @@ function dataFolder(place: SpecPlace): string {
 }
 
 function pythonPrefix(): string {
-  const { stdout, status } = spawnSync('python3', ['-c', 'import sys; print(sys.prefix)'], { encoding: 'utf8' });
+  const { stdout, status } = spawnSync('python3', ['-c', 'import sys; print(sys.prefix)'], {
+    encoding: 'utf8',
+  });
   if (status === 0) return stdout.trim();
   throw new ShardbookError({
     code: 'SB_KERNELSPEC',

@@ -34,7 +34,12 @@ export class MessageFactory {
   readonly #session = randomUUID();
   #count = 0;
 
-  make(type: string, content: Record<string, unknown>, parent: Message | undefined, metadata: Record<string, unknown> = {}): Message {
+  make(
+    type: string,
+    content: Record<string, unknown>,
+    parent: Message | undefined,
+    metadata: Record<string, unknown> = {},
+  ): Message {
     return {
       header: {
         msg_id: `${this.#session}_${++this.#count}`,

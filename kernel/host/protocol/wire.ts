@@ -63,7 +63,8 @@ export class WireFormat {
   #verify(signature: Buffer, parts: readonly Buffer[]): void {
     if (this.#key === '') return;
     const wanted = Buffer.from(this.#sign(parts));
-    if (signature.length !== wanted.length || !timingSafeEqual(signature, wanted)) throw refused('its signature is wrong');
+    if (signature.length !== wanted.length || !timingSafeEqual(signature, wanted))
+      throw refused('its signature is wrong');
     const text = signature.toString();
     if (this.#seen.has(text)) throw refused('it was sent twice');
     this.#seen.add(text);

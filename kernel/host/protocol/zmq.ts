@@ -35,11 +35,19 @@ export function parseConnection(text: string, file: string): ConnectionInfo {
   if (!isObject(info)) throw bad('it is no object');
   for (const name of PORTS) {
     const port = info[name];
-    if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535) throw bad(`"${name}" is no port`);
+    if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535)
+      throw bad(`"${name}" is no port`);
   }
   const { transport = 'tcp', ip = '127.0.0.1', key = '', signature_scheme: scheme = 'hmac-sha256' } = info;
-  if (transport !== 'tcp' && transport !== 'ipc') throw bad(`transport "${String(transport)}", wanted "tcp" or "ipc"`);
-  return { ...(info as unknown as ConnectionInfo), transport, ip: String(ip), key: String(key), signature_scheme: String(scheme) };
+  if (transport !== 'tcp' && transport !== 'ipc')
+    throw bad(`transport "${String(transport)}", wanted "tcp" or "ipc"`);
+  return {
+    ...(info as unknown as ConnectionInfo),
+    transport,
+    ip: String(ip),
+    key: String(key),
+    signature_scheme: String(scheme),
+  };
 }
 
 type Router4 = Record<'shell' | 'control' | 'stdin', Router>;
@@ -62,7 +70,8 @@ export class ZmqCarrier implements MessageSink {
 
   static async bind(info: ConnectionInfo, log: (text: string) => void): Promise<ZmqCarrier> {
     const carrier = new ZmqCarrier(info, log);
-    const address = (port: number): string => (info.transport === 'ipc' ? `ipc://${info.ip}-${port}` : `tcp://${info.ip}:${port}`);
+    const address = (port: number): string =>
+      info.transport === 'ipc' ? `ipc://${info.ip}-${port}` : `tcp://${info.ip}:${port}`;
     const { shell, control, stdin } = carrier.#routers;
     const binds: [{ bind(address: string): Promise<void> }, number][] = [
       [shell, info.shell_port],
@@ -89,11 +98,16 @@ export class ZmqCarrier implements MessageSink {
   }
 
   /** Gives every message to `handle`, until the carrier is closed. */
-  listen(handle: (channel: Channel, message: Parameters<MessageSink['send']>[1], origin: unknown) => unknown): void {
+  listen(
+    handle: (channel: Channel, message: Parameters<MessageSink['send']>[1], origin: unknown) => unknown,
+  ): void {
     for (const channel of ['shell', 'control', 'stdin'] as const) void this.#receive(channel, handle);
   }
 
-  async #receive(channel: 'shell' | 'control' | 'stdin', handle: Parameters<ZmqCarrier['listen']>[0]): Promise<void> {
+  async #receive(
+    channel: 'shell' | 'control' | 'stdin',
+    handle: Parameters<ZmqCarrier['listen']>[0],
+  ): Promise<void> {
     for await (const frames of this.#routers[channel]) {
       try {
         const { identities, message } = this.#wire.decode(frames as Buffer[]);
@@ -106,11 +120,16 @@ export class ZmqCarrier implements MessageSink {
 
   send(channel: Channel, message: Parameters<MessageSink['send']>[1], origin?: unknown): void {
     const topic = [Buffer.from(message.header.msg_type)];
-    const frames = this.#wire.encode(message, channel === 'iopub' ? topic : (origin as Uint8Array[] | undefined));
+    const frames = this.#wire.encode(
+      message,
+      channel === 'iopub' ? topic : (origin as Uint8Array[] | undefined),
+    );
     const socket = channel === 'iopub' ? this.#iopub : this.#routers[channel];
     // A socket takes one message at a time; order is kept by the chain.
     const before = this.#sending.get(channel) ?? Promise.resolve();
-    const sent = before.then(() => socket.send(frames as Buffer[])).catch((error: unknown) => this.#log(`${channel}: ${String(error)}`));
+    const sent = before
+      .then(() => socket.send(frames as Buffer[]))
+      .catch((error: unknown) => this.#log(`${channel}: ${String(error)}`));
     this.#sending.set(channel, sent);
   }
 
@@ -128,6 +147,7 @@ export class ZmqCarrier implements MessageSink {
   }
 
   close(): void {
-    for (const socket of [...Object.values(this.#routers), this.#iopub, this.#heartbeat]) if (!socket.closed) socket.close();
+    for (const socket of [...Object.values(this.#routers), this.#iopub, this.#heartbeat])
+      if (!socket.closed) socket.close();
   }
 }

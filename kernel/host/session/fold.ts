@@ -4,7 +4,7 @@
  * an item waits for the slower ranks, but never longer than `patience`: progress is live.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { RankDisplay } from './rank/messages.js';
+import type { RankDisplay } from './rank/index.js';
 import type { CellOutput } from './types.js';
 
 export type FoldItem =
@@ -57,13 +57,18 @@ export class OutputFold {
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    while (this.#hasItems()) this.#show(this.#earliest([...this.#queues.keys()].filter((rank) => this.#queues.get(rank)!.length > 0)));
+    while (this.#hasItems())
+      this.#show(
+        this.#earliest([...this.#queues.keys()].filter((rank) => this.#queues.get(rank)!.length > 0)),
+      );
   }
 
   /** Shows items as far as no running rank could still join them. */
   #advance(): void {
     while (this.#hasItems()) {
-      const candidates = [...this.#queues.keys()].filter((rank) => this.#queues.get(rank)!.length > 0 || this.#running.has(rank));
+      const candidates = [...this.#queues.keys()].filter(
+        (rank) => this.#queues.get(rank)!.length > 0 || this.#running.has(rank),
+      );
       const ranks = this.#earliest(candidates);
       if (ranks.some((rank) => this.#queues.get(rank)!.length === 0)) return;
       this.#show(ranks);
@@ -89,38 +94,61 @@ export class OutputFold {
     });
     const groups = groupEqual(items);
     const together = joinTexts(groups, this.#options.worldSize);
-    if (together) this.#emit([...ranks].sort((a, b) => a - b), together, '');
+    if (together)
+      this.#emit(
+        [...ranks].sort((a, b) => a - b),
+        together,
+        '',
+      );
     else for (const { ranks: group, value } of groups) this.#emit(group, value);
   }
 
-  #emit(ranks: readonly number[], item: FoldItem, label = ranks.length === this.#options.worldSize ? '' : rankLabel(ranks)): void {
+  #emit(
+    ranks: readonly number[],
+    item: FoldItem,
+    label = ranks.length === this.#options.worldSize ? '' : rankLabel(ranks),
+  ): void {
     const { emit } = this.#options;
     switch (item.type) {
       case 'stream':
-        return emit({ type: 'stream', name: item.name, text: label === '' ? item.text : labelled(label, item.text), ranks });
+        emit({
+          type: 'stream',
+          name: item.name,
+          text: label === '' ? item.text : labelled(label, item.text),
+          ranks,
+        });
+        return;
       case 'clear':
-        return emit({ type: 'clear_output', wait: item.wait, ranks });
+        emit({ type: 'clear_output', wait: item.wait, ranks });
+        return;
       case 'update': {
         const { data, metadata } = labelledDisplay(label, item.display);
-        return emit({ type: 'update_display_data', data, metadata, displayId: item.displayId, ranks });
+        emit({ type: 'update_display_data', data, metadata, displayId: item.displayId, ranks });
+        return;
       }
       case 'display': {
-        if (label !== '' && isRich(item.display)) emit({ type: 'stream', name: 'stdout', text: `${label}\n`, ranks });
+        if (label !== '' && isRich(item.display))
+          emit({ type: 'stream', name: 'stdout', text: `${label}\n`, ranks });
         const { data, metadata } = labelledDisplay(label, item.display);
         const id = item.displayId === undefined ? {} : { displayId: item.displayId };
-        return emit({ type: 'display_data', data, metadata, ...id, ranks });
+        emit({ type: 'display_data', data, metadata, ...id, ranks });
+        return;
       }
     }
   }
 }
 
 /** Displays of one output that differ by rank but are text: one display holds them all, so that it can be updated as one. */
-function joinTexts(groups: readonly { ranks: number[]; value: FoldItem }[], worldSize: number): FoldItem | undefined {
+function joinTexts(
+  groups: readonly { ranks: number[]; value: FoldItem }[],
+  worldSize: number,
+): FoldItem | undefined {
   const first = groups[0]!.value;
   if (groups.length === 1 || (first.type !== 'display' && first.type !== 'update')) return undefined;
   const results: { rank: number; value: RankDisplay }[] = [];
   for (const { ranks, value } of groups) {
-    if (value.type !== first.type || value.displayId !== first.displayId || isRich(value.display)) return undefined;
+    if (value.type !== first.type || value.displayId !== first.displayId || isRich(value.display))
+      return undefined;
     for (const rank of ranks) results.push({ rank, value: value.display });
   }
   const { data, metadata } = foldResults(results, worldSize)[0]!;
@@ -145,7 +173,10 @@ function isRich(display: RankDisplay): boolean {
 function labelledDisplay(label: string, { data, metadata }: RankDisplay): RankDisplay {
   if (label === '') return { data, metadata };
   const plain = data['text/plain'];
-  return { data: typeof plain === 'string' ? { ...data, 'text/plain': labelled(label, plain) } : data, metadata: { ...metadata, shardbook: { label } } };
+  return {
+    data: typeof plain === 'string' ? { ...data, 'text/plain': labelled(label, plain) } : data,
+    metadata: { ...metadata, shardbook: { label } },
+  };
 }
 
 /** Groups ranks with equal values, in the order of their lowest rank. */
@@ -160,19 +191,31 @@ export function groupEqual<T>(items: readonly { rank: number; value: T }[]): { r
 }
 
 /** The value of a cell's last expression, from all ranks; a display when no single text can hold it. */
-export function foldResults(results: readonly { rank: number; value: RankDisplay }[], worldSize: number): FoldedResult[] {
+export function foldResults(
+  results: readonly { rank: number; value: RankDisplay }[],
+  worldSize: number,
+): FoldedResult[] {
   const groups = groupEqual(results);
   const only = groups[0];
-  if (only && groups.length === 1 && only.ranks.length === worldSize) return [{ kind: 'result', ...only.value, ranks: only.ranks }];
+  if (only && groups.length === 1 && only.ranks.length === worldSize)
+    return [{ kind: 'result', ...only.value, ranks: only.ranks }];
   if (groups.every(({ value }) => !isRich(value))) {
-    const text = groups.map(({ ranks, value }) => labelled(rankLabel(ranks), String(value.data['text/plain']))).join('\n');
+    const text = groups
+      .map(({ ranks, value }) => labelled(rankLabel(ranks), String(value.data['text/plain'])))
+      .join('\n');
     const ranks = groups.flatMap((group) => group.ranks).sort((a, b) => a - b);
     return groups.length === 0 ? [] : [{ kind: 'result', data: { 'text/plain': text }, metadata: {}, ranks }];
   }
-  return groups.map(({ ranks, value }) => ({ kind: 'display', ...labelledDisplay(rankLabel(ranks), value), label: rankLabel(ranks), ranks }));
+  return groups.map(({ ranks, value }) => ({
+    kind: 'display',
+    ...labelledDisplay(rankLabel(ranks), value),
+    label: rankLabel(ranks),
+    ranks,
+  }));
 }
 
-export type FoldedResult = { data: RankDisplay['data']; metadata: Record<string, unknown>; ranks: number[] } & (
-  | { kind: 'result' }
-  | { kind: 'display'; label: string }
-);
+export type FoldedResult = {
+  data: RankDisplay['data'];
+  metadata: Record<string, unknown>;
+  ranks: number[];
+} & ({ kind: 'result' } | { kind: 'display'; label: string });

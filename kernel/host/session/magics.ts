@@ -36,7 +36,8 @@ const MAGICS: Record<string, MagicSpec> = {
   '%world': {
     usage: '%world N',
     summary: 'start again with N ranks',
-    apply: (plan, argument) => void plan.magics.push({ name: 'world', size: wholeNumber('%world', argument, 'a number of ranks') }),
+    apply: (plan, argument) =>
+      void plan.magics.push({ name: 'world', size: wholeNumber('%world', argument, 'a number of ranks') }),
   },
   '%%rank': {
     usage: '%%rank 0,2',
@@ -59,10 +60,21 @@ const MAGICS: Record<string, MagicSpec> = {
     usage: '%restart [RANK]',
     summary: 'fresh ranks without variables, or one fresh rank',
     apply: (plan, argument) =>
-      void plan.magics.push({ name: 'restart', rank: argument === '' ? undefined : wholeNumber('%restart', argument, 'a rank') }),
+      void plan.magics.push({
+        name: 'restart',
+        rank: argument === '' ? undefined : wholeNumber('%restart', argument, 'a rank'),
+      }),
   },
-  '%who': { usage: '%who', summary: 'list the variables', apply: (plan) => void plan.magics.push({ name: 'who' }) },
-  '%reset': { usage: '%reset', summary: 'forget all variables', apply: (plan) => void plan.magics.push({ name: 'reset' }) },
+  '%who': {
+    usage: '%who',
+    summary: 'list the variables',
+    apply: (plan) => void plan.magics.push({ name: 'who' }),
+  },
+  '%reset': {
+    usage: '%reset',
+    summary: 'forget all variables',
+    apply: (plan) => void plan.magics.push({ name: 'reset' }),
+  },
   '%%time': {
     usage: '%%time',
     summary: 'say how long this cell took',
@@ -87,7 +99,13 @@ export function planCell(source: string): CellPlan {
     const [, name, rest] = match as unknown as [string, string, string];
     const spec = MAGICS[name];
     if (!spec) throw unknownMagic(name);
-    spec.apply(plan, rest.replace(/\s*\/\/.*$/, '').replace(/;$/, '').trim());
+    spec.apply(
+      plan,
+      rest
+        .replace(/\s*\/\/.*$/, '')
+        .replace(/;$/, '')
+        .trim(),
+    );
     lines[index] = '';
   }
   plan.code = lines.join('\n');

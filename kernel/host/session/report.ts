@@ -2,7 +2,7 @@
 import { ShardbookError } from '../../runtime/index.js';
 import type { CellDiagnostic } from './compiler/index.js';
 import { groupEqual, rankLabel } from './fold.js';
-import type { RankFailure } from './rank/messages.js';
+import type { RankFailure } from './rank/index.js';
 import type { CellError } from './types.js';
 
 const RED = '\u001b[31m';
@@ -14,7 +14,11 @@ const RESET = '\u001b[0m';
 export type CellTexts = ReadonlyMap<string, string>;
 
 /** Type errors (or warnings) with the line and a mark under the place. */
-export function describeDiagnostics(diagnostics: readonly CellDiagnostic[], cell: string, texts: CellTexts): string[] {
+export function describeDiagnostics(
+  diagnostics: readonly CellDiagnostic[],
+  cell: string,
+  texts: CellTexts,
+): string[] {
   return diagnostics.map((d) => {
     const where = `${d.file ?? cell}:${d.line}:${d.column}`;
     const quote = d.file === undefined ? quoteLine(texts.get(cell), d.line, d.column, d.length) : [];
@@ -22,7 +26,11 @@ export function describeDiagnostics(diagnostics: readonly CellDiagnostic[], cell
   });
 }
 
-export function diagnosticsError(diagnostics: readonly CellDiagnostic[], cell: string, texts: CellTexts): CellError {
+export function diagnosticsError(
+  diagnostics: readonly CellDiagnostic[],
+  cell: string,
+  texts: CellTexts,
+): CellError {
   const syntax = diagnostics.some((d) => !d.forgivable);
   const first = diagnostics[0]!;
   const ename = syntax ? 'SyntaxError' : 'TypeScriptError';
@@ -36,7 +44,11 @@ export function diagnosticsError(diagnostics: readonly CellDiagnostic[], cell: s
 }
 
 /** Each distinct failure once, with its ranks; causes come before those who only waited for them. */
-export function failuresError(failures: readonly { rank: number; value: RankFailure }[], worldSize: number, texts: CellTexts): CellError {
+export function failuresError(
+  failures: readonly { rank: number; value: RankFailure }[],
+  worldSize: number,
+  texts: CellTexts,
+): CellError {
   const groups = groupEqual(failures).sort((a, b) => order(a.value) - order(b.value));
   const first = groups[0]!.value;
   const traceback = groups.flatMap(({ ranks, value }) => {
@@ -61,7 +73,8 @@ function describeFailure(failure: RankFailure, label: string, texts: CellTexts):
   const [firstLine, ...rest] = failure.message.split('\n');
   const lines = [`${label}${RED}${failure.name}${RESET}: ${firstLine}${code}`, ...rest];
   const { position } = failure;
-  if (position) lines.push(...quoteLine(texts.get(position.cell), position.line, position.column, 1, position.cell));
+  if (position)
+    lines.push(...quoteLine(texts.get(position.cell), position.line, position.column, 1, position.cell));
   lines.push(...failure.frames.slice(0, 12).map((frame) => `    ${DIM}at${RESET} ${frame}`));
   if (failure.frames.length > 12) lines.push(`    ${DIM}(${failure.frames.length - 12} more)${RESET}`);
   if (failure.cause) {
@@ -71,13 +84,23 @@ function describeFailure(failure: RankFailure, label: string, texts: CellTexts):
   return lines;
 }
 
-function quoteLine(text: string | undefined, line: number, column: number, length: number, cell?: string): string[] {
+function quoteLine(
+  text: string | undefined,
+  line: number,
+  column: number,
+  length: number,
+  cell?: string,
+): string[] {
   const quoted = text?.split('\n')[line - 1];
   if (quoted === undefined) return [];
   const gutter = `${line} | `;
   const marks = '^'.repeat(Math.max(1, Math.min(length, quoted.length - column + 1)));
   const name = cell === undefined ? [] : [`${DIM}  ${cell}${RESET}`];
-  return [...name, `  ${DIM}${gutter}${RESET}${quoted}`, `  ${' '.repeat(gutter.length + column - 1)}${RED}${marks}${RESET}`];
+  return [
+    ...name,
+    `  ${DIM}${gutter}${RESET}${quoted}`,
+    `  ${' '.repeat(gutter.length + column - 1)}${RED}${marks}${RESET}`,
+  ];
 }
 
 /** An error that is no rank's: a magic that can't be obeyed, a world that does not start. */
@@ -88,18 +111,37 @@ export function plainError(error: unknown): CellError {
   const [first, ...rest] = message.split('\n');
   const code = coded ? ` ${DIM}[${error.code}]${RESET}` : '';
   const frames = coded || !(error instanceof Error) ? [] : (error.stack ?? '').split('\n').slice(1, 6);
-  return { ename: name, evalue: message, traceback: [`${RED}${name}${RESET}: ${first}${code}`, ...rest, ...frames] };
+  return {
+    ename: name,
+    evalue: message,
+    traceback: [`${RED}${name}${RESET}: ${first}${code}`, ...rest, ...frames],
+  };
 }
 
 /** A request to a rank that was not answered, as that rank's failure. */
 export function requestFailure(error: unknown, status?: { state: string; reason?: string }): RankFailure {
   if (status?.state === 'dead') {
-    return { name: 'RankDied', message: `the rank died while it ran the cell: ${status.reason ?? 'unknown reason'}`, code: 'SB_RANK_DEAD', frames: [] };
+    return {
+      name: 'RankDied',
+      message: `the rank died while it ran the cell: ${status.reason ?? 'unknown reason'}`,
+      code: 'SB_RANK_DEAD',
+      frames: [],
+    };
   }
   if (error instanceof ShardbookError) {
     const interrupted = error.code === 'SB_INTERRUPTED';
-    return { name: interrupted ? 'Interrupted' : error.name, message: interrupted ? 'the cell was interrupted' : error.message, code: error.code, frames: [] };
+    return {
+      name: interrupted ? 'Interrupted' : error.name,
+      message: interrupted ? 'the cell was interrupted' : error.message,
+      code: error.code,
+      frames: [],
+    };
   }
   const { name, message, code } = error as { name?: string; message?: string; code?: unknown };
-  return { name: name ?? 'Error', message: message ?? String(error), ...(typeof code === 'string' ? { code } : {}), frames: [] };
+  return {
+    name: name ?? 'Error',
+    message: message ?? String(error),
+    ...(typeof code === 'string' ? { code } : {}),
+    frames: [],
+  };
 }

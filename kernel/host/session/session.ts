@@ -2,14 +2,27 @@
  * A session: cells are compiled once and run on every rank. Front ends (ZeroMQ, WebSocket, the lesson check) stand on
  * `execute`; what they see is in `types.ts`.
  */
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { ShardbookError } from '../../runtime/index.js';
 import { checkWorldSize, distEntry, packageRoot, World } from '../world/index.js';
-import { type CellProgram, type Compiler, type CompileOutcome, type SideFile, startCompiler } from './compiler/index.js';
+import {
+  type CellProgram,
+  type CompileOutcome,
+  type Compiler,
+  type SideFile,
+  startCompiler,
+} from './compiler/index.js';
 import { foldResults, OutputFold } from './fold.js';
-import { magicHelp, magicNames, type Magic, planCell } from './magics.js';
-import type { RankDisplay, RankEvent, RankFailure, RankRequest, RunReply, WhoEntry } from './rank/messages.js';
-import { describeDiagnostics, diagnosticsError, failuresError, plainError, requestFailure } from './report.js';
+import { type Magic, magicHelp, magicNames, planCell } from './magics.js';
+import type { RankDisplay, RankEvent, RankFailure, RankRequest, RunReply, WhoEntry } from './rank/index.js';
+import {
+  describeDiagnostics,
+  diagnosticsError,
+  failuresError,
+  plainError,
+  requestFailure,
+} from './report.js';
 import type {
   CellError,
   CellOutput,
@@ -73,10 +86,12 @@ export class Session implements SessionApi {
     const size = options.world ?? DEFAULT_WORLD_SIZE;
     checkWorldSize(size);
     const types = path.join(packageRoot(), 'dist/types/kernel');
-    this.#compiler = startCompiler(
-      distEntry('compiler-worker.js'),
-      { cwd: this.#cwd, preloadTypes: path.join(types, 'preload.d.ts'), runtimeTypes: path.join(types, 'runtime/index.d.ts') },
-    );
+    requireTypes(path.join(types, 'preload.d.ts'));
+    this.#compiler = startCompiler(distEntry('compiler-worker.js'), {
+      cwd: this.#cwd,
+      preloadTypes: path.join(types, 'preload.d.ts'),
+      runtimeTypes: path.join(types, 'runtime/index.d.ts'),
+    });
     this.#world = this.#startWorld(size);
   }
 
@@ -144,14 +159,26 @@ export class Session implements SessionApi {
     };
     let error: CellError | undefined;
     try {
-      error = await this.#runCell(code, { ...options, silent, onOutput }, count, payload, () => this.#interrupts !== interrupts);
+      error = await this.#runCell(
+        code,
+        { ...options, silent, onOutput },
+        count,
+        payload,
+        () => this.#interrupts !== interrupts,
+      );
     } catch (thrown) {
       error = plainError(thrown);
     }
     if (error && !silent) onOutput({ type: 'error', ...error, ranks: [] });
     if (store) this.#history.push({ session: 0, line: count, input: code, output: output.text });
     const userExpressions = error ? {} : await this.#evaluateAll(options.userExpressions ?? {});
-    return { status: error ? 'error' : 'ok', executionCount: count, ...(error ? { error } : {}), payload, userExpressions };
+    return {
+      status: error ? 'error' : 'ok',
+      executionCount: count,
+      ...(error ? { error } : {}),
+      payload,
+      userExpressions,
+    };
   }
 
   async #runCell(
@@ -163,7 +190,8 @@ export class Session implements SessionApi {
   ): Promise<CellError | undefined> {
     const started = performance.now();
     const plan = planCell(source);
-    const say = (text: string): void => options.onOutput({ type: 'stream', name: 'stdout', text: `${text}\n`, ranks: [] });
+    const say = (text: string): void =>
+      options.onOutput({ type: 'stream', name: 'stdout', text: `${text}\n`, ranks: [] });
     if (plan.question !== undefined) {
       const { found, data } = await this.#compiler.inspect(plan.question, plan.question.length, 1);
       if (found) payload.push({ source: 'page', data, start: 0 });
@@ -212,7 +240,14 @@ export class Session implements SessionApi {
     this.#notifyRanks();
     const replies = await Promise.all(
       ranks.map(async (rank) => {
-        const request: RankRequest = { type: 'run', seq, program, commitPrevious, sideFiles: this.#newSideFiles(rank), wantResult: !options.silent };
+        const request: RankRequest = {
+          type: 'run',
+          seq,
+          program,
+          commitPrevious,
+          sideFiles: this.#newSideFiles(rank),
+          wantResult: !options.silent,
+        };
         const reply = await this.#ask<RunReply>(world, rank, request);
         fold.finished(rank);
         return { rank, reply };
@@ -220,8 +255,12 @@ export class Session implements SessionApi {
     );
     // Ranks that sat this cell out must still learn what became of the one before.
     if (ranks.length < world.size) {
-      const others = Array.from({ length: world.size }, (_, rank) => rank).filter((rank) => !ranks.includes(rank));
-      await Promise.all(others.map((rank) => this.#ask(world, rank, { type: 'settle', commit: commitPrevious })));
+      const others = Array.from({ length: world.size }, (_, rank) => rank).filter(
+        (rank) => !ranks.includes(rank),
+      );
+      await Promise.all(
+        others.map((rank) => this.#ask(world, rank, { type: 'settle', commit: commitPrevious })),
+      );
     }
     fold.flush();
     this.#running = undefined;
@@ -234,12 +273,24 @@ export class Session implements SessionApi {
     return failures.length === 0 ? undefined : failuresError(failures, world.size, this.#texts);
   }
 
-  #showResults(replies: readonly { rank: number; reply: RunReply }[], options: { silent: boolean; onOutput: (output: CellOutput) => void }): void {
+  #showResults(
+    replies: readonly { rank: number; reply: RunReply }[],
+    options: { silent: boolean; onOutput: (output: CellOutput) => void },
+  ): void {
     if (options.silent || replies.some(({ reply }) => !reply.ok)) return;
-    const results = replies.flatMap(({ rank, reply }) => (reply.ok && reply.result ? [{ rank, value: reply.result }] : []));
+    const results = replies.flatMap(({ rank, reply }) =>
+      reply.ok && reply.result ? [{ rank, value: reply.result }] : [],
+    );
     for (const folded of foldResults(results, this.worldSize)) {
       const { data, metadata, ranks } = folded;
-      if (folded.kind === 'result') options.onOutput({ type: 'execute_result', data, metadata, executionCount: this.#executionCount, ranks });
+      if (folded.kind === 'result')
+        options.onOutput({
+          type: 'execute_result',
+          data,
+          metadata,
+          executionCount: this.#executionCount,
+          ranks,
+        });
       else {
         options.onOutput({ type: 'stream', name: 'stdout', text: `${folded.label}\n`, ranks });
         options.onOutput({ type: 'display_data', data, metadata, ranks });
@@ -258,7 +309,11 @@ export class Session implements SessionApi {
     }
   }
 
-  async #ask<A>(world: World, rank: number, request: RankRequest): Promise<A | { ok: false; error: RankFailure }> {
+  async #ask<A>(
+    world: World,
+    rank: number,
+    request: RankRequest,
+  ): Promise<A | { ok: false; error: RankFailure }> {
     try {
       return await world.request<RankRequest, A>(rank, request);
     } catch (error) {
@@ -267,13 +322,16 @@ export class Session implements SessionApi {
   }
 
   #keepSideFiles(outcome: CompileOutcome): void {
-    for (const file of outcome.sideFiles) this.#sideFiles.set(file.path, { version: ++this.#sideVersion, file });
+    for (const file of outcome.sideFiles)
+      this.#sideFiles.set(file.path, { version: ++this.#sideVersion, file });
   }
 
   #newSideFiles(rank: number): SideFile[] {
     const known = this.#sent[rank] ?? 0;
     this.#sent[rank] = this.#sideVersion;
-    return known === this.#sideVersion ? [] : [...this.#sideFiles.values()].filter(({ version }) => version > known).map(({ file }) => file);
+    return known === this.#sideVersion
+      ? []
+      : [...this.#sideFiles.values()].filter(({ version }) => version > known).map(({ file }) => file);
   }
 
   #checkRanks(ranks: readonly number[]): void {
@@ -322,13 +380,21 @@ export class Session implements SessionApi {
   }
 
   async #who(): Promise<string> {
-    const entries = await this.#ask<WhoEntry[]>(await this.#world, 0, { type: 'who', commitPrevious: this.#commitPrevious });
+    const entries = await this.#ask<WhoEntry[]>(await this.#world, 0, {
+      type: 'who',
+      commitPrevious: this.#commitPrevious,
+    });
     if (!Array.isArray(entries)) return entries.error.message;
     if (entries.length === 0) return 'No variables yet.';
     const width = (key: 'name' | 'type'): number => Math.max(...entries.map((entry) => entry[key].length));
     const [names, types] = [width('name'), width('type')];
     const note = this.worldSize > 1 ? ['(values of rank 0)'] : [];
-    return [...entries.map(({ name, type, value }) => `${name.padEnd(names)}  ${type.padEnd(types)}  ${value}`.trimEnd()), ...note].join('\n');
+    return [
+      ...entries.map(({ name, type, value }) =>
+        `${name.padEnd(names)}  ${type.padEnd(types)}  ${value}`.trimEnd(),
+      ),
+      ...note,
+    ].join('\n');
   }
 
   async #evaluateAll(expressions: Record<string, string>): Promise<Record<string, UserExpressionResult>> {
@@ -342,7 +408,8 @@ export class Session implements SessionApi {
     const name = `expression ${++this.#silentCells}`;
     this.#texts.set(name, code);
     const outcome = await this.#compiler.compile({ code, name, level: 'off' });
-    if (!outcome.program) return { status: 'error', ...diagnosticsError(outcome.diagnostics, name, this.#texts) };
+    if (!outcome.program)
+      return { status: 'error', ...diagnosticsError(outcome.diagnostics, name, this.#texts) };
     const world = await this.#world;
     const reply = await this.#ask<RunReply>(world, 0, {
       type: 'run',
@@ -354,11 +421,15 @@ export class Session implements SessionApi {
     });
     await this.#ask(world, 0, { type: 'settle', commit: false });
     await Promise.all(
-      Array.from({ length: world.size - 1 }, (_, i) => this.#ask(world, i + 1, { type: 'settle', commit: this.#commitPrevious })),
+      Array.from({ length: world.size - 1 }, (_, i) =>
+        this.#ask(world, i + 1, { type: 'settle', commit: this.#commitPrevious }),
+      ),
     );
     this.#commitPrevious = false;
-    if (!reply.ok) return { status: 'error', ...failuresError([{ rank: 0, value: reply.error }], 1, this.#texts) };
-    const { data, metadata } = reply.result ?? ({ data: { 'text/plain': 'undefined' }, metadata: {} } satisfies RankDisplay);
+    if (!reply.ok)
+      return { status: 'error', ...failuresError([{ rank: 0, value: reply.error }], 1, this.#texts) };
+    const { data, metadata } =
+      reply.result ?? ({ data: { 'text/plain': 'undefined' }, metadata: {} } satisfies RankDisplay);
     return { status: 'ok', data, metadata };
   }
 
@@ -381,7 +452,11 @@ export class Session implements SessionApi {
   }
 
   ranks(): RankInfo[] {
-    return (this.#ready?.status() ?? []).map(({ rank, state, reason }) => ({ rank, state, ...(reason === undefined ? {} : { reason }) }));
+    return (this.#ready?.status() ?? []).map(({ rank, state, reason }) => ({
+      rank,
+      state,
+      ...(reason === undefined ? {} : { reason }),
+    }));
   }
 
   onRanksChanged(listener: (ranks: RankInfo[]) => void): () => void {
@@ -399,7 +474,8 @@ export class Session implements SessionApi {
     this.#interrupts += 1;
     const world = await this.#world;
     const report = await world.interrupt();
-    const ranksOf = (outcome: string): number[] => report.ranks.filter((rank) => rank.outcome === outcome).map(({ rank }) => rank);
+    const ranksOf = (outcome: string): number[] =>
+      report.ranks.filter((rank) => rank.outcome === outcome).map(({ rank }) => rank);
     const restarted = ranksOf('state lost');
     for (const rank of restarted) {
       this.#sent[rank] = 0;
@@ -454,7 +530,12 @@ export class Session implements SessionApi {
     target.fold.add(rank, item);
   }
 
-  async #answerInput(world: World, rank: number, event: Extract<RankEvent, { type: 'input' }>, target: Running): Promise<void> {
+  async #answerInput(
+    world: World,
+    rank: number,
+    event: Extract<RankEvent, { type: 'input' }>,
+    target: Running,
+  ): Promise<void> {
     target.fold.flush();
     const { id, prompt, password } = event;
     const label = world.size > 1 ? `[rank ${rank}] ` : '';
@@ -475,12 +556,24 @@ export class Session implements SessionApi {
   }
 }
 
+function requireTypes(file: string): void {
+  if (existsSync(file)) return;
+  throw new ShardbookError({
+    code: 'SB_NOT_BUILT',
+    message: `Cannot compile cells: the types of what they see are not at "${file}", which the build writes`,
+    help: 'run "npm run build"',
+  });
+}
+
 function withoutMagics(code: string): string {
   return code.replace(/^(\s*)%{1,2}[A-Za-z].*$/gm, (line) => ' '.repeat(line.length));
 }
 
 function interruptedBeforeStart(): ShardbookError {
-  return new ShardbookError({ code: 'SB_INTERRUPTED', message: 'Cannot run the cell: it was interrupted before it started' });
+  return new ShardbookError({
+    code: 'SB_INTERRUPTED',
+    message: 'Cannot run the cell: it was interrupted before it started',
+  });
 }
 
 function duration(ms: number): string {

@@ -12,7 +12,9 @@ const python = ['/usr/bin/python3', 'python3'].find((candidate) => {
 });
 
 if (python === undefined) {
-  console.log('skipped: the kernel suite needs python3 with jupyter_client and jsonschema (python3-jupyter-client, python3-jsonschema)');
+  console.log(
+    'skipped: the kernel suite needs python3 with jupyter_client and jsonschema (python3-jupyter-client, python3-jsonschema)',
+  );
 } else {
   const { status, error } = spawnSync(python, [join(here, 'suite.py'), cli, ...process.argv.slice(2)], {
     stdio: 'inherit',

@@ -1,2 +1,9 @@
 export { serveCompiler, startCompiler } from './thread.js';
-export type { CellDiagnostic, CellProgram, Compiler, CompileOutcome, CompilerSettings, SideFile } from './types.js';
+export type {
+  CellDiagnostic,
+  CellProgram,
+  CompileOutcome,
+  Compiler,
+  CompilerSettings,
+  SideFile,
+} from './types.js';

@@ -42,7 +42,12 @@ export function startCompiler(entry: string, settings: CompilerSettings): Compil
       }),
     ),
   );
-  worker.on('exit', () => fail(dead ?? new ShardbookError({ code: 'SB_COMPILER', message: 'Cannot compile cells: the compiler was closed' })));
+  worker.on('exit', () =>
+    fail(
+      dead ??
+        new ShardbookError({ code: 'SB_COMPILER', message: 'Cannot compile cells: the compiler was closed' }),
+    ),
+  );
   const call = <T>(method: Method, ...args: unknown[]): Promise<T> =>
     new Promise((resolve, reject) => {
       if (dead) return reject(dead);
@@ -66,7 +71,13 @@ export function serveCompiler(): void {
   const port = parentPort as MessagePort;
   const compiler = createTslabCompiler(workerData as CompilerSettings);
   // The first compilation of each kind of syntax costs several times what the next ones do: it is paid here.
-  let ready = compiler.compile({ code: 'const warm = [1].map((x) => x + 1);\nconsole.log(await warm)', name: 'warm up', level: 'off' }).then(() => compiler.reset());
+  let ready = compiler
+    .compile({
+      code: 'const warm = [1].map((x) => x + 1);\nconsole.log(await warm)',
+      name: 'warm up',
+      level: 'off',
+    })
+    .then(() => compiler.reset());
   port.on('message', ({ id, method, args }: Call) => {
     ready = ready.then(async () => {
       const answer = await run(compiler, id, method, args);

@@ -1,7 +1,7 @@
 import type * as TS from 'typescript';
 import type { CheckLevel, CompleteResult, InspectResult, IsCompleteResult } from '../types.js';
 import { isSyntax, type LoadedConverter, loadConverter, PRELOAD_SPECIFIER } from './tslab-typescript.js';
-import type { CellDiagnostic, Compiler, CompileOutcome, CompilerSettings } from './types.js';
+import type { CellDiagnostic, CompileOutcome, Compiler, CompilerSettings } from './types.js';
 
 /** `Compiler` by tslab's converter. Runs in the compiler thread. */
 export function createTslabCompiler(settings: CompilerSettings): Compiler {
@@ -43,7 +43,9 @@ function exportedNames(ts: typeof TS, path: string): string[] {
       return ts.isNamedExports(clause) ? clause.elements.map(({ name }) => name.text) : [clause.name.text];
     }
     if (ts.isVariableStatement(statement)) {
-      return statement.declarationList.declarations.flatMap(({ name }) => (ts.isIdentifier(name) ? [name.text] : []));
+      return statement.declarationList.declarations.flatMap(({ name }) =>
+        ts.isIdentifier(name) ? [name.text] : [],
+      );
     }
     const { name } = statement as { name?: TS.Node };
     return name && ts.isIdentifier(name) ? [name.text] : [];
@@ -58,7 +60,14 @@ function compileCell(
   level: CheckLevel,
 ): { declarations: string | undefined; outcome: CompileOutcome } {
   const { converter, conversion, ts } = loaded;
-  Object.assign(conversion, { forgive: level !== 'errors', forgiven: [], firstMap: '', secondMap: '', mutable: [] });
+  Object.assign(conversion, {
+    forgive: level !== 'errors',
+    ignoreTypes: level === 'off',
+    forgiven: [],
+    firstMap: '',
+    secondMap: '',
+    mutable: [],
+  });
   const result = converter.convert(declared, withoutExport(code));
   const diagnostics = joinChains(result.diagnostics.map(toDiagnostic));
   const sideFiles = (result.sideOutputs ?? []).map(({ path, data }) => ({ path, code: data }));
@@ -83,16 +92,28 @@ function compileCell(
 /** Accessors for assignable names, on the program's first line so that no line moves. */
 function publish(names: readonly string[]): string {
   return [...new Set(names)]
-    .map((name) => `Object.defineProperty(exports, "${name}", { configurable: true, enumerable: true, get: () => ${name}, set: (value) => { ${name} = value; } });`)
+    .map(
+      (name) =>
+        `Object.defineProperty(exports, "${name}", { configurable: true, enumerable: true, get: () => ${name}, set: (value) => { ${name} = value; } });`,
+    )
     .join(' ');
 }
 
 /** In a cell everything is exported; the keyword is blanked, keeping columns. */
 function withoutExport(code: string): string {
-  return code.replace(/(?<=^|[;}][ \t]*)export(?=\s+(?:const|let|var|function|async|class|abstract|type|interface|enum|namespace|declare)\b)/gm, '      ');
+  return code.replace(
+    /(?<=^|[;}][ \t]*)export(?=\s+(?:const|let|var|function|async|class|abstract|type|interface|enum|namespace|declare)\b)/gm,
+    '      ',
+  );
 }
 
-function toDiagnostic(d: { start: { line: number; character: number; offset: number }; end: { offset: number }; messageText: string; code: number; fileName?: string }): CellDiagnostic {
+function toDiagnostic(d: {
+  start: { line: number; character: number; offset: number };
+  end: { offset: number };
+  messageText: string;
+  code: number;
+  fileName?: string;
+}): CellDiagnostic {
   return {
     ...(d.fileName === undefined ? {} : { file: d.fileName }),
     line: d.start.line + 1,
@@ -109,7 +130,13 @@ function joinChains(diagnostics: CellDiagnostic[]): CellDiagnostic[] {
   const joined: CellDiagnostic[] = [];
   for (const d of diagnostics) {
     const last = joined.at(-1);
-    if (last && last.file === d.file && last.line === d.line && last.column === d.column && last.length === d.length) {
+    if (
+      last &&
+      last.file === d.file &&
+      last.line === d.line &&
+      last.column === d.column &&
+      last.length === d.length
+    ) {
       last.message += `\n${d.message}`;
     } else joined.push({ ...d });
   }
@@ -134,17 +161,33 @@ function fromTypeScript(ts: typeof TS, d: TS.Diagnostic): CellDiagnostic[] {
   ];
 }
 
-function complete({ converter }: LoadedConverter, declared: string, code: string, cursor: number): CompleteResult {
+function complete(
+  { converter }: LoadedConverter,
+  declared: string,
+  code: string,
+  cursor: number,
+): CompleteResult {
   const { start, end, candidates, original } = converter.complete(declared, code, cursor);
   const kindOf = new Map(original?.entries.map((entry) => [entry.name, entry.kind as string]));
   const prefix = code.slice(start, cursor);
   // What starts with the typed letters comes first; the rest only helps when nothing does.
   const starting = candidates.filter((name) => name.startsWith(prefix));
   const matches = starting.length > 0 ? starting : candidates;
-  return { matches, cursorStart: start, cursorEnd: end, kinds: matches.map((name) => kindOf.get(name) ?? '') };
+  return {
+    matches,
+    cursorStart: start,
+    cursorEnd: end,
+    kinds: matches.map((name) => kindOf.get(name) ?? ''),
+  };
 }
 
-function inspect({ converter, ts }: LoadedConverter, declared: string, code: string, cursor: number, detail: 0 | 1): InspectResult {
+function inspect(
+  { converter, ts }: LoadedConverter,
+  declared: string,
+  code: string,
+  cursor: number,
+  detail: 0 | 1,
+): InspectResult {
   // A cursor right behind a name, or inside the brackets of a call, still means the name.
   let position = Math.min(cursor, code.length);
   if (position > 0 && !/[\w$]/.test(code[position] ?? '')) position -= 1;
@@ -153,7 +196,10 @@ function inspect({ converter, ts }: LoadedConverter, declared: string, code: str
   if (!info) return { found: false, data: {} };
   const signature = ts.displayPartsToString(info.displayParts);
   const documentation = ts.displayPartsToString(info.documentation);
-  const tags = detail === 0 ? [] : (info.tags ?? []).map((tag) => `@${tag.name} ${ts.displayPartsToString(tag.text)}`.trim());
+  const tags =
+    detail === 0
+      ? []
+      : (info.tags ?? []).map((tag) => `@${tag.name} ${ts.displayPartsToString(tag.text)}`.trim());
   const text = [signature, documentation, ...tags].filter((part) => part !== '');
   const markdown = [`\`\`\`typescript\n${signature}\n\`\`\``, ...text.slice(1)];
   return { found: true, data: { 'text/plain': text.join('\n\n'), 'text/markdown': markdown.join('\n\n') } };
@@ -162,11 +208,16 @@ function inspect({ converter, ts }: LoadedConverter, declared: string, code: str
 function isComplete({ ts }: LoadedConverter, code: string): IsCompleteResult {
   if (/^%/.test(code.trimStart())) return { status: 'complete', indent: '' };
   const file = ts.createSourceFile('cell.ts', code, ts.ScriptTarget.Latest, false, ts.ScriptKind.TS);
-  const errors = (file as TS.SourceFile & { parseDiagnostics?: TS.DiagnosticWithLocation[] }).parseDiagnostics ?? [];
+  const errors =
+    (file as TS.SourceFile & { parseDiagnostics?: TS.DiagnosticWithLocation[] }).parseDiagnostics ?? [];
   if (errors.length === 0) return { status: 'complete', indent: '' };
   // What is missing only at the very end may still be typed; anything earlier is a mistake.
   const end = code.trimEnd().length;
-  const unfinished = errors.some((d) => d.start >= end || /Unterminated|'\*\/' expected/.test(ts.flattenDiagnosticMessageText(d.messageText, ' ')));
+  const unfinished = errors.some(
+    (d) =>
+      d.start >= end ||
+      /Unterminated|'\*\/' expected/.test(ts.flattenDiagnosticMessageText(d.messageText, ' ')),
+  );
   if (!unfinished) return { status: 'invalid', indent: '' };
   const lastLine = code.trimEnd().split('\n').at(-1) ?? '';
   const indent = /^\s*/.exec(lastLine)?.[0] ?? '';

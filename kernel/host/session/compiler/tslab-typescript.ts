@@ -2,8 +2,9 @@
  * Loads tslab's converter with the options a teaching kernel needs. The converter hard-codes its compiler options and
  * stops at type errors; both are changed by giving it a copy of its TypeScript in which four functions are replaced.
  */
-import { createRequire } from 'node:module';
+
 import { type FSWatcher, watch as watchPath } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import type * as TS from 'typescript';
 import type { CompilerSettings } from './types.js';
@@ -50,6 +51,8 @@ export interface Conversion {
   /** Errors that the check level lets pass. */
   forgiven: TS.Diagnostic[];
   forgive: boolean;
+  /** Types are not even looked at. */
+  ignoreTypes: boolean;
   firstMap: string;
   secondMap: string;
   /** Names declared by `let` or `var` at the top of the cell. */
@@ -72,7 +75,14 @@ export function loadConverter(settings: CompilerSettings): LoadedConverter {
   const tslabRequire = createRequire(converterPath);
   const tsPath = tslabRequire.resolve('@tslab/typescript-for-tslab');
   const ts = require(tsPath) as typeof TS & Record<string, unknown>;
-  const conversion: Conversion = { forgiven: [], forgive: false, firstMap: '', secondMap: '', mutable: [] };
+  const conversion: Conversion = {
+    forgiven: [],
+    forgive: false,
+    ignoreTypes: false,
+    firstMap: '',
+    secondMap: '',
+    mutable: [],
+  };
   const patched = { ...ts, ...replacements(ts, settings, conversion, nodeTypes(require, tslabRequire)) };
   adaptSystem(ts.sys, settings.cwd);
   require.cache[tsPath]!.exports = patched;
@@ -99,7 +109,8 @@ function nodeTypes(...requires: NodeJS.Require[]): string[] {
 function adaptSystem(sys: TS.System, cwd: string): void {
   sys.getCurrentDirectory = () => cwd;
   const nothing: TS.FileWatcher = { close: () => {} };
-  const learners = (file: string): boolean => !path.relative(cwd, file).startsWith('..') && !file.includes('node_modules');
+  const learners = (file: string): boolean =>
+    !path.relative(cwd, file).startsWith('..') && !file.includes('node_modules');
   const watchFile = sys.watchFile?.bind(sys);
   sys.watchFile = (file, callback, interval, options) =>
     watchFile && learners(file) ? watchFile(file, callback, interval, options) : nothing;
@@ -122,15 +133,26 @@ type Replacements = Pick<typeof TS, 'createWatchCompilerHost' | 'transpileModule
   getPreEmitDiagnosticsOfFiles(program: TS.Program, files: TS.SourceFile[]): TS.Diagnostic[];
 };
 
-function replacements(ts: typeof TS & Record<string, unknown>, settings: CompilerSettings, conversion: Conversion, typeRoots: string[]): Replacements {
+function replacements(
+  ts: typeof TS & Record<string, unknown>,
+  settings: CompilerSettings,
+  conversion: Conversion,
+  typeRoots: string[],
+): Replacements {
   const createHost = ts.createWatchCompilerHost as unknown as (
     rootFiles: string[],
     options: TS.CompilerOptions,
     system: TS.System,
-    createProgram: TS.CreateProgram<TS.EmitAndSemanticDiagnosticsBuilderProgram>,
+    createProgram: TS.CreateProgram<TS.BuilderProgram>,
     ...rest: unknown[]
   ) => unknown;
-  const hostOfCells = (rootFiles: string[], options: TS.CompilerOptions, system: TS.System, _program: unknown, ...rest: unknown[]) =>
+  const hostOfCells = (
+    rootFiles: string[],
+    options: TS.CompilerOptions,
+    system: TS.System,
+    _program: unknown,
+    ...rest: unknown[]
+  ) =>
     createHost(
       rootFiles,
       {
@@ -146,14 +168,19 @@ function replacements(ts: typeof TS & Record<string, unknown>, settings: Compile
         paths: { shardbook: [settings.runtimeTypes], [PRELOAD_SPECIFIER]: [settings.preloadTypes] },
       },
       system,
-      (...args) => observeEmit(ts, ts.createEmitAndSemanticDiagnosticsBuilderProgram(...args), conversion),
+      (...args) => observeEmit(ts, lightBuilder(ts, args), conversion),
       ...rest,
     );
-  const diagnosticsOfFiles = ts['getPreEmitDiagnosticsOfFiles'] as Replacements['getPreEmitDiagnosticsOfFiles'];
   return {
     createWatchCompilerHost: hostOfCells as unknown as Replacements['createWatchCompilerHost'],
     getPreEmitDiagnosticsOfFiles(program, files) {
-      const found = diagnosticsOfFiles(program, files).filter((d) => !isNoMistake(ts, d));
+      // Only what is said of the cell and the learner's files: options and declaration emit are not theirs to mend.
+      const found = files
+        .flatMap((file) => [
+          ...program.getSyntacticDiagnostics(file),
+          ...(conversion.ignoreTypes ? [] : program.getSemanticDiagnostics(file)),
+        ])
+        .filter((d) => !isNoMistake(ts, d));
       const [stopping, passing] = split(found, (d) => !conversion.forgive || isSyntax(d.code));
       conversion.forgiven = passing;
       return stopping;
@@ -206,8 +233,42 @@ function tokenAt(ts: typeof TS, file: TS.SourceFile, position: number): TS.Node 
   return found;
 }
 
+/**
+ * A builder without the state for incremental emit, which costs half of a compilation and which nobody here reads. The
+ * converter only asks it for the source files that a cell depends on.
+ */
+function lightBuilder(
+  ts: typeof TS,
+  args: Parameters<TS.CreateProgram<TS.BuilderProgram>>,
+): TS.BuilderProgram {
+  const builder = ts.createAbstractBuilder(...args);
+  // The converter reads the names of these two before any checker has bound them.
+  const bind = (ts as unknown as { bindSourceFile(file: TS.SourceFile, options: TS.CompilerOptions): void })
+    .bindSourceFile;
+  for (const file of builder.getSourceFiles()) {
+    if (/__tslab__\.ts$|__prev__\.d\.ts$/.test(file.fileName)) bind(file, builder.getCompilerOptions());
+  }
+  builder.getAllDependencies = (file) => {
+    const found = new Set<string>();
+    const visit = (source: TS.SourceFile | undefined): void => {
+      if (!source || source.isDeclarationFile || found.has(source.fileName)) return;
+      found.add(source.fileName);
+      const { resolvedModules } = source as unknown as { resolvedModules?: Map<string, Resolution> };
+      resolvedModules?.forEach(({ resolvedModule }) => {
+        if (resolvedModule && !resolvedModule.isExternalLibraryImport)
+          visit(builder.getSourceFile(resolvedModule.resolvedFileName));
+      });
+    };
+    visit(file);
+    return [...found];
+  };
+  return builder;
+}
+
+type Resolution = TS.ResolvedModuleWithFailedLookupLocations;
+
 /** Records the source map of a cell and its assignable names, and repairs what the converter's own step gets wrong. */
-function observeEmit<P extends TS.EmitAndSemanticDiagnosticsBuilderProgram>(ts: typeof TS, builder: P, conversion: Conversion): P {
+function observeEmit<P extends TS.BuilderProgram>(ts: typeof TS, builder: P, conversion: Conversion): P {
   const emit = builder.emit.bind(builder);
   builder.emit = (file, write, token, onlyDeclarations, transformers) => {
     if (file && path.basename(file.fileName) === '__tslab__.ts') conversion.mutable = mutableNames(ts, file);
@@ -219,7 +280,14 @@ function observeEmit<P extends TS.EmitAndSemanticDiagnosticsBuilderProgram>(ts: 
       },
       token,
       onlyDeclarations,
-      { ...transformers, before: [...(transformers?.before ?? []), (context) => (source) => spellOutShorthand(ts, source, context)] },
+      {
+        ...transformers,
+        before: [
+          ...(transformers?.before ?? []),
+          (context) => (source) =>
+            spellOutShorthand(ts, source, context, builder.getProgram().getTypeChecker()),
+        ],
+      },
     );
   };
   return builder;
@@ -243,19 +311,41 @@ function mutableNames(ts: typeof TS, file: TS.SourceFile): string[] {
   return names;
 }
 
-/** `{ x }` becomes `{ x: x }`: the converter renames x to `exports.x`, which has no shorthand. */
-function spellOutShorthand(ts: typeof TS, file: TS.SourceFile, context: TS.TransformationContext): TS.SourceFile {
+/** `{ x }` of an earlier cell's x becomes `{ x: exports.x }`, which the converter forgets. */
+function spellOutShorthand(
+  ts: typeof TS,
+  file: TS.SourceFile,
+  context: TS.TransformationContext,
+  checker: TS.TypeChecker,
+): TS.SourceFile {
   if (path.basename(file.fileName) !== '__tslab__.ts') return file;
+  const { factory } = context;
   const visit = (node: TS.Node): TS.Node => {
-    if (ts.isShorthandPropertyAssignment(node)) {
-      const value = node.objectAssignmentInitializer
-        ? context.factory.createBinaryExpression(node.name, ts.SyntaxKind.EqualsToken, ts.visitNode(node.objectAssignmentInitializer, visit) as TS.Expression)
-        : node.name;
-      return ts.setTextRange(context.factory.createPropertyAssignment(context.factory.createIdentifier(node.name.text), value), node);
+    if (
+      ts.isShorthandPropertyAssignment(node) &&
+      isEarlier(checker.getShorthandAssignmentValueSymbol(node))
+    ) {
+      const name = factory.createPropertyAccessExpression(
+        factory.createIdentifier('exports'),
+        node.name.text,
+      );
+      const { objectAssignmentInitializer: otherwise } = node;
+      const value = otherwise
+        ? factory.createAssignment(name, ts.visitNode(otherwise, visit) as TS.Expression)
+        : name;
+      return ts.setTextRange(factory.createPropertyAssignment(node.name.text, value), node);
     }
     return ts.visitEachChild(node, visit, context);
   };
   return ts.visitEachChild(file, visit, context);
+}
+
+function isEarlier(symbol: TS.Symbol | undefined): boolean {
+  return (
+    symbol?.declarations?.some((declaration) =>
+      declaration.getSourceFile().fileName.endsWith('__prev__.d.ts'),
+    ) ?? false
+  );
 }
 
 /**
@@ -263,20 +353,40 @@ function spellOutShorthand(ts: typeof TS, file: TS.SourceFile, context: TS.Trans
  * publishes accessors for them, so that a later cell and this cell's functions share one variable), and `import()`
  * becomes a call of `importModule`, which can load packages that have no CommonJS form.
  */
-function toCellModule(ts: typeof TS, file: TS.SourceFile, context: TS.TransformationContext, conversion: Conversion): TS.SourceFile {
+function toCellModule(
+  ts: typeof TS,
+  file: TS.SourceFile,
+  context: TS.TransformationContext,
+  conversion: Conversion,
+): TS.SourceFile {
   const { factory } = context;
   const mutable = new Set(conversion.mutable);
   const visit = (node: TS.Node): TS.Node => {
     if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
       const args = node.arguments.map((argument) => ts.visitNode(argument, visit) as TS.Expression);
-      return ts.setTextRange(factory.createCallExpression(factory.createIdentifier('importModule'), undefined, args), node);
+      return ts.setTextRange(
+        factory.createCallExpression(factory.createIdentifier('importModule'), undefined, args),
+        node,
+      );
     }
     return ts.visitEachChild(node, visit, context);
   };
   const statements = file.statements.map((statement) => {
-    if (ts.isExportDeclaration(statement) && !statement.moduleSpecifier && statement.exportClause && ts.isNamedExports(statement.exportClause)) {
+    if (
+      ts.isExportDeclaration(statement) &&
+      !statement.moduleSpecifier &&
+      statement.exportClause &&
+      ts.isNamedExports(statement.exportClause)
+    ) {
       const kept = statement.exportClause.elements.filter((element) => !mutable.has(element.name.text));
-      return factory.updateExportDeclaration(statement, statement.modifiers, statement.isTypeOnly, factory.updateNamedExports(statement.exportClause, kept), undefined, statement.assertClause);
+      return factory.updateExportDeclaration(
+        statement,
+        statement.modifiers,
+        statement.isTypeOnly,
+        factory.updateNamedExports(statement.exportClause, kept),
+        undefined,
+        statement.assertClause,
+      );
     }
     return ts.visitNode(statement, visit) as TS.Statement;
   });

@@ -29,7 +29,10 @@ export function setDisplayOutlet(value: DisplayOutlet): void {
 
 function connected(what: string): DisplayOutlet {
   if (outlet) return outlet;
-  throw new ShardbookError({ code: 'SB_NO_CELL', message: `Cannot use "${what}": this code does not run in a cell` });
+  throw new ShardbookError({
+    code: 'SB_NO_CELL',
+    message: `Cannot use "${what}": this code does not run in a cell`,
+  });
 }
 
 /** A shown output that can be replaced in place. */
@@ -133,7 +136,10 @@ export type PlotTrace = Record<string, unknown>;
  *
  * @example plot([{ y: losses, name: 'loss' }], { title: { text: 'Training' } })
  */
-export function plot(traces: PlotTrace | readonly PlotTrace[], layout: Record<string, unknown> = {}): Displayable {
+export function plot(
+  traces: PlotTrace | readonly PlotTrace[],
+  layout: Record<string, unknown> = {},
+): Displayable {
   const data = (Array.isArray(traces) ? traces : [traces]).map(plain);
   const names = data.map((trace) => (trace as PlotTrace)['name']).filter((name) => typeof name === 'string');
   return new Rich({
@@ -145,7 +151,9 @@ export function plot(traces: PlotTrace | readonly PlotTrace[], layout: Record<st
 /** Plotly takes JSON: typed arrays and tensors become lists. */
 function plain(value: unknown): unknown {
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
-    return Array.from(value as unknown as ArrayLike<number | bigint>, (x) => (typeof x === 'bigint' ? Number(x) : x));
+    return Array.from(value as unknown as ArrayLike<number | bigint>, (x) =>
+      typeof x === 'bigint' ? Number(x) : x,
+    );
   }
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value === 'bigint') return Number(value);
@@ -162,7 +170,10 @@ export function represent(value: unknown): RankDisplay {
   const bundle = ownBundle(value);
   if (!bundle) return { data: { 'text/plain': text(value) }, metadata: {} };
   const data = Object.fromEntries(
-    Object.entries(bundle).map(([type, item]) => [type, item instanceof Uint8Array ? Buffer.from(item).toString('base64') : item]),
+    Object.entries(bundle).map(([type, item]) => [
+      type,
+      item instanceof Uint8Array ? Buffer.from(item).toString('base64') : item,
+    ]),
   );
   return { data, metadata: {} };
 }

@@ -2,7 +2,7 @@
 import vm from 'node:vm';
 import { ShardbookError } from '../../../runtime/index.js';
 import type { RankLink } from '../../world/index.js';
-import type { CellProgram } from '../compiler/types.js';
+import type { CellProgram } from '../compiler/index.js';
 import { captureConsole } from './console.js';
 import { represent, setDisplayOutlet, text } from './display.js';
 import { CellPlaces, toFailure } from './failure.js';
@@ -18,7 +18,7 @@ export interface RankSetup {
   cwd: string;
   /** Around each cell, so that others know whether this rank may still come to a collective. */
   beginWork?: () => void;
-  endWork?: () => void;
+  endWork?: (error?: unknown) => void;
   /** Called after an interrupt, before the next cell. */
   afterInterrupt?: () => void;
 }
@@ -68,8 +68,12 @@ class RankExecutor {
         }),
     });
     // A rejected promise that nobody awaits must not end the rank: it is said and the rank lives on.
-    process.on('unhandledRejection', (reason) => this.#report('a promise was rejected and nobody waited for it', reason));
-    process.on('uncaughtException', (error) => this.#report('an error was thrown outside of any cell', error));
+    process.on('unhandledRejection', (reason) =>
+      this.#report('a promise was rejected and nobody waited for it', reason),
+    );
+    process.on('uncaughtException', (error) =>
+      this.#report('an error was thrown outside of any cell', error),
+    );
   }
 
   async handle(request: RankRequest): Promise<unknown> {
@@ -93,7 +97,6 @@ class RankExecutor {
   interrupted(): void {
     this.#pending = undefined;
     this.#inputs.clear();
-    this.#setup.endWork?.();
   }
 
   async #run(request: Extract<RankRequest, { type: 'run' }>): Promise<RunReply> {
@@ -106,15 +109,17 @@ class RankExecutor {
       this.#modules.update(request.sideFiles);
       this.#places.add(program);
       if (program.imports.length > 0) await this.#modules.load(program.imports);
-      await cellFunction(program)(exports, this.#modules.requireFrom(), (specifier: string) => this.#modules.importModule(specifier));
+      await cellFunction(program)(exports, this.#modules.requireFrom(), (specifier: string) =>
+        this.#modules.importModule(specifier),
+      );
       const value = program.resultName === undefined ? undefined : exports[program.resultName];
       if (program.resultName !== undefined) delete exports[program.resultName];
       this.#pending = exports;
+      this.#setup.endWork?.();
       return { ok: true, ...(request.wantResult && value !== undefined ? { result: represent(value) } : {}) };
     } catch (thrown) {
+      this.#setup.endWork?.(thrown ?? new Error(String(thrown)));
       return { ok: false, error: toFailure(thrown, this.#places) };
-    } finally {
-      this.#setup.endWork?.();
     }
   }
 
@@ -167,24 +172,35 @@ class RankExecutor {
     if (value !== undefined) waiting?.resolve(value);
     else {
       waiting?.reject(
-        new ShardbookError({ code: 'SB_NO_INPUT', message: 'Cannot read input: this front end does not ask for any' }),
+        new ShardbookError({
+          code: 'SB_NO_INPUT',
+          message: 'Cannot read input: this front end does not ask for any',
+        }),
       );
     }
   }
 
   #report(what: string, thrown: unknown): void {
     const { name, message, frames } = toFailure(thrown, this.#places);
-    console.error([`Warning: ${what}: ${name}: ${message}`, ...frames.map((frame) => `    at ${frame}`)].join('\n'));
+    console.error(
+      [`Warning: ${what}: ${name}: ${message}`, ...frames.map((frame) => `    at ${frame}`)].join('\n'),
+    );
   }
 }
 
 function typeName(value: unknown): string {
   if (value === null || typeof value !== 'object') return value === null ? 'null' : typeof value;
-  return (Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null)?.constructor?.name ?? 'object';
+  return (
+    (Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null)?.constructor?.name ??
+    'object'
+  );
 }
 
 /** One line before the code, hidden by the offset, so that lines and columns are those of the program. */
 function cellFunction(program: CellProgram): CellFunction {
   const wrapped = `(async function (exports, require, importModule) {\n${program.code}\n})`;
-  return new vm.Script(wrapped, { filename: program.name, lineOffset: -1 }).runInThisContext() as CellFunction;
+  return new vm.Script(wrapped, {
+    filename: program.name,
+    lineOffset: -1,
+  }).runInThisContext() as CellFunction;
 }

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ShardbookError } from '../../../runtime/index.js';
-import type { CellProgram } from '../compiler/types.js';
+import type { CellProgram } from '../compiler/index.js';
 import { text } from './display.js';
 import type { CellPosition, RankFailure } from './messages.js';
 import { type Decoded, decode, lookUp } from './source-map.js';
@@ -59,7 +59,10 @@ export class CellPlaces {
     const name = site.getFunctionName() ?? '';
     const type = site.isToplevel() ? '' : (site.getTypeName() ?? '');
     if (name === '') return where;
-    const full = type !== '' && type !== 'Object' && !name.includes('.') && !site.isConstructor() ? `${type}.${name}` : name;
+    const full =
+      type !== '' && type !== 'Object' && !name.includes('.') && !site.isConstructor()
+        ? `${type}.${name}`
+        : name;
     return `${site.isConstructor() ? 'new ' : ''}${site.isAsync() ? 'async ' : ''}${full} (${where})`;
   }
 }
@@ -74,7 +77,8 @@ function headOf(error: Error): string {
 
 /** Describes any thrown value; never throws itself. */
 export function toFailure(thrown: unknown, places: CellPlaces, depth = 0): RankFailure {
-  if (!(thrown instanceof Error)) return { name: 'Uncaught', message: safely(() => text(thrown)), frames: [] };
+  if (!(thrown instanceof Error))
+    return { name: 'Uncaught', message: safely(() => text(thrown)), frames: [] };
   const lines = safely(() => String(thrown.stack ?? '')).split('\n');
   const frames = lines.filter((line) => /^\s+at /.test(line)).map((line) => line.trim().slice(3));
   const cellFrames = frames.filter((frame) => positionOf(frame, places));

@@ -16,4 +16,13 @@ export {
   updateDisplay,
 } from './display.js';
 export { type RankSetup, runRank } from './executor.js';
+export type {
+  CellPosition,
+  RankDisplay,
+  RankEvent,
+  RankFailure,
+  RankRequest,
+  RunReply,
+  WhoEntry,
+} from './messages.js';
 export { rank, setPlace, worldSize } from './place.js';

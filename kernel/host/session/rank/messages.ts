@@ -1,5 +1,5 @@
 /** What the session and its ranks say to each other over a world's requests and events. */
-import type { CellProgram, SideFile } from '../compiler/types.js';
+import type { CellProgram, SideFile } from '../compiler/index.js';
 import type { MimeBundle } from '../types.js';
 
 export type RankRequest =

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import vm from 'node:vm';
 import { ShardbookError } from '../../../runtime/index.js';
-import type { SideFile } from '../compiler/types.js';
+import type { SideFile } from '../compiler/index.js';
 
 type Exports = Record<string, unknown>;
 
@@ -33,8 +33,13 @@ export class CellModules {
       if (specifier === 'shardbook' || isBuiltin(specifier)) continue;
       const file = this.#sideFile(folder, specifier);
       if (file !== undefined) {
-        const imports = [...this.#sideFiles.get(file)!.matchAll(/\brequire\("([^"\n]+)"\)/g)].map((m) => m[1]!);
-        await this.load(imports.filter((name) => name !== specifier), path.dirname(file));
+        const imports = [...this.#sideFiles.get(file)!.matchAll(/\brequire\("([^"\n]+)"\)/g)].map(
+          (m) => m[1]!,
+        );
+        await this.load(
+          imports.filter((name) => name !== specifier),
+          path.dirname(file),
+        );
         continue;
       }
       const key = `${folder}\0${specifier}`;
@@ -75,9 +80,13 @@ export class CellModules {
     const module: { exports: Exports } = { exports: {} };
     this.#sideModules.set(file, module);
     const wrapped = `(function (exports, require, module, importModule) {\n${this.#sideFiles.get(file)}\n})`;
-    const run = new vm.Script(wrapped, { filename: file, lineOffset: -1 }).runInThisContext() as (...args: unknown[]) => void;
+    const run = new vm.Script(wrapped, { filename: file, lineOffset: -1 }).runInThisContext() as (
+      ...args: unknown[]
+    ) => void;
     try {
-      run(module.exports, this.requireFrom(path.dirname(file)), module, (name: string) => this.importModule(name));
+      run(module.exports, this.requireFrom(path.dirname(file)), module, (name: string) =>
+        this.importModule(name),
+      );
     } catch (error) {
       this.#sideModules.delete(file);
       throw error;
@@ -105,7 +114,11 @@ function asCommonJs(namespace: object): Exports {
   const result: Exports = {};
   Object.defineProperty(result, '__esModule', { value: true });
   for (const name of Object.keys(namespace)) {
-    Object.defineProperty(result, name, { enumerable: true, configurable: true, get: () => (namespace as Exports)[name] });
+    Object.defineProperty(result, name, {
+      enumerable: true,
+      configurable: true,
+      get: () => (namespace as Exports)[name],
+    });
   }
   return result;
 }
@@ -139,7 +152,9 @@ function importOnlyEntry(from: string, specifier: string): string | undefined {
       if (path.dirname(folder) === folder) return undefined;
       continue;
     }
-    const target = pick(manifest.exports, `.${rest ?? ''}`) ?? (rest === undefined ? (manifest.module ?? manifest.main) : undefined);
+    const target =
+      pick(manifest.exports, `.${rest ?? ''}`) ??
+      (rest === undefined ? (manifest.module ?? manifest.main) : undefined);
     return target === undefined ? undefined : path.join(root, target);
   }
 }
@@ -170,7 +185,9 @@ function missingModule(specifier: string, folder: string, cause: unknown): Shard
   return new ShardbookError({
     code: 'SB_NO_MODULE',
     message: `Cannot import "${specifier}": there is no such ${/^[./]/.test(specifier) ? 'file' : 'package'} for "${folder}"`,
-    help: /^[./]/.test(specifier) ? 'paths start at the folder of the notebook' : `install it there: npm install ${specifier}`,
+    help: /^[./]/.test(specifier)
+      ? 'paths start at the folder of the notebook'
+      : `install it there: npm install ${specifier}`,
     cause,
   });
 }

@@ -3,7 +3,9 @@
 /** Per generated line, its segments: generated column, source line, source column (all from 0). */
 export type Decoded = readonly (readonly [number, number, number])[][];
 
-const DIGITS = new Map([...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].map((c, i) => [c, i]));
+const DIGITS = new Map(
+  [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].map((c, i) => [c, i]),
+);
 
 /** Decodes a map as JSON text; an empty text is an empty map. */
 export function decode(json: string): Decoded {
@@ -44,7 +46,11 @@ function numbers(segment: string): number[] {
 }
 
 /** Where a place in the generated text (from 0) came from, by the nearest segment at or before it on its line. */
-export function lookUp(map: Decoded, line: number, column: number): { line: number; column: number } | undefined {
+export function lookUp(
+  map: Decoded,
+  line: number,
+  column: number,
+): { line: number; column: number } | undefined {
   const segments = map[line];
   if (!segments || segments.length === 0) return undefined;
   let best = segments[0]!;
