@@ -24,6 +24,8 @@ export interface RankThreadOptions {
   env: Record<string, string>;
   onEvent(event: unknown): void;
   onOutput(stream: 'stdout' | 'stderr', text: string): void;
+  /** All that was asked is answered. */
+  onIdle(): void;
   /** The thread is gone though nobody stopped it. */
   onDeath(reason: string): void;
 }
@@ -68,16 +70,18 @@ export class RankThread {
     worker.on('error', (error) => {
       failure = error instanceof Error ? error : new Error(String(error));
     });
+    let exited = () => {};
+    this.#exited = new Promise((resolve) => {
+      exited = resolve;
+    });
     this.ready = new Promise((resolve, reject) => {
       worker.on('message', (message: FromRank) => this.#receive(message, options, resolve));
-      this.#exited = new Promise((exited) => {
-        worker.on('exit', (code) => {
-          const reason = this.#stopping ? 'stopped' : whyDead(failure, code, options.heapLimitMb);
-          this.#die(reason, failure);
-          reject(startError(this.rank, reason));
-          if (!this.#stopping) options.onDeath(reason);
-          exited();
-        });
+      worker.on('exit', (code) => {
+        const reason = this.#stopping ? 'stopped' : whyDead(failure, code, options.heapLimitMb);
+        this.#die(reason, failure);
+        reject(startError(this.rank, reason));
+        if (!this.#stopping) options.onDeath(reason);
+        exited();
       });
     });
     // Whoever waits for `ready` sees the failure; a thread stopped while it starts has nobody waiting.
@@ -154,19 +158,22 @@ export class RankThread {
         return;
       case 'reply':
         this.#memory = message.memory;
-        this.#settle(message.id)?.resolve(message.value);
+        this.#settle(message.id, options)?.resolve(message.value);
         return;
       case 'failure':
         this.#memory = message.memory;
-        this.#settle(message.id)?.reject(fromWire(this.rank, message.error));
+        this.#settle(message.id, options)?.reject(fromWire(this.rank, message.error));
         return;
     }
   }
 
-  #settle(id: number): Pending | undefined {
+  #settle(id: number, options?: RankThreadOptions): Pending | undefined {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
-    if (this.#pending.size === 0 && this.#state === 'running') this.#state = 'idle';
+    if (this.#pending.size === 0 && this.#state === 'running') {
+      this.#state = 'idle';
+      options?.onIdle();
+    }
     return pending;
   }
 

@@ -22,6 +22,10 @@ const STOP_AGAIN_MS = 500;
 
 /** Is told what happens to ranks, to keep shared state consistent: the runtime's `superviseWorld()` makes one. */
 export interface WorldSupervisor {
+  /** The rank is about to be sent work: said for all ranks of a batch before any of them starts. */
+  started?(rank: number): void;
+  /** The rank has answered all it was sent. */
+  ended?(rank: number): void;
   /** The rank's work was interrupted; it is idle and its state is kept. */
   interrupted(rank: number): void;
   dead(rank: number, reason: string): void;
@@ -93,6 +97,7 @@ export class World {
     const thread = this.#thread(rank);
     const { signal } = options;
     if (signal?.aborted) throw interruptedError(rank);
+    this.#options.supervisor?.started?.(rank);
     const answer = thread.request(body) as Promise<A>;
     if (signal === undefined) return answer;
     const abort = () => void this.interrupt({ ranks: [rank] });
@@ -150,11 +155,16 @@ export class World {
       onEvent: (event) => this.#eventListeners.forEach((listener) => void listener(rank, event)),
       onOutput: (stream, text) =>
         this.#outputListeners.forEach((listener) => void listener(rank, stream, text)),
+      onIdle: () => this.#options.supervisor?.ended?.(rank),
       onDeath: (reason) => {
         this.#options.supervisor?.dead(rank, reason);
         this.#exitListeners.forEach((listener) => void listener(rank, reason));
       },
     });
+  }
+
+  #isAlive(thread: RankThread): boolean {
+    return thread.state !== 'dead';
   }
 
   async #interruptRank(rank: number, terminator: Terminator): Promise<InterruptedRank> {
@@ -180,7 +190,7 @@ export class World {
       }
       await Promise.race([done, sleep(ASK_AGAIN_MS)]);
     }
-    if (answered && thread.state !== 'dead') {
+    if (answered && this.#isAlive(thread)) {
       this.#options.supervisor?.interrupted(rank);
       thread.failPending(interruptedError);
       return { rank, outcome: 'state kept', ms: elapsed() };

@@ -1,0 +1,1 @@
+export { CommDebugMode } from './comm-debug-mode.js';

@@ -1,0 +1,426 @@
+/** The collectives on tensors, with PyTorch's arguments. On a non-member of the group they do nothing. */
+import * as algorithms from './algorithms.js';
+import {
+  type AsyncOption,
+  badArgument,
+  collective,
+  type GroupOption,
+  memberGroup,
+  rootIndex,
+  sameDtype,
+  sameTensor,
+} from './args.js';
+import type { ProcessGroup, Work } from './process-group.js';
+import { checkReduceOp, ReduceOp } from './reduce-op.js';
+import { type CommTensor, checkTensor, destination, readBytes } from './tensors.js';
+
+export interface ReduceOption extends AsyncOption {
+  /** Default: `ReduceOp.SUM`. */
+  op?: ReduceOp;
+}
+export interface SourceOption extends AsyncOption {
+  /** Global rank. */
+  src?: number | null;
+  /** Rank within the group. */
+  groupSrc?: number | null;
+}
+export interface DestinationOption extends AsyncOption {
+  dst?: number | null;
+  groupDst?: number | null;
+}
+
+/** Reduces `tensor` over the group; every member gets the result in place. */
+export function allReduce(tensor: CommTensor, options: ReduceOption = {}): Work | undefined {
+  checkTensor(tensor, 'allReduce');
+  const op = options.op ?? ReduceOp.SUM;
+  checkReduceOp(op, tensor.dtype.name, 'allReduce');
+  const group = memberGroup(options.group);
+  if (group === undefined) return undefined;
+  const { bytes, commit } = destination(tensor, true);
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.allReduce(channel, bytes, tensor.dtype.name, op);
+    commit();
+  }
+  return collective(group, { op: 'allReduce', tensors: [tensor], detail: String(op), body }, options.asyncOp)
+    .work;
+}
+
+/** Reduces onto rank `dst`; the others' tensors keep their values. */
+export function reduce(
+  tensor: CommTensor,
+  options: (ReduceOption & DestinationOption) | number = {},
+): Work | undefined {
+  const o = typeof options === 'number' ? { dst: options } : options;
+  checkTensor(tensor, 'reduce');
+  const op = (o as ReduceOption).op ?? ReduceOp.SUM;
+  checkReduceOp(op, tensor.dtype.name, 'reduce');
+  const group = memberGroup((o as GroupOption).group);
+  if (group === undefined) return undefined;
+  const { dst, groupDst, asyncOp } = o as DestinationOption;
+  const root = rootIndex('reduce', group, dst, groupDst, ['dst', 'groupDst']);
+  const mine = group.rank() === root;
+  const { bytes, commit } = mine ? destination(tensor, true) : { bytes: readBytes(tensor), commit: () => {} };
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.allReduce(channel, bytes, tensor.dtype.name, op, mine);
+    commit();
+  }
+  return collective(
+    group,
+    { op: 'reduce', tensors: [tensor], detail: `${op}, dst ${group.ranks[root]}`, body },
+    asyncOp,
+  ).work;
+}
+
+/** Overwrites `tensor` on every member with the source's. */
+export function broadcast(tensor: CommTensor, options: SourceOption | number = {}): Work | undefined {
+  const o: SourceOption = typeof options === 'number' ? { src: options } : options;
+  checkTensor(tensor, 'broadcast');
+  const group = memberGroup(o.group);
+  if (group === undefined) return undefined;
+  const root = rootIndex('broadcast', group, o.src, o.groupSrc, ['src', 'groupSrc']);
+  const { bytes, commit } =
+    group.rank() === root ? { bytes: readBytes(tensor), commit: () => {} } : destination(tensor);
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.broadcast(channel, bytes, root);
+    commit();
+  }
+  return collective(
+    group,
+    { op: 'broadcast', tensors: [tensor], detail: `src ${group.ranks[root]}`, body },
+    o.asyncOp,
+  ).work;
+}
+
+/** Member i's `tensor` goes into `tensors[i]` on every member. */
+export function allGather(
+  tensors: readonly CommTensor[],
+  tensor: CommTensor,
+  options: AsyncOption = {},
+): Work | undefined {
+  checkTensor(tensor, 'allGather');
+  const group = memberGroup(options.group);
+  if (group === undefined) return undefined;
+  checkList('allGather', 'outputs', tensors, group);
+  for (const out of tensors) sameTensor('allGather', out, tensor, 'an output');
+  const outs = tensors.map((out) => destination(out));
+  const data = readBytes(tensor);
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.allGather(
+      channel,
+      outs.map((out) => out.bytes),
+      data,
+    );
+    for (const out of outs) out.commit();
+  }
+  return collective(group, { op: 'allGather', tensors: [tensor], body }, options.asyncOp).work;
+}
+
+/** The members' tensors one after the other along dim 0 (or stacked in a new dim 0) in `output`. */
+export function allGatherSingle(
+  output: CommTensor,
+  input: CommTensor,
+  options: AsyncOption = {},
+): Work | undefined {
+  checkTensor(output, 'allGatherSingle');
+  checkTensor(input, 'allGatherSingle');
+  const group = memberGroup(options.group);
+  if (group === undefined) return undefined;
+  sameDtype('allGatherSingle', output, input);
+  const wanted = [(input.shape[0] ?? 1) * group.size(), ...input.shape.slice(1)];
+  const stacked = [group.size(), ...input.shape];
+  if (!sameShape(output.shape, wanted) && !sameShape(output.shape, stacked)) {
+    throw badArgument(
+      'allGatherSingle',
+      `the output is [${output.shape.join(', ')}], wanted [${wanted.join(', ')}]`,
+    );
+  }
+  const out = destination(output);
+  const data = readBytes(input);
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.allGather(channel, cut(out.bytes, group!.size()), data);
+    out.commit();
+  }
+  return collective(group, { op: 'allGatherSingle', tensors: [input], body }, options.asyncOp).work;
+}
+
+/** `output` gets the reduction over the members of their `inputs[own rank]`. */
+export function reduceScatter(
+  output: CommTensor,
+  inputs: readonly CommTensor[],
+  options: ReduceOption = {},
+): Work | undefined {
+  checkTensor(output, 'reduceScatter');
+  const op = options.op ?? ReduceOp.SUM;
+  checkReduceOp(op, output.dtype.name, 'reduceScatter');
+  const group = memberGroup(options.group);
+  if (group === undefined) return undefined;
+  checkList('reduceScatter', 'inputs', inputs, group);
+  for (const input of inputs) sameTensor('reduceScatter', input, output, 'an input');
+  const out = destination(output);
+  const parts = inputs.map(readBytes);
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.reduceScatter(channel, out.bytes, parts, output.dtype.name, op);
+    out.commit();
+  }
+  return collective(
+    group,
+    { op: 'reduceScatter', tensors: [output], detail: String(op), body },
+    options.asyncOp,
+  ).work;
+}
+
+/** Reduces `input`, cuts the result along dim 0 and puts the own piece into `output`. */
+export function reduceScatterSingle(
+  output: CommTensor,
+  input: CommTensor,
+  options: ReduceOption = {},
+): Work | undefined {
+  checkTensor(output, 'reduceScatterSingle');
+  checkTensor(input, 'reduceScatterSingle');
+  const op = options.op ?? ReduceOp.SUM;
+  checkReduceOp(op, output.dtype.name, 'reduceScatterSingle');
+  const group = memberGroup(options.group);
+  if (group === undefined) return undefined;
+  sameDtype('reduceScatterSingle', output, input);
+  if (output.numel() * group.size() !== input.numel()) {
+    throw badArgument(
+      'reduceScatterSingle',
+      `the input has ${input.numel()} elements, wanted ${group.size()} (group size) times the output's ${output.numel()}`,
+    );
+  }
+  const out = destination(output);
+  const parts = cut(readBytes(input), group.size());
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.reduceScatter(channel, out.bytes, parts, output.dtype.name, op);
+    out.commit();
+  }
+  return collective(
+    group,
+    { op: 'reduceScatterSingle', tensors: [input], detail: String(op), body },
+    options.asyncOp,
+  ).work;
+}
+
+/** The members' tensors on rank `dst`, which alone gives `gatherList`. */
+export function gather(
+  tensor: CommTensor,
+  gatherList?: readonly CommTensor[] | null,
+  options: DestinationOption = {},
+): Work | undefined {
+  checkTensor(tensor, 'gather');
+  const group = memberGroup(options.group);
+  if (group === undefined) return undefined;
+  const root = rootIndex('gather', group, options.dst, options.groupDst, ['dst', 'groupDst'], 0);
+  const mine = group.rank() === root;
+  checkRootList('gather', 'gatherList', 'destination', gatherList, mine);
+  if (mine) {
+    checkList('gather', 'outputs', gatherList!, group);
+    for (const out of gatherList!) sameTensor('gather', out, tensor, 'an output');
+  }
+  const outs = mine ? gatherList!.map((out) => destination(out)) : undefined;
+  const data = readBytes(tensor);
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.allGather(
+      channel,
+      outs?.map((out) => out.bytes),
+      data,
+    );
+    for (const out of outs ?? []) out.commit();
+  }
+  return collective(
+    group,
+    { op: 'gather', tensors: [tensor], detail: `dst ${group.ranks[root]}`, body },
+    options.asyncOp,
+  ).work;
+}
+
+/** The source's `scatterList[own rank]` in `tensor`; the source alone gives the list. */
+export function scatter(
+  tensor: CommTensor,
+  scatterList?: readonly CommTensor[] | null,
+  options: SourceOption = {},
+): Work | undefined {
+  checkTensor(tensor, 'scatter');
+  const group = memberGroup(options.group);
+  if (group === undefined) return undefined;
+  const root = rootIndex('scatter', group, options.src, options.groupSrc, ['src', 'groupSrc'], 0);
+  const mine = group.rank() === root;
+  checkRootList('scatter', 'scatterList', 'source', scatterList, mine);
+  if (mine) {
+    checkList('scatter', 'inputs', scatterList!, group);
+    for (const part of scatterList!) sameTensor('scatter', part, tensor, 'an input');
+  }
+  const out = destination(tensor);
+  const parts = mine ? scatterList!.map(readBytes) : undefined;
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.scatter(channel, out.bytes, parts, root);
+    out.commit();
+  }
+  return collective(
+    group,
+    { op: 'scatter', tensors: [tensor], detail: `src ${group.ranks[root]}`, body },
+    options.asyncOp,
+  ).work;
+}
+
+/** Sends `inputs[i]` to member i and receives `outputs[i]` from it. */
+export function allToAll(
+  outputs: readonly CommTensor[],
+  inputs: readonly CommTensor[],
+  options: AsyncOption = {},
+): Work | undefined {
+  const group = memberGroup(options.group);
+  if (group === undefined) return undefined;
+  checkList('allToAll', 'outputs', outputs, group);
+  checkList('allToAll', 'inputs', inputs, group);
+  for (const t of [...outputs, ...inputs]) sameDtype('allToAll', t, inputs[0]!);
+  const outs = outputs.map((out) => destination(out));
+  const parts = inputs.map(readBytes);
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.allToAll(
+      channel,
+      outs.map((out) => out.bytes),
+      parts,
+    );
+    for (const out of outs) out.commit();
+  }
+  return collective(
+    group,
+    { op: 'allToAll', tensors: inputs, print: inputs[0]!.dtype.name, body },
+    options.asyncOp,
+  ).work;
+}
+
+export interface SplitOption extends AsyncOption {
+  /** Rows of dim 0 from each member; default: equal. */
+  outputSplitSizes?: readonly number[] | null;
+  /** Rows of dim 0 to each member; default: equal. */
+  inputSplitSizes?: readonly number[] | null;
+}
+
+/** Sends pieces of `input` along dim 0 and receives pieces of `output`. */
+export function allToAllSingle(
+  output: CommTensor,
+  input: CommTensor,
+  options: SplitOption = {},
+): Work | undefined {
+  checkTensor(output, 'allToAllSingle');
+  checkTensor(input, 'allToAllSingle');
+  const group = memberGroup(options.group);
+  if (group === undefined) return undefined;
+  sameDtype('allToAllSingle', output, input);
+  const out = destination(output);
+  const outs = splitRows('outputSplitSizes', output, out.bytes, options.outputSplitSizes, group.size());
+  const parts = splitRows('inputSplitSizes', input, readBytes(input), options.inputSplitSizes, group.size());
+  const noOut = !options.outputSplitSizes?.length;
+  const noIn = !options.inputSplitSizes?.length;
+  if (noOut && noIn && output.numel() !== input.numel()) {
+    throw badArgument(
+      'allToAllSingle',
+      `the output has ${output.numel()} elements and the input ${input.numel()}: wanted as many`,
+    );
+  }
+  function* body(channel: ProcessGroup['channel']) {
+    yield* algorithms.allToAll(channel, outs, parts);
+    out.commit();
+  }
+  return collective(
+    group,
+    { op: 'allToAllSingle', tensors: [input], print: input.dtype.name, body },
+    options.asyncOp,
+  ).work;
+}
+
+/** Returns when every member has come. */
+export function barrier(options: AsyncOption = {}): Work | undefined {
+  const group = memberGroup(options.group);
+  if (group === undefined) return undefined;
+  return collective(group, { op: 'barrier', tensors: [], body: algorithms.barrier }, options.asyncOp).work;
+}
+
+export interface MonitoredBarrierOption extends GroupOption {
+  /** Default: 30 seconds. */
+  timeoutMs?: number;
+  /** Accepted for PyTorch's sake: the error names every missing rank in any case. */
+  waitAllRanks?: boolean;
+}
+
+/** A barrier that fails, naming the missing ranks, when a member does not come in time. */
+export function monitoredBarrier(options: MonitoredBarrierOption = {}): void {
+  const group = memberGroup(options.group);
+  if (group === undefined) return;
+  const start = { op: 'monitoredBarrier', print: 'monitoredBarrier' };
+  const op = group.transport.collective(group.channel, start, algorithms.barrier);
+  group.transport.wait(op, options.timeoutMs ?? 30_000);
+}
+
+function splitRows(
+  name: string,
+  t: CommTensor,
+  bytes: Uint8Array,
+  sizes: readonly number[] | null | undefined,
+  groupSize: number,
+): Uint8Array[] {
+  const rows = t.shape[0] ?? 1;
+  if (sizes === undefined || sizes === null || sizes.length === 0) {
+    if (rows % groupSize !== 0) {
+      throw badArgument(
+        'allToAllSingle',
+        `${rows} rows cannot be cut into ${groupSize} equal parts`,
+        `give ${name}`,
+      );
+    }
+    return cut(bytes, groupSize);
+  }
+  if (sizes.length !== groupSize) {
+    throw badArgument(
+      'allToAllSingle',
+      `${name} has ${sizes.length} entries, wanted ${groupSize} (the group's size)`,
+    );
+  }
+  const bad = sizes.find((n) => !Number.isInteger(n) || n < 0);
+  if (bad !== undefined)
+    throw badArgument('allToAllSingle', `${name} has ${bad}, wanted whole numbers from 0`);
+  const sum = sizes.reduce((a, b) => a + b, 0);
+  if (sum !== rows)
+    throw badArgument('allToAllSingle', `${name} add up to ${sum}, wanted ${rows} (dim 0 of the tensor)`);
+  const rowBytes = rows === 0 ? 0 : bytes.length / rows;
+  let at = 0;
+  return sizes.map((n) => {
+    const from = at;
+    at += n * rowBytes;
+    return bytes.subarray(from, at);
+  });
+}
+
+function cut(bytes: Uint8Array, parts: number): Uint8Array[] {
+  const length = bytes.length / parts;
+  return Array.from({ length: parts }, (_, i) => bytes.subarray(i * length, (i + 1) * length));
+}
+
+function sameShape(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((n, d) => n === b[d]);
+}
+
+function checkList(op: string, what: string, tensors: readonly CommTensor[], group: ProcessGroup): void {
+  if (tensors.length !== group.size()) {
+    throw badArgument(op, `${tensors.length} ${what} are given, wanted ${group.size()} (the group's size)`);
+  }
+  for (const t of tensors) checkTensor(t, op);
+}
+
+function checkRootList(op: string, name: string, role: string, given: unknown, mine: boolean): void {
+  if (mine && !given)
+    throw badArgument(
+      op,
+      `this rank is the ${role} and gives no ${name}`,
+      `give the ${role} a list, one tensor per member`,
+    );
+  if (!mine && given && (given as unknown[]).length > 0) {
+    throw badArgument(
+      op,
+      `this rank gives a ${name} but is not the ${role}`,
+      `give ${name} on the ${role} only`,
+    );
+  }
+}

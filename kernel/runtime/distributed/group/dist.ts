@@ -1,0 +1,63 @@
+/** The `dist` namespace: torch.distributed in camelCase. */
+export {
+  allGather,
+  allGatherSingle,
+  allGatherSingle as allGatherIntoTensor,
+  allReduce,
+  allToAll,
+  allToAllSingle,
+  barrier,
+  broadcast,
+  gather,
+  monitoredBarrier,
+  reduce,
+  reduceScatter,
+  reduceScatterSingle,
+  reduceScatterSingle as reduceScatterTensor,
+  scatter,
+} from './collectives.js';
+export { type CommEvent, onComm } from './events.js';
+export {
+  getBackend,
+  getGlobalRank,
+  getGroupRank,
+  getProcessGroupRanks,
+  getRank,
+  getWorldSize,
+  newGroup,
+  newSubgroups,
+  newSubgroupsByEnumeration,
+  splitGroup,
+} from './groups.js';
+export {
+  allGatherObject,
+  broadcastObjectList,
+  gatherObject,
+  recvObjectList,
+  scatterObjectList,
+  sendObjectList,
+} from './objects.js';
+export { batchIsendIrecv, irecv, isend, P2POp, recv, send } from './p2p.js';
+export {
+  destroyProcessGroup,
+  type Group,
+  GroupMember,
+  initProcessGroup,
+  isInitialized,
+  ProcessGroup,
+  Work,
+} from './process-group.js';
+export { ReduceOp } from './reduce-op.js';
+
+import { type ProcessGroup, worldGroup } from './process-group.js';
+
+export const group = {
+  /** The group of all ranks. */
+  get WORLD(): ProcessGroup {
+    return worldGroup();
+  },
+};
+
+export function isAvailable(): boolean {
+  return true;
+}

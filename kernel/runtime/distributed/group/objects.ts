@@ -1,0 +1,143 @@
+/** Objects over the wire: whatever can be cloned, as copies. */
+import { decodeValue, encodeValue } from '../../platform/index.js';
+import { gatherBytes } from './algorithms.js';
+import { badArgument, collective, type GroupOption, memberGroup, rootIndex } from './args.js';
+import type { DestinationOption, SourceOption } from './collectives.js';
+import { type ReceiveOption, recv, type SendOption, send } from './p2p.js';
+import type { ProcessGroup } from './process-group.js';
+import type { CommTensor } from './tensors.js';
+
+/** Fills `objects` with the members' objects; returns it as well. */
+export function allGatherObject(objects: unknown[], object: unknown, options: GroupOption = {}): unknown[] {
+  const group = memberGroup(options.group);
+  if (group === undefined) return objects;
+  checkLength('allGatherObject', objects, group);
+  const all = exchange(group, 'allGatherObject', encodeValue(object));
+  all.forEach((bytes, i) => {
+    objects[i] = decodeValue(bytes);
+  });
+  return objects;
+}
+
+/** The members' objects in `objects` on rank `dst`, which alone gives the list. */
+export function gatherObject(
+  object: unknown,
+  objects?: unknown[] | null,
+  options: DestinationOption = {},
+): void {
+  const group = memberGroup(options.group);
+  if (group === undefined) return;
+  const root = rootIndex('gatherObject', group, options.dst, options.groupDst, ['dst', 'groupDst'], 0);
+  const mine = group.rank() === root;
+  if (mine && !objects) throw badArgument('gatherObject', 'this rank is the destination and gives no list');
+  if (!mine && objects && objects.length > 0)
+    throw badArgument('gatherObject', 'this rank gives a list but is not the destination');
+  if (mine) checkLength('gatherObject', objects!, group);
+  const all = exchange(group, 'gatherObject', encodeValue(object), `dst ${group.ranks[root]}`);
+  if (mine) {
+    all.forEach((bytes, i) => {
+      objects![i] = decodeValue(bytes);
+    });
+  }
+}
+
+/** Overwrites the entries of `objects` on every member with the source's. */
+export function broadcastObjectList(objects: unknown[], options: SourceOption | number = {}): void {
+  const o: SourceOption = typeof options === 'number' ? { src: options } : options;
+  const group = memberGroup(o.group);
+  if (group === undefined) return;
+  const root = rootIndex('broadcastObjectList', group, o.src, o.groupSrc, ['src', 'groupSrc'], 0);
+  const mine = group.rank() === root;
+  const bytes = mine ? encodeValue(objects) : new Uint8Array(0);
+  const detail = `src ${group.ranks[root]}, ${objects.length} objects`;
+  const all = exchange(group, 'broadcastObjectList', bytes, detail);
+  if (!mine) (decodeValue(all[root]!) as unknown[]).forEach((value, i) => void (objects[i] = value));
+}
+
+/** The source's `inputs[own rank]` in `output[0]`. */
+export function scatterObjectList(
+  output: unknown[],
+  inputs?: readonly unknown[] | null,
+  options: SourceOption = {},
+): void {
+  const group = memberGroup(options.group);
+  if (group === undefined) return;
+  const root = rootIndex('scatterObjectList', group, options.src, options.groupSrc, ['src', 'groupSrc'], 0);
+  if (output.length < 1) throw badArgument('scatterObjectList', 'the output list is empty, wanted one entry');
+  const mine = group.rank() === root;
+  if (mine && inputs?.length !== group.size()) {
+    throw badArgument(
+      'scatterObjectList',
+      `${inputs?.length ?? 0} inputs are given, wanted ${group.size()} (the group's size)`,
+    );
+  }
+  const bytes = mine ? encodeValue([...inputs!]) : new Uint8Array(0);
+  const all = exchange(group, 'scatterObjectList', bytes, `src ${group.ranks[root]}`);
+  output[0] = (decodeValue(all[root]!) as unknown[])[group.rank()];
+}
+
+/** Sends a list of objects; the receiver gives a list of the same length. */
+export function sendObjectList(
+  objects: readonly unknown[],
+  dst?: number | SendOption | null,
+  options: SendOption = {},
+): void {
+  const bytes = encodeValue(objects);
+  const header = new Float64Array([bytes.length]);
+  send(wrap(new Uint8Array(header.buffer)), dst, options);
+  send(wrap(bytes.slice()), dst, options);
+}
+
+/** Receives a list of objects into `objects`; returns the sender's rank. */
+export function recvObjectList(
+  objects: unknown[],
+  src?: number | ReceiveOption | null,
+  options: ReceiveOption = {},
+): number {
+  const header = new Uint8Array(8);
+  const sender = recv(wrap(header), src, options);
+  if (sender < 0) return sender;
+  const bytes = new Uint8Array(new Float64Array(header.buffer)[0]!);
+  const from = typeof src === 'object' && src !== null ? { ...src, src: sender, groupSrc: null } : sender;
+  recv(wrap(bytes), from, options);
+  const received = decodeValue(bytes) as unknown[];
+  if (received.length !== objects.length) {
+    throw badArgument(
+      'recvObjectList',
+      `rank ${sender} sent ${received.length} objects, this rank wanted ${objects.length}`,
+    );
+  }
+  received.forEach((value, i) => {
+    objects[i] = value;
+  });
+  return sender;
+}
+
+function exchange(group: ProcessGroup, op: string, bytes: Uint8Array, detail?: string): Uint8Array[] {
+  const start = { op, tensors: [], body: (channel: ProcessGroup['channel']) => gatherBytes(channel, bytes) };
+  return collective(group, detail === undefined ? start : { ...start, detail }, false).op.result!;
+}
+
+function checkLength(op: string, objects: readonly unknown[], group: ProcessGroup): void {
+  if (objects.length !== group.size()) {
+    throw badArgument(
+      op,
+      `the list has ${objects.length} entries, wanted ${group.size()} (the group's size)`,
+    );
+  }
+}
+
+/** Bytes as a tensor to send. */
+function wrap(bytes: Uint8Array): CommTensor {
+  return {
+    shape: [bytes.length],
+    strides: [1],
+    storageOffset: bytes.byteOffset,
+    dtype: { name: 'uint8', short: 'u8', itemsize: 1 },
+    isMeta: false,
+    storage: { buffer: bytes.buffer },
+    versionCounter: { value: 0 },
+    numel: () => bytes.length,
+    isContiguous: () => true,
+  };
+}

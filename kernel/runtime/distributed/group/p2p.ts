@@ -1,0 +1,155 @@
+/** Messages from rank to rank. */
+
+import type { Op } from '../transport/index.js';
+import { announce, badArgument, type GroupOption, memberGroup, rootIndex } from './args.js';
+import { type Group, type ProcessGroup, Work } from './process-group.js';
+import { type CommTensor, checkTensor, describeTensor, destination, readBytes } from './tensors.js';
+
+export interface SendOption extends GroupOption {
+  /** Messages match by tag. */
+  tag?: number;
+  dst?: number | null;
+  groupDst?: number | null;
+}
+export interface ReceiveOption extends GroupOption {
+  tag?: number;
+  /** Absent, with no groupSrc: from any member. */
+  src?: number | null;
+  groupSrc?: number | null;
+}
+
+/** Returns when the receiver has taken the message. */
+export function send(tensor: CommTensor, dst?: number | SendOption | null, options: SendOption = {}): void {
+  const started = startSend('send', tensor, dst, options);
+  if (started !== undefined) started.group.transport.wait(started.op);
+}
+
+/** Starts a send; `tensor` must not change before the work is waited for. */
+export function isend(
+  tensor: CommTensor,
+  dst?: number | SendOption | null,
+  options: SendOption = {},
+): Work | undefined {
+  const started = startSend('isend', tensor, dst, options);
+  return started && new Work(started.op as Op, started.group.transport);
+}
+
+/** Receives into `tensor`; returns the sender's global rank (-1 on a non-member). */
+export function recv(
+  tensor: CommTensor,
+  src?: number | ReceiveOption | null,
+  options: ReceiveOption = {},
+): number {
+  const started = startReceive('recv', tensor, src, options);
+  return started === undefined ? -1 : started.group.transport.wait(started.op);
+}
+
+/** Starts a receive; `tensor` may be read when the work has been waited for. */
+export function irecv(
+  tensor: CommTensor,
+  src?: number | ReceiveOption | null,
+  options: ReceiveOption = {},
+): Work | undefined {
+  const started = startReceive('irecv', tensor, src, options);
+  return started && new Work(started.op as Op, started.group.transport);
+}
+
+/** One entry of `batchIsendIrecv`: `op` is `dist.isend` or `dist.irecv`. */
+export class P2POp {
+  readonly group: Group | null | undefined;
+  readonly tag: number;
+  readonly groupPeer: number | undefined;
+
+  constructor(
+    readonly op: typeof isend | typeof irecv,
+    readonly tensor: CommTensor,
+    readonly peer?: number | null,
+    options: GroupOption & { tag?: number; groupPeer?: number } = {},
+  ) {
+    if (op !== isend && op !== irecv)
+      throw badArgument('P2POp', 'its op is neither dist.isend nor dist.irecv');
+    this.group = options.group;
+    this.tag = options.tag ?? 0;
+    this.groupPeer = options.groupPeer;
+  }
+}
+
+/** Starts all of them; the order of sends against receives does not matter. */
+export function batchIsendIrecv(ops: readonly P2POp[]): Work[] {
+  if (ops.length === 0) throw badArgument('batchIsendIrecv', 'the list is empty');
+  const group = ops[0]!.group ?? undefined;
+  for (const op of ops) {
+    if (!(op instanceof P2POp)) throw badArgument('batchIsendIrecv', 'an entry is not a P2POp');
+    if ((op.group ?? undefined) !== group)
+      throw badArgument('batchIsendIrecv', 'the entries have different groups, wanted one');
+  }
+  return ops.flatMap((p) => {
+    const shared = { tag: p.tag, ...(p.group === undefined ? {} : { group: p.group }) };
+    const work =
+      p.op === isend
+        ? isend(p.tensor, { ...shared, dst: p.peer ?? null, groupDst: p.groupPeer ?? null })
+        : irecv(p.tensor, { ...shared, src: p.peer ?? null, groupSrc: p.groupPeer ?? null });
+    return work === undefined ? [] : [work];
+  });
+}
+
+function startSend(
+  name: string,
+  tensor: CommTensor,
+  dst: number | SendOption | null | undefined,
+  options: SendOption,
+) {
+  const o: SendOption =
+    typeof dst === 'object' && dst !== null ? dst : { ...options, ...(dst == null ? {} : { dst }) };
+  checkTensor(tensor, name);
+  const group = memberGroup(o.group);
+  if (group === undefined) return undefined;
+  const peer = group.ranks[rootIndex(name, group, o.dst, o.groupDst, ['dst', 'groupDst'])]!;
+  refuseSelf(name, group, peer, 'send to');
+  const tag = checkTag(name, o.tag);
+  const call = messageCall(group, name, tensor, `dst ${peer}`);
+  announce(group, name, 0, [tensor], name === 'isend');
+  return { group, op: group.transport.isend(group.channel, peer, tag, readBytes(tensor), call) };
+}
+
+function startReceive(
+  name: string,
+  tensor: CommTensor,
+  src: number | ReceiveOption | null | undefined,
+  options: ReceiveOption,
+) {
+  const o: ReceiveOption =
+    typeof src === 'object' && src !== null ? src : { ...options, ...(src == null ? {} : { src }) };
+  checkTensor(tensor, name);
+  const group = memberGroup(o.group);
+  if (group === undefined) return undefined;
+  const any = (o.src ?? undefined) === undefined && (o.groupSrc ?? undefined) === undefined;
+  const peer = any ? undefined : group.ranks[rootIndex(name, group, o.src, o.groupSrc, ['src', 'groupSrc'])]!;
+  if (peer !== undefined) refuseSelf(name, group, peer, 'receive from');
+  const tag = checkTag(name, o.tag);
+  const out = destination(tensor);
+  const call = messageCall(group, name, tensor, any ? 'any source' : `src ${peer}`);
+  announce(group, name, 0, [tensor], name === 'irecv');
+  return { group, op: group.transport.irecv(group.channel, peer, tag, out.bytes, call, out.commit) };
+}
+
+function messageCall(group: ProcessGroup, op: string, tensor: CommTensor, detail: string) {
+  const place = op.startsWith('i') ? group.transport.callPlace() : undefined;
+  return {
+    op,
+    print: tensor.dtype.name,
+    tensor: describeTensor(tensor),
+    detail,
+    ...(place === undefined ? {} : { place }),
+  };
+}
+
+function refuseSelf(name: string, group: ProcessGroup, peer: number, verb: string): void {
+  if (peer === group.transport.rank)
+    throw badArgument(name, `rank ${peer} cannot ${verb} itself`, 'copy the tensor instead');
+}
+
+function checkTag(name: string, tag = 0): number {
+  if (Number.isInteger(tag) && tag >= 0 && tag < 2 ** 31) return tag;
+  throw badArgument(name, `tag ${tag} is invalid: wanted a whole number from 0`);
+}

@@ -1,0 +1,5 @@
+export { type Call, Channel, RefusedTogether } from './channel.js';
+export { createWorldMemory, RANKS_MAX, type WorldMemory, type WorldMemoryOptions } from './layout.js';
+export { Op, type Steps } from './op.js';
+export { superviseWorld, type WorldMemorySupervisor } from './supervise.js';
+export { Transport } from './transport.js';

@@ -1,0 +1,190 @@
+/**
+ * Messages between two ranks. The sender keeps a message in its own outbox until the receiver has taken it; matching is by group
+ * and tag, in the order of the sends. Bytes go through the message's buffer in chunks, two halves in turn.
+ */
+import { ShardbookError } from '../../base/index.js';
+import { OUTBOX_SLOTS, Post, PostState, Row } from './layout.js';
+import type { Steps } from './op.js';
+import type { Table } from './table.js';
+
+export interface MessageKey {
+  group: number;
+  tag: number;
+  /** Hash of what both sides must agree on besides the size. */
+  print: number;
+  /** For error texts. */
+  tensor: string;
+}
+
+const CHUNK_MAX = 256 * 1024;
+
+export class Outbox {
+  readonly #chunkBytes: number;
+  /** Slots that an operation of this rank holds. */
+  readonly #held = new Set<number>();
+  #order = 0;
+
+  constructor(
+    readonly table: Table,
+    readonly rank: number,
+  ) {
+    this.#chunkBytes = Math.min(CHUNK_MAX, table.memory.chunkBytes);
+  }
+
+  /** Withdraws everything. */
+  reset(): void {
+    this.#held.clear();
+    for (let slot = 0; slot < OUTBOX_SLOTS; slot++) {
+      Atomics.store(this.table.words, this.table.layout.post(this.rank, slot) + Post.state, PostState.free);
+    }
+  }
+
+  /** `data` must stay as it is until the operation is done. */
+  *send(to: number, data: Uint8Array, key: MessageKey): Steps<void> {
+    let slot = this.#freeSlot();
+    while (slot < 0) {
+      yield;
+      slot = this.#freeSlot();
+    }
+    this.#held.add(slot);
+    const { words } = this.table;
+    const post = this.table.layout.post(this.rank, slot);
+    try {
+      if (Atomics.load(words, post + Post.buffer) === 0) {
+        Atomics.store(words, post + Post.buffer, 1 + this.table.allocate(2 * this.#chunkBytes) / 64);
+      }
+      const buffer = (Atomics.load(words, post + Post.buffer) - 1) * 64;
+      const chunks = this.#chunks(data.length);
+      const fields: [number, number][] = [
+        [Post.to, to],
+        [Post.tag, key.tag],
+        [Post.group, key.group],
+        [Post.bytes, data.length],
+        [Post.order, ++this.#order],
+        [Post.print, key.print],
+        [Post.written, 0],
+        [Post.read, 0],
+        [Post.generation, this.table.get(this.rank, Row.generation)],
+      ];
+      for (const [word, value] of fields) Atomics.store(words, post + word, value);
+      for (let chunk = 0; chunk < chunks; chunk++) {
+        while (chunk - Atomics.load(words, post + Post.read) >= 2) {
+          this.#checkRefused(post, to, key);
+          yield;
+        }
+        const from = chunk * this.#chunkBytes;
+        this.table.arena.set(
+          data.subarray(from, from + this.#chunkBytes),
+          buffer + (chunk & 1) * this.#chunkBytes,
+        );
+        Atomics.store(words, post + Post.written, chunk + 1);
+        if (chunk === 0) Atomics.store(words, post + Post.state, PostState.posted);
+        this.table.ring(to);
+      }
+      while (Atomics.load(words, post + Post.read) < chunks) {
+        this.#checkRefused(post, to, key);
+        yield;
+      }
+    } finally {
+      Atomics.store(words, post + Post.state, PostState.free);
+      this.#held.delete(slot);
+    }
+  }
+
+  /** Receives from the first of `sources` that has a message; returns which. */
+  *receive(sources: readonly number[], out: Uint8Array, key: MessageKey): Steps<number> {
+    const { words } = this.table;
+    let found = this.#find(sources, key);
+    while (found === undefined) {
+      yield;
+      found = this.#find(sources, key);
+    }
+    const { source, post } = found;
+    const bytes = Atomics.load(words, post + Post.bytes);
+    if (bytes !== out.length || Atomics.load(words, post + Post.print) !== key.print) {
+      Atomics.store(words, post + Post.state, PostState.refused);
+      this.table.ring(source);
+      throw mismatch(
+        `receive from rank ${source}`,
+        `it sent ${bytes} bytes`,
+        `the given tensor ${key.tensor} has ${out.length}`,
+      );
+    }
+    Atomics.store(words, post + Post.state, PostState.taken);
+    const buffer = (Atomics.load(words, post + Post.buffer) - 1) * 64;
+    const generation = Atomics.load(words, post + Post.generation);
+    const chunks = this.#chunks(bytes);
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      while (Atomics.load(words, post + Post.written) <= chunk) {
+        if (
+          this.table.get(source, Row.generation) !== generation ||
+          Atomics.load(words, post + Post.state) !== PostState.taken
+        ) {
+          throw new ShardbookError({
+            code: 'SB_PEER_FAILED',
+            message: `Cannot receive from rank ${source}: it gave up in the middle of the message`,
+          });
+        }
+        yield;
+      }
+      const from = chunk * this.#chunkBytes;
+      const at = buffer + (chunk & 1) * this.#chunkBytes;
+      out.set(this.table.arena.subarray(at, at + Math.min(this.#chunkBytes, bytes - from)), from);
+      Atomics.store(words, post + Post.read, chunk + 1);
+      this.table.ring(source);
+    }
+    return source;
+  }
+
+  #chunks(bytes: number): number {
+    return Math.max(1, Math.ceil(bytes / this.#chunkBytes));
+  }
+
+  #freeSlot(): number {
+    for (let slot = 0; slot < OUTBOX_SLOTS; slot++) if (!this.#held.has(slot)) return slot;
+    return -1;
+  }
+
+  #find(sources: readonly number[], key: MessageKey): { source: number; post: number } | undefined {
+    const { words, layout } = this.table;
+    for (const source of sources) {
+      let best = -1;
+      let bestOrder = 0;
+      for (let slot = 0; slot < OUTBOX_SLOTS; slot++) {
+        const post = layout.post(source, slot);
+        if (Atomics.load(words, post + Post.state) !== PostState.posted) continue;
+        if (Atomics.load(words, post + Post.to) !== this.rank) continue;
+        if (
+          Atomics.load(words, post + Post.tag) !== key.tag ||
+          Atomics.load(words, post + Post.group) !== key.group
+        )
+          continue;
+        const order = Atomics.load(words, post + Post.order);
+        if (best < 0 || order < bestOrder) {
+          best = post;
+          bestOrder = order;
+        }
+      }
+      if (best >= 0) return { source, post: best };
+    }
+    return undefined;
+  }
+
+  #checkRefused(post: number, to: number, key: MessageKey): void {
+    if (Atomics.load(this.table.words, post + Post.state) !== PostState.refused) return;
+    const bytes = Atomics.load(this.table.words, post + Post.bytes);
+    throw mismatch(
+      `send to rank ${to}`,
+      `this message ${key.tensor} has ${bytes} bytes`,
+      'the receiver gave a tensor of another size or dtype',
+    );
+  }
+}
+
+function mismatch(action: string, is: string, wanted: string): ShardbookError {
+  return new ShardbookError({
+    code: 'SB_COLLECTIVE_MISMATCH',
+    message: `Cannot ${action}: ${is}, ${wanted}`,
+    help: 'give send and recv tensors of the same shape and dtype',
+  });
+}

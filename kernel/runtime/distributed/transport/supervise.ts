@@ -1,0 +1,48 @@
+/** The main thread's hand on the wait table: which ranks work, which will not come any more. It never blocks. */
+import { GROUPS_MAX, OUTBOX_SLOTS, Post, PostState, Row, Slot, State, type WorldMemory } from './layout.js';
+import { Table } from './table.js';
+
+export interface WorldMemorySupervisor {
+  /** The rank has been given work. Said before the work is sent, so that no rank is thought absent that is only late. */
+  started(rank: number): void;
+  ended(rank: number): void;
+  interrupted(rank: number): void;
+  dead(rank: number, reason: string): void;
+  restarted(rank: number): void;
+}
+
+export function superviseWorld(memory: WorldMemory): WorldMemorySupervisor {
+  const table = new Table(memory);
+
+  /** Whatever the rank was in the middle of is void: its groups start a new epoch, its messages are withdrawn. */
+  function cutOff(rank: number, state: number, lastWords: string): void {
+    table.setLastWords(rank, lastWords);
+    table.set(rank, Row.generation, table.get(rank, Row.generation) + 1);
+    for (let slot = 0; slot < OUTBOX_SLOTS; slot++) {
+      Atomics.store(table.words, table.layout.post(rank, slot) + Post.state, PostState.free);
+    }
+    for (let group = 0; group < GROUPS_MAX; group++) {
+      if (table.members(group).includes(rank))
+        Atomics.add(table.words, table.layout.group(group) + Slot.epoch, 1);
+    }
+    table.set(rank, Row.verdict, 0);
+    table.setState(rank, state);
+    table.ringAll(rank);
+  }
+
+  return {
+    started(rank) {
+      if (table.get(rank, Row.state) !== State.idle) return;
+      table.setLastWords(rank, '');
+      table.setState(rank, State.running);
+    },
+    ended(rank) {
+      if (table.get(rank, Row.state) !== State.running) return;
+      table.setState(rank, State.idle);
+      table.ringAll(rank);
+    },
+    interrupted: (rank) => cutOff(rank, State.idle, 'was interrupted'),
+    dead: (rank, reason) => cutOff(rank, State.dead, `died: ${reason}`),
+    restarted: (rank) => cutOff(rank, State.idle, 'was restarted'),
+  };
+}

@@ -1,0 +1,339 @@
+/**
+ * One rank's end of the shared memory: runs what is under way, sleeps when nothing moves, and finds deadlocks.
+ *
+ * [Note: deadlock] Who falls asleep looks at the table. If it and others are stuck (see detect.ts) it convicts them: it writes the
+ * incident into its row and rings the stuck ranks. Each of them, still inside its blocked call, describes that call with its
+ * caller's line; the finder writes the report and all fail with it. Nothing of this is paid for while all goes well. A rank
+ * that is only late (idle, its cell not begun yet) gets a moment of grace.
+ */
+import { ShardbookError } from '../../base/index.js';
+import { type Call, Channel, hash } from './channel.js';
+import { findStuck, missingMembers, type Stuck } from './detect.js';
+import { Global, GROUPS_MAX, Kind, Row, readMask, Slot, State, setMask, type WorldMemory } from './layout.js';
+import { Outbox } from './messages.js';
+import { Op, type Steps } from './op.js';
+import { type CallInfo, list, stuckError } from './report.js';
+import { Table } from './table.js';
+import { callerPlace } from './where.js';
+
+const GRACE_MS = 15;
+/** How long convicted ranks wait for each other's words; a killed one never speaks. */
+const DESCRIBE_MS = 300;
+const SPINS = 2000;
+
+export class Transport {
+  readonly worldSize: number;
+  readonly chunkBytes: number;
+  readonly #table: Table;
+  readonly #outbox: Outbox;
+  readonly #channels = new Map<number, Channel>();
+  #messages: Op[] = [];
+
+  constructor(
+    memory: WorldMemory,
+    readonly rank: number,
+  ) {
+    this.#table = new Table(memory);
+    this.#outbox = new Outbox(this.#table, rank);
+    this.worldSize = memory.worldSize;
+    this.chunkBytes = memory.chunkBytes;
+    this.#outbox.reset();
+  }
+
+  /** Said at the start of each cell or program: this rank may come to collectives, and every group is in its newest epoch. */
+  beginWork(): void {
+    for (const channel of this.#channels.values()) {
+      channel.forgetStaging();
+      if (channel.isStale) channel.abandon(cutOffError());
+    }
+    this.#table.setLastWords(this.rank, '');
+    this.#table.setState(this.rank, State.running);
+  }
+
+  /** Said at the end: what is under way is finished as far as others take part; then this rank will not come any more. */
+  endWork(error?: unknown): void {
+    if (error === undefined) {
+      this.#flush();
+      this.#table.setLastWords(this.rank, '');
+    } else this.#table.setLastWords(this.rank, `failed with ${headline(error)}`);
+    this.#table.setState(this.rank, State.idle);
+    this.#table.ringAll(this.rank);
+  }
+
+  /** After the rank's code was stopped anywhere, also in the middle of a call: everything under way is void. */
+  afterInterrupt(): void {
+    this.#messages = [];
+    this.#outbox.reset();
+    for (const channel of this.#channels.values()) channel.abandon(cutOffError());
+  }
+
+  /** A group id that no other group has: one member takes it and tells the others. */
+  takeGroupId(): number {
+    return Atomics.add(this.#table.words, Global.groupsMade, 1);
+  }
+
+  /** Joins group `id`. All members give the same id and ranks. */
+  join(id: number, ranks: readonly number[], name: string, timeoutMs?: number): Channel {
+    if (id >= GROUPS_MAX) {
+      throw new ShardbookError({
+        code: 'SB_TOO_MANY_GROUPS',
+        message: `Cannot make another process group: this world has made ${GROUPS_MAX}, the most it can`,
+        help: 'make groups once and keep them',
+      });
+    }
+    setMask(this.#table.words, this.#table.layout.group(id) + Slot.membersLow, ranks);
+    const place = () => this.#place();
+    const channel = new Channel(this.#table, id, name, ranks, ranks.indexOf(this.rank), place, timeoutMs);
+    this.#channels.set(id, channel);
+    return channel;
+  }
+
+  leave(channel: Channel): void {
+    this.#channels.delete(channel.id);
+  }
+
+  /** Starts a collective of the channel's group. */
+  collective<T>(channel: Channel, call: Call, body: (channel: Channel) => Steps<T>): Op<T> {
+    const { print: _, ...info } = call;
+    const op = channel.issue(call, body, { ...info, group: channel.name });
+    this.progress();
+    return op;
+  }
+
+  isend(channel: Channel, to: number, tag: number, data: Uint8Array, call: Call): Op<void> {
+    const key = { group: channel.id, tag, print: hash(call.print), tensor: call.tensor ?? '' };
+    return this.#message(channel, Kind.send, to, tag, this.#outbox.send(to, data, key), call);
+  }
+
+  /** Without `from`: from any member that sends with this tag. The result is the sender. */
+  irecv(
+    channel: Channel,
+    from: number | undefined,
+    tag: number,
+    out: Uint8Array,
+    call: Call,
+    arrived?: () => void,
+  ): Op<number> {
+    const key = { group: channel.id, tag, print: hash(call.print), tensor: call.tensor ?? '' };
+    const sources = from === undefined ? channel.ranks.filter((rank) => rank !== this.rank) : [from];
+    const kind = from === undefined ? Kind.recvAny : Kind.recv;
+    const receive = this.#outbox.receive(sources, out, key);
+    const steps = arrived === undefined ? receive : followed(receive, arrived);
+    return this.#message(channel, kind, from ?? -1, tag, steps, call);
+  }
+
+  /** Lets everything under way go as far as it can, without waiting. */
+  progress(): void {
+    for (const channel of this.#channels.values()) channel.progress();
+    if (this.#messages.length === 0) return;
+    for (const op of this.#messages) op.step();
+    this.#messages = this.#messages.filter((op) => !op.done);
+  }
+
+  /** Waits until the operation is done; returns its result or throws what failed it. */
+  wait<T>(op: Op<T>, timeoutMs: number | undefined = op.timeoutMs): T {
+    const row = this.#table.layout.row(this.rank);
+    const { words } = this.#table;
+    const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
+    let graceEnds = 0;
+    for (;;) {
+      const bell = Atomics.load(words, row + Row.bell);
+      this.progress();
+      if (op.done) break;
+      if (this.#table.memory.spin && spinFor(words, row + Row.bell, bell)) continue;
+      const now = performance.now();
+      if (now >= deadline) {
+        this.#fail(op as Op, this.#timeoutError(op as Op, timeoutMs!));
+        break;
+      }
+      this.#fallAsleep(op as Op, bell);
+      let sleepMs = deadline - now;
+      const stuck = this.#look();
+      if (stuck !== undefined) {
+        const late = stuck.absent.some(
+          (rank) => this.#table.get(rank, Row.state) === State.idle && this.#table.lastWords(rank) === '',
+        );
+        if (graceEnds === 0) graceEnds = now + GRACE_MS;
+        if (late && now < graceEnds) sleepMs = Math.min(sleepMs, graceEnds - now + 0.1);
+        else this.#convict(stuck);
+      } else {
+        graceEnds = 0;
+      }
+      Atomics.wait(words, row + Row.bell, bell, sleepMs);
+      this.#table.setState(this.rank, State.running);
+      const verdict = this.#table.get(this.rank, Row.verdict);
+      if (verdict !== 0) this.#fail(op as Op, this.#hear(op as Op, verdict - 1));
+    }
+    if (op.failed) throw op.error;
+    return op.result as T;
+  }
+
+  #message<T>(channel: Channel, kind: number, peer: number, tag: number, steps: Steps<T>, call: Call): Op<T> {
+    const { print: _, ...info } = call;
+    const target = () => ({ kind, group: channel.id, barrier: 0, seq: 0, peer, tag });
+    const op = new Op<T>(steps, { ...info, group: channel.name }, target, channel.timeoutMs);
+    op.step();
+    if (!op.done) this.#messages.push(op as Op);
+    return op;
+  }
+
+  #flush(): void {
+    const all = [...this.#channels.values()].flatMap((channel) => [...channel.queue]);
+    for (const op of all) {
+      try {
+        this.wait(op);
+      } catch {
+        // Nobody waits for this operation any more; those who do elsewhere are told by the table.
+      }
+    }
+  }
+
+  #fallAsleep(op: Op, bell: number): void {
+    const target = op.target();
+    const table = this.#table;
+    table.set(this.rank, Row.kind, target.kind);
+    table.set(this.rank, Row.group, target.group);
+    table.set(this.rank, Row.barrier, target.barrier);
+    table.set(this.rank, Row.seq, target.seq);
+    table.set(this.rank, Row.peer, target.peer);
+    table.set(this.rank, Row.tag, target.tag);
+    table.set(this.rank, Row.bellAsleep, bell);
+    table.set(this.rank, Row.verdict, 0);
+    table.setState(this.rank, State.asleep);
+  }
+
+  /** Cheap when those waited for run, as they mostly do. */
+  #look(): Stuck | undefined {
+    const table = this.#table;
+    const kind = table.get(this.rank, Row.kind);
+    const group = table.get(this.rank, Row.group);
+    const runs = (rank: number) => table.get(rank, Row.state) === State.running;
+    if (kind === Kind.collective) {
+      const members = this.#channels.get(group)?.ranks ?? [];
+      if (missingMembers(table, group, table.get(this.rank, Row.barrier), this.rank, members).every(runs))
+        return undefined;
+    } else if (kind !== Kind.recvAny && runs(table.get(this.rank, Row.peer))) return undefined;
+    return findStuck(table, this.rank);
+  }
+
+  #convict({ stuck, absent }: Stuck): void {
+    const table = this.#table;
+    const incident = Atomics.add(table.words, Global.incidents, 1) + 1;
+    table.set(this.rank, Row.incident, incident);
+    const row = table.layout.row(this.rank);
+    setMask(table.words, row + Row.stuckLow, stuck);
+    setMask(table.words, row + Row.blamedLow, absent);
+    for (const rank of stuck) {
+      Atomics.compareExchange(table.words, table.layout.row(rank) + Row.verdict, 0, 1 + this.rank);
+      table.ring(rank);
+    }
+  }
+
+  /** This rank is stuck, by the word of `finder`: say what it waits for, then take the report. */
+  #hear(op: Op, finder: number): unknown {
+    const table = this.#table;
+    const incident = table.get(finder, Row.incident);
+    const finderRow = table.layout.row(finder);
+    const stuck = readMask(table.words, finderRow + Row.stuckLow);
+    table.set(this.rank, Row.verdict, 0);
+    const place = op.info.place ?? this.#place();
+    table.setDescription(this.rank, JSON.stringify(place === undefined ? op.info : { ...op.info, place }));
+    table.set(this.rank, Row.described, incident);
+    if (finder === this.rank) {
+      this.#until(() => stuck.every((rank) => table.get(rank, Row.described) >= incident), DESCRIBE_MS);
+      const error = stuckError(table, stuck, readMask(table.words, finderRow + Row.blamedLow));
+      table.setReport(this.rank, JSON.stringify(partsOf(error)));
+      table.set(this.rank, Row.reported, incident);
+      for (const rank of stuck) table.ring(rank);
+      return error;
+    }
+    table.ring(finder);
+    this.#until(() => table.get(finder, Row.reported) >= incident, 2 * DESCRIBE_MS);
+    if (table.get(finder, Row.reported) !== incident) return stuckError(table, stuck, []);
+    return new ShardbookError(JSON.parse(table.report(finder)) as ReturnType<typeof partsOf>);
+  }
+
+  #until(condition: () => boolean, limitMs: number): void {
+    const bellWord = this.#table.layout.row(this.rank) + Row.bell;
+    const end = performance.now() + limitMs;
+    while (performance.now() < end) {
+      const bell = Atomics.load(this.#table.words, bellWord);
+      if (condition()) return;
+      Atomics.wait(this.#table.words, bellWord, bell, 2);
+    }
+  }
+
+  #fail(op: Op, error: unknown): void {
+    this.#table.setLastWords(this.rank, `gave up an earlier call: ${headline(error)}`);
+    const channel = this.#channels.get(op.target().group);
+    if (op.target().kind === Kind.collective && channel?.queue.includes(op)) channel.abandon(error);
+    else op.fail(error);
+    this.#messages = this.#messages.filter((message) => !message.done);
+  }
+
+  #timeoutError(op: Op, timeoutMs: number): ShardbookError {
+    const { kind, group, barrier, peer, seq } = op.target();
+    const missing =
+      kind === Kind.collective
+        ? missingMembers(this.#table, group, barrier, this.rank, this.#table.members(group))
+        : peer >= 0
+          ? [peer]
+          : this.#table.members(group).filter((rank) => rank !== this.rank);
+    return new ShardbookError({
+      code: 'SB_TIMEOUT',
+      message: `Cannot finish ${op.info.op}${kind === Kind.collective ? ` #${seq}` : ''} of group ${op.info.group}: ${list(missing, 'rank')} did not come within ${timeoutMs} ms`,
+      help: 'give the group a longer timeout, or none',
+    });
+  }
+
+  #place(): string | undefined {
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 60;
+    const stack = new Error().stack ?? '';
+    Error.stackTraceLimit = limit;
+    return callerPlace(stack);
+  }
+
+  /** The caller's line, for operations that are waited for later. */
+  callPlace(): string | undefined {
+    return this.#place();
+  }
+}
+
+function* followed<T>(steps: Steps<T>, after: () => void): Steps<T> {
+  const result = yield* steps;
+  after();
+  return result;
+}
+
+function spinFor(words: Int32Array, index: number, bell: number): boolean {
+  for (let i = 0; i < SPINS; i++) if (Atomics.load(words, index) !== bell) return true;
+  return false;
+}
+
+function cutOffError(): ShardbookError {
+  return new ShardbookError({
+    code: 'SB_PEER_FAILED',
+    message: 'Cannot finish an operation of an earlier cell: its group has started anew since',
+    help: 'wait for asynchronous operations in the cell that starts them',
+  });
+}
+
+function headline(error: unknown): string {
+  if (typeof error !== 'object' || error === null || !('message' in error)) return String(error);
+  const { name, message } = error as Error;
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : name;
+  return `${code}: ${String(message).split('\n')[0]}`;
+}
+
+function partsOf(error: ShardbookError) {
+  const message = error.message.split('\n')[0]!;
+  return {
+    code: error.code,
+    message,
+    notes: error.notes,
+    ...(error.help === undefined ? {} : { help: error.help }),
+  };
+}
+
+export type { CallInfo };

@@ -1,0 +1,22 @@
+/** The few things that differ between Node and a browser worker. This is the Node side. */
+import { availableParallelism } from 'node:os';
+import { deserialize, serialize } from 'node:v8';
+
+/** How many threads can run at once. */
+export function coreCount(): number {
+  return availableParallelism();
+}
+
+/** A copyable value as bytes (structured clone's types). */
+export function encodeValue(value: unknown): Uint8Array {
+  return serialize(value);
+}
+
+export function decodeValue(bytes: Uint8Array): unknown {
+  return deserialize(bytes);
+}
+
+/** Environment variables: RANK, WORLD_SIZE and the like in scripts. */
+export function environment(name: string): string | undefined {
+  return process.env[name];
+}
