@@ -107,14 +107,17 @@ export function hypothesis(
   own: HostTensor,
 ): string | undefined {
   if (got.values.length !== want.values.length || got.values.length === 0) return undefined;
+  const roundoff = UNIT_ROUNDOFF[want.dtype];
   const explains = (f: (i: number) => number): boolean =>
     got.values.every((v, i) => {
       const guess = f(i);
-      return Object.is(v, guess) || Math.abs(v - guess) <= 4 * want.allowed[i]! + 1e-6 * Math.abs(guess);
+      return (
+        Object.is(v, guess) || Math.abs(v - guess) <= 4 * (want.allowed[i]! + roundoff * Math.abs(guess))
+      );
     });
   const expected = (i: number): number => want.values[i]!;
   if (want.values.every((v) => v === 0)) return undefined;
-  const guesses: [string, (i: number) => number][] = [
+  const several: [string, (i: number) => number][] = [
     [
       `equals expected / ${worldSize}: is it divided by the world size, a mean where a sum is asked?`,
       (i) => expected(i) / worldSize,
@@ -123,12 +126,23 @@ export function hypothesis(
       `equals expected x ${worldSize}: is a division by the world size missing?`,
       (i) => expected(i) * worldSize,
     ],
+    ["equals this rank's own input: did nothing arrive?", (i) => own.values[i]!],
+  ];
+  const guesses: [string, (i: number) => number][] = [
+    ...(worldSize > 1 ? several : []),
     ['equals expected / 2: is a 2 written where the world size is meant?', (i) => expected(i) / 2],
     ['equals expected x 2: is something added twice?', (i) => expected(i) * 2],
     ['equals -expected: is a sign turned?', (i) => -expected(i)],
-    ["equals this rank's own input: did nothing arrive?", (i) => own.values[i]!],
     ['is zero everywhere: was the result never filled?', () => 0],
   ];
+  const single = got.values.every((v) => Object.is(v, Math.fround(v)));
+  if (
+    want.dtype === 'float64' &&
+    single &&
+    got.values.every((v, i) => Math.abs(v - expected(i)) <= 1e-6 * Math.abs(expected(i)))
+  ) {
+    return 'equals expected rounded to float32: is a float64 tensor turned into float32 on the way?';
+  }
   return guesses.find(([, f]) => explains(f))?.[0];
 }
 

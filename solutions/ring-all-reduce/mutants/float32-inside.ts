@@ -1,4 +1,4 @@
-// fails: wrong in one-rank
+// fails: wrong in one-rank, "rounded to float32"
 import { type Tensor, torch } from 'shardbook';
 
 interface Work {

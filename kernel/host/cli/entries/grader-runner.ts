@@ -20,8 +20,8 @@ import {
 import { ShardbookError, type Tensor } from '../../../runtime/index.js';
 import {
   isTensor,
+  makeTensor,
   overwriteTensor,
-  readTensor,
   tensorBytes,
   tensorHeader,
   writeTensor,
@@ -238,6 +238,10 @@ async function serve(): Promise<void> {
     if (current !== undefined) say({ type: 'never-settled', run: current });
     process.exit(0);
   });
+  // Prints go out as they are made: a loop that prints must reach the limit of output, not fill the memory first.
+  for (const stream of [process.stdout, process.stderr]) {
+    (stream as { _handle?: { setBlocking?(on: boolean): void } })._handle?.setBlocking?.(true);
+  }
   say({ type: 'ready' });
   for (;;) {
     const { header, body } = hear();
