@@ -1,7 +1,7 @@
-import { camelCase, dtypeName, isTensor, lookUp, type TensorLike } from './access.js';
+import { camelCase, construct } from './access.js';
 import { FloatLiteral } from './json.js';
 import { signatureOf } from './signatures.js';
-import { isPlainObject, makeTensor, plainDeep, TupleValue } from './values.js';
+import { plainDeep, TupleValue } from './values.js';
 
 /** Other spellings that PyTorch accepts for a parameter. */
 const ALIASES: Readonly<Record<string, string>> = {
@@ -120,20 +120,18 @@ function special(op: string, args: unknown[], kwargs: Record<string, unknown>): 
 }
 
 // ---------------------------------------------------------------- whole floats
-/** Factories whose dtype comes from the kind of number they are given. */
-const INFERRED = new Set(['tensor', 'full', 'arange', 'new_tensor', 'range', 'scalar_tensor']);
-/** Operations where a float scalar beside an integer tensor makes a float result. */
-const PROMOTING = new Set(
+/** Operations that ask of a number whether it is a float. */
+const KIND_MATTERS = new Set(
   (
+    'tensor full arange new_tensor range as_tensor ' +
     'add sub subtract rsub mul multiply div divide true_divide floor_divide remainder fmod pow float_power where clamp clip ' +
-    'eq ne lt le gt ge maximum minimum result_type add_ sub_ mul_ div_ pow_ remainder_ fmod_ floor_divide_ clamp_ addcmul ' +
-    'xlogy atan2 can_cast searchsorted bucketize isin'
+    'eq ne lt le gt ge maximum minimum result_type add_ sub_ mul_ div_ pow_ remainder_ fmod_ floor_divide_ clamp_ xlogy atan2'
   ).split(' '),
 );
 
 /**
- * JavaScript has one number type, so `2.0` must say by other means that it is a float where PyTorch would look:
- * factories get the dtype, a scalar that meets integer tensors becomes a 0-dimensional float32 tensor (which promotes the same).
+ * JavaScript has one number type, so `2.0` must say that it is a float where PyTorch would look at its kind: such numbers
+ * become the runtime's `Float`. Everywhere else they are plain numbers.
  */
 function floatScalars(
   op: string,
@@ -141,27 +139,13 @@ function floatScalars(
   kwargs: Readonly<Record<string, unknown>>,
 ): [unknown[], Record<string, unknown>] {
   const name = op.replace(/^torch\.|^\./, '');
-  const plainArgs = args.map(plainDeep);
-  const plainKwargs = plainDeep(kwargs) as Record<string, unknown>;
-  const all = [...args, ...Object.values(kwargs)];
-  if (!all.some(holdsWholeFloat)) return [plainArgs, plainKwargs];
-  if (INFERRED.has(name)) {
-    const dtype = kwargs['dtype'];
-    if (dtype === undefined || dtype === null) plainKwargs['dtype'] = lookUp('torch', 'float32');
-    return [plainArgs, plainKwargs];
-  }
-  if (!PROMOTING.has(name) || all.some((v) => isTensor(v) && isFloating(v))) return [plainArgs, plainKwargs];
-  if (!all.some(isTensor) && name !== 'where' && name !== 'result_type') return [plainArgs, plainKwargs];
-  const lift = (value: unknown) => (value instanceof FloatLiteral ? makeTensor([value.value], [], 'float32') : plainDeep(value));
-  return [args.map(lift), Object.fromEntries(Object.entries(kwargs).map(([key, value]) => [key, lift(value)]))];
+  const keep = KIND_MATTERS.has(name) && !op.startsWith('F.');
+  const convert = keep ? floatsDeep : plainDeep;
+  return [args.map(convert), Object.fromEntries(Object.entries(kwargs).map(([key, value]) => [key, convert(value)]))];
 }
 
-function holdsWholeFloat(value: unknown): boolean {
-  if (value instanceof FloatLiteral) return true;
-  if (Array.isArray(value)) return value.some(holdsWholeFloat);
-  return isPlainObject(value) && !(value instanceof TupleValue) && Object.values(value).some(holdsWholeFloat);
-}
-
-function isFloating(tensor: TensorLike): boolean {
-  return dtypeName(tensor.dtype).includes('float');
+function floatsDeep(value: unknown): unknown {
+  if (value instanceof FloatLiteral) return construct('torch', 'Float', value.value);
+  if (Array.isArray(value) && !(value instanceof TupleValue)) return value.map(floatsDeep);
+  return plainDeep(value);
 }

@@ -7,8 +7,12 @@ import type { ProgramSource } from './format.js';
 import type { Failure, ProgramResult, RankJob } from './report.js';
 import { worldOptions } from './world-options.js';
 
+/** Every so often the ranks start afresh, so that groups which programs made and never ended don't add up. */
+const PROGRAMS_PER_WORLD = 60;
+
 export class Executor {
   readonly size: number;
+  private programs = 0;
   private readonly timeoutMs: number;
   private world: World | undefined;
 
@@ -29,7 +33,7 @@ export class Executor {
       rmSync(scratch, { recursive: true, force: true });
     }
     // What a failed program leaves behind (a lock, a mode, half a collective) must not reach the next one.
-    if (failures.length > 0) await this.stop();
+    if (failures.length > 0 || ++this.programs % PROGRAMS_PER_WORLD === 0) await this.stop();
     const { suite, name, file } = source;
     return { suite, name, file, passed: failures.length === 0, failures, milliseconds: performance.now() - started };
   }

@@ -7,3 +7,4 @@ export { Machine } from './machine.js';
 export { runAsRank } from './rank.js';
 export { type Failure, failureLine, type ProgramResult, type RankJob } from './report.js';
 export { type ConformOptions, conformFiles, readPrograms } from './runner.js';
+export type { ConformRankData } from './world-options.js';

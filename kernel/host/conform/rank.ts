@@ -1,5 +1,5 @@
 /** The thread's side: runs one program at a time as one rank of its world. */
-import { callIn, lookUp } from './access.js';
+import { beginWork, dist, endWork } from '../../runtime/index.js';
 import { parseProgram } from './format.js';
 import { Machine } from './machine.js';
 import { checkObservations, type Failure, type RankJob } from './report.js';
@@ -10,27 +10,20 @@ const TIMEOUT_S = 30;
 export async function runAsRank(job: RankJob, rank: number, world: number): Promise<Failure[]> {
   const program = parseProgram(job.text);
   const machine = new Machine(rank, world, job.scratch);
-  const distributed = typeof lookUp('dist', 'initProcessGroup') === 'function';
+  beginWork();
+  let failed: unknown;
   try {
-    if (distributed) callIn('dist', 'initProcessGroup', { timeout: 1000 * (program.timeoutS ?? TIMEOUT_S) });
+    dist.initProcessGroup({ timeoutMs: 1000 * (program.timeoutS ?? TIMEOUT_S) });
     await machine.run(program);
-    if (distributed) callIn('dist', 'barrier');
+    dist.barrier();
+    dist.destroyProcessGroup();
   } catch (error) {
-    // The error explains what is missing, so it comes before the observations that differ.
-    const before = checkObservations(program, rank, machine.seen).filter((failure) => machine.seen.has(failure.label));
-    return [...before, { label: '', rank, text: describe(error) }];
+    failed = error;
+    // The error explains what is missing, so only what was observed is compared.
+    const differing = checkObservations(program, rank, machine.seen).filter(({ label }) => machine.seen.has(label));
+    return [...differing, { label: '', rank, text: error instanceof Error ? error.message : String(error) }];
   } finally {
-    if (distributed) {
-      try {
-        callIn('dist', 'destroyProcessGroup');
-      } catch {
-        // The failure that matters is the one above; the world is replaced after it.
-      }
-    }
+    endWork(failed);
   }
   return checkObservations(program, rank, machine.seen);
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

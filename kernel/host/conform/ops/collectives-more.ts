@@ -191,9 +191,9 @@ op('c10d.get_group_rank', 'group global_rank', (a) => dist('getGroupRank', a.get
 op('c10d.get_global_rank', 'group group_rank', (a) => dist('getGlobalRank', a.get('group'), a.number('group_rank')));
 op('c10d.new_subgroups', 'size', (a) => (dist('newSubgroups', a.number('size')) as unknown[])[0]);
 op('c10d.new_subgroups_by_enumeration', 'ranks', (a) => (dist('newSubgroupsByEnumeration', a.get('ranks')) as unknown[])[0] ?? null);
-op('c10d.new_group_with_timeout', 'ranks seconds', (a) => dist('newGroup', a.get('ranks'), { timeout: a.number('seconds') * 1000 }));
+op('c10d.new_group_with_timeout', 'ranks seconds', (a) => dist('newGroup', a.get('ranks'), { timeoutMs: a.number('seconds') * 1000 }));
 op('c10d.monitored_barrier', 'group seconds', (a) =>
-  void dist('monitoredBarrier', given({ group: a.get('group'), timeout: a.number('seconds', 30) * 1000 })),
+  void dist('monitoredBarrier', given({ group: a.get('group'), timeoutMs: a.number('seconds', 30) * 1000 })),
 );
 
 // ---------------------------------------------------------------- collectives that autograd goes through
