@@ -17,3 +17,4 @@ export {
   updateDisplay,
   worldSize,
 } from './host/session/rank/index.js';
+export { CommDebugMode, dist } from './runtime/index.js';

@@ -105,12 +105,15 @@ export class RankThread {
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
       this.#state = 'running';
-      try {
-        this.#post({ kind: 'request', id, body });
-      } catch (error) {
-        // What cannot be cloned is the caller's mistake, not the rank's.
-        this.#settle(id)?.reject(error as Error);
-      }
+      // Sent in a microtask: all ranks that are asked in one go are known to work before any of them starts.
+      queueMicrotask(() => {
+        try {
+          this.#post({ kind: 'request', id, body });
+        } catch (error) {
+          // What cannot be cloned is the caller's mistake, not the rank's.
+          this.#settle(id)?.reject(error as Error);
+        }
+      });
     });
   }
 

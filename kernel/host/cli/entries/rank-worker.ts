@@ -6,6 +6,8 @@ import { runRank, setPlace } from '../../session/rank/index.js';
 import { connectRank } from '../../world/index.js';
 
 const link = connectRank();
-const { cwd } = link.data as SessionRankData;
+const { cwd, memory } = link.data as SessionRankData;
 setPlace(link);
-runRank({ link, preload: { ...preload }, runtime, cwd });
+runtime.attachRank(memory as runtime.WorldMemory, link.rank);
+const { beginWork, endWork, afterInterrupt } = runtime;
+runRank({ link, preload: { ...preload }, runtime, cwd, beginWork, endWork, afterInterrupt });

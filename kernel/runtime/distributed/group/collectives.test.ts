@@ -9,7 +9,9 @@ afterAll(() => four.stop());
 const all = (value: unknown) => [value, value, value, value];
 
 test('allReduce() sums small and large tensors to the same value on every rank', async () => {
-  expect(await four.run('const t = tensor([rank + 1, 10]); dist.allReduce(t); return t.get()')).toEqual(all([10, 40]));
+  expect(await four.run('const t = tensor([rank + 1, 10]); dist.allReduce(t); return t.get()')).toEqual(
+    all([10, 40]),
+  );
   const large = `const n = 700001; const t = tensor(Array.from({ length: n }, (_, i) => i % 7 + rank));
     dist.allReduce(t); return t.get().every((x, i) => x === 4 * (i % 7) + 6)`;
   expect(await four.run(large)).toEqual(all(true));
@@ -38,7 +40,12 @@ test('broadcast(), scatter(), gather() and reduce() have one root', async () => 
     dist.gather(tensor([rank * rank]), outs, { dst: 3 });
     const r = tensor([rank]); dist.reduce(r, { dst: 0 });
     return [b.get()[0], s.get()[0], outs?.map((t) => t.get()[0]) ?? null, r.get()[0]]`;
-  expect(await four.run(code)).toEqual([[2, 0, null, 6], [2, 10, null, 1], [2, 20, null, 2], [2, 30, [0, 1, 4, 9], 3]]);
+  expect(await four.run(code)).toEqual([
+    [2, 0, null, 6],
+    [2, 10, null, 1],
+    [2, 20, null, 2],
+    [2, 30, [0, 1, 4, 9], 3],
+  ]);
 });
 
 test('allGather(), reduceScatter() and their single-tensor forms', async () => {
@@ -104,7 +111,12 @@ test('newGroup() sorts its ranks; non-members hold NON_GROUP_MEMBER and do nothi
   const code = `
     const g = dist.newGroup([3, 0]); const t = tensor([rank + 1]); dist.allReduce(t, { group: g });
     return [dist.getRank(g), dist.getWorldSize(g), t.get()[0], g === dist.GroupMember.NON_GROUP_MEMBER]`;
-  expect(await four.run(code)).toEqual([[0, 2, 5, false], [-1, -1, 2, true], [-1, -1, 3, true], [1, 2, 5, false]]);
+  expect(await four.run(code)).toEqual([
+    [0, 2, 5, false],
+    [-1, -1, 2, true],
+    [-1, -1, 3, true],
+    [1, 2, 5, false],
+  ]);
 });
 
 test('object collectives copy values of any size', async () => {
@@ -117,7 +129,12 @@ test('object collectives copy values of any size', async () => {
     if (rank === 3) { received = [null, null]; dist.recvObjectList(received, 2); }
     return [objects.map((o) => o.text.length), list[1].b, got[0], received]`;
   const lengths = [0, 100, 200, 300];
-  expect(await four.run(code)).toEqual([[lengths, 1, 1, null], [lengths, 1, 'two', null], [lengths, 1, [3], null], [lengths, 1, { four: 4 }, ['m', 1]]]);
+  expect(await four.run(code)).toEqual([
+    [lengths, 1, 1, null],
+    [lengths, 1, 'two', null],
+    [lengths, 1, [3], null],
+    [lengths, 1, { four: 4 }, ['m', 1]],
+  ]);
 });
 
 test('CommDebugMode counts what runs inside it', async () => {

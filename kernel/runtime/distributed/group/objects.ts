@@ -51,7 +51,10 @@ export function broadcastObjectList(objects: unknown[], options: SourceOption | 
   const bytes = mine ? encodeValue(objects) : new Uint8Array(0);
   const detail = `src ${group.ranks[root]}, ${objects.length} objects`;
   const all = exchange(group, 'broadcastObjectList', bytes, detail);
-  if (!mine) (decodeValue(all[root]!) as unknown[]).forEach((value, i) => void (objects[i] = value));
+  if (mine) return;
+  (decodeValue(all[root]!) as unknown[]).forEach((value, i) => {
+    objects[i] = value;
+  });
 }
 
 /** The source's `inputs[own rank]` in `output[0]`. */

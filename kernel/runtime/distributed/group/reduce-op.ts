@@ -156,8 +156,9 @@ function reduceInt64(out: BigInt64Array, sources: readonly BigInt64Array[], { ki
   const steps: Partial<Record<ReduceKind, (a: bigint, b: bigint) => bigint>> = {
     sum: (a, b) => a + b,
     product: (a, b) => a * b,
-    min: (a, b) => (b < a ? b : a),
-    max: (a, b) => (b > a ? b : a),
+    // Math.min does not take bigints.
+    min: least,
+    max: (a, b) => (least(a, b) === a ? b : a),
     band: (a, b) => a & b,
     bor: (a, b) => a | b,
     bxor: (a, b) => a ^ b,
@@ -168,6 +169,11 @@ function reduceInt64(out: BigInt64Array, sources: readonly BigInt64Array[], { ki
     const source = sources[k]!;
     for (let i = 0; i < out.length; i++) out[i] = step(out[i]!, source[i]!);
   }
+}
+
+function least(a: bigint, b: bigint): bigint {
+  if (b < a) return b;
+  return a;
 }
 
 function reduceSmallFloats(
@@ -190,8 +196,8 @@ function reduceSmallFloats(
       if (op.kind === 'sum' || op.kind === 'avg') acc = round(acc + x);
       else if (op.kind === 'product') acc = round(acc * x);
       else if (op.kind === 'premulSum') acc = round(acc + round(x * op.factor));
-      else if (op.kind === 'min') acc = x < acc ? x : acc;
-      else if (op.kind === 'max') acc = x > acc ? x : acc;
+      else if (op.kind === 'min' && x < acc) acc = x;
+      else if (op.kind === 'max' && x > acc) acc = x;
     }
     result[i] = encode(op.kind === 'avg' ? acc / bits.length : acc);
   }

@@ -30,6 +30,7 @@ export class Channel {
   #issued = 0;
   /** Sequence number of the call at the head of the queue. */
   #running = 0;
+  #op = '';
   #unchecked: Call | undefined;
   readonly #staging: number[];
 
@@ -143,6 +144,7 @@ export class Channel {
 
   *#run<T>(seq: number, call: Call, body: (channel: Channel) => Steps<T>): Steps<T> {
     this.#running = seq;
+    this.#op = call.op;
     this.#unchecked = call;
     if (this.#load(this.me, Cell.staging) === 0) {
       this.#store(Cell.staging, 1 + this.table.allocate(2 * this.chunkBytes) / 64);
@@ -194,7 +196,7 @@ export class Channel {
     const words = this.table.lastWords(rank);
     throw new ShardbookError({
       code: 'SB_PEER_FAILED',
-      message: `Cannot finish collective #${this.#running} of group ${this.name}: rank ${rank} ${words || 'gave up an earlier call of this group'}`,
+      message: `Cannot finish ${this.#op} #${this.#running} of group ${this.name}: it waits for rank ${rank}, which ${words || 'gave up an earlier call of this group'}`,
       help: 'the group works again from its next call, at the latest in the next cell',
     });
   }

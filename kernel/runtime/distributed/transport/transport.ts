@@ -62,6 +62,7 @@ export class Transport {
 
   /** After the rank's code was stopped anywhere, also in the middle of a call: everything under way is void. */
   afterInterrupt(): void {
+    this.#table.setLastWords(this.rank, 'was interrupted');
     this.#messages = [];
     this.#outbox.reset();
     for (const channel of this.#channels.values()) channel.abandon(cutOffError());
@@ -150,9 +151,7 @@ export class Transport {
       let sleepMs = deadline - now;
       const stuck = this.#look();
       if (stuck !== undefined) {
-        const late = stuck.absent.some(
-          (rank) => this.#table.get(rank, Row.state) === State.idle && this.#table.lastWords(rank) === '',
-        );
+        const late = stuck.absent.some((rank) => this.#table.get(rank, Row.state) === State.idle);
         if (graceEnds === 0) graceEnds = now + GRACE_MS;
         if (late && now < graceEnds) sleepMs = Math.min(sleepMs, graceEnds - now + 0.1);
         else this.#convict(stuck);
@@ -207,7 +206,10 @@ export class Transport {
     const table = this.#table;
     const kind = table.get(this.rank, Row.kind);
     const group = table.get(this.rank, Row.group);
-    const runs = (rank: number) => table.get(rank, Row.state) === State.running;
+    const runs = (rank: number) => {
+      if (table.get(rank, Row.state) !== State.asleep) return table.get(rank, Row.state) === State.running;
+      return table.get(rank, Row.bell) !== table.get(rank, Row.bellAsleep);
+    };
     if (kind === Kind.collective) {
       const members = this.#channels.get(group)?.ranks ?? [];
       if (missingMembers(table, group, table.get(this.rank, Row.barrier), this.rank, members).every(runs))

@@ -9,9 +9,10 @@ export function callerPlace(stack: string): string | undefined {
     if (cell) return `${cell[1]}, line ${cell[2]}`;
   }
   for (const frame of frames) {
-    if (frame.includes('node:') || (HERE !== undefined && frame.includes(HERE))) continue;
+    // Code made by eval has its maker's place in front of its own.
     const dynamic = /<anonymous>:(\d+):\d+\)?$/.exec(frame);
     if (dynamic) return `line ${dynamic[1]}`;
+    if (frame.includes('node:') || (HERE !== undefined && frame.includes(HERE))) continue;
     const file = /([^/\\(]+?):(\d+):\d+\)?$/.exec(frame);
     if (file) return `${file[1]}, line ${file[2]}`;
   }
