@@ -4,6 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checksOf } from './checks/index.js';
 import type { Exercise } from './exercise.js';
 import { gradeSubmission } from './grade.js';
 import type { Report } from './report.js';
@@ -68,7 +69,14 @@ export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckRes
 function completeness(exercise: Exercise, solutions: string): SelfCheckResult[] {
   const alternatives = sources(join(solutions, 'alternatives')).length;
   const mutants = sources(join(solutions, 'mutants')).length;
+  const named = exercise.checks.map(({ id }) => id);
+  const unnamed = Object.keys(checksOf(exercise)).filter((id) => !named.includes(id));
   return [
+    {
+      name: 'checks',
+      passed: unnamed.length === 0,
+      outcome: unnamed.length === 0 ? `${named.length} there` : `not in exercise.yaml: ${unnamed.join(', ')}`,
+    },
     atLeast('alternatives', alternatives, LEAST_ALTERNATIVES),
     atLeast('mutants', mutants, LEAST_MUTANTS),
     atLeast('hints', exercise.hints.length, LEAST_HINTS),
