@@ -114,9 +114,11 @@ class RankExecutor {
       );
       const value = program.resultName === undefined ? undefined : exports[program.resultName];
       if (program.resultName !== undefined) delete exports[program.resultName];
-      this.#pending = exports;
+      // Showing a value may wait for other ranks, so it is still part of the work.
+      const result = request.wantResult && value !== undefined ? { result: represent(value) } : {};
       this.#setup.endWork?.();
-      return { ok: true, ...(request.wantResult && value !== undefined ? { result: represent(value) } : {}) };
+      this.#pending = exports;
+      return { ok: true, ...result };
     } catch (thrown) {
       this.#setup.endWork?.(thrown ?? new Error(String(thrown)));
       return { ok: false, error: toFailure(thrown, this.#places) };

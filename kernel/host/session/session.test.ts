@@ -1,0 +1,144 @@
+/** A whole session on real threads: needs dist/. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Session } from './session.js';
+import type { CellOutput, ExecuteOptions } from './types.js';
+
+const folder = mkdtempSync(path.join(tmpdir(), 'shardbook-session-'));
+let session: Session;
+
+beforeAll(async () => {
+  session = await Session.start({ world: 3, cwd: folder });
+}, 30_000);
+
+afterAll(async () => {
+  await session.shutdown();
+  rmSync(folder, { recursive: true });
+});
+
+async function run(code: string, options: ExecuteOptions = {}) {
+  const outputs: CellOutput[] = [];
+  const result = await session.execute(code, { ...options, onOutput: (output) => outputs.push(output) });
+  const shown = outputs.flatMap((output) => {
+    if (output.type === 'stream') return [output.text.trimEnd()];
+    return output.type === 'execute_result' ? [String(output.data['text/plain'])] : [];
+  });
+  return { ...result, outputs, shown: shown.join('\n') };
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the colours of tracebacks
+const plain = (traceback: readonly string[] | undefined) =>
+  (traceback ?? []).join('\n').replace(/\u001b\[\d+m/g, '');
+
+describe('Session', () => {
+  test('runs a cell on all ranks and folds what they say', async () => {
+    expect((await run('console.log("same"); console.log(rank); worldSize')).shown).toBe(
+      'same\n[rank 0] 0\n[rank 1] 1\n[rank 2] 2\n3',
+    );
+  });
+
+  test('an error names the ranks and the line of the cell, also in functions of earlier cells', async () => {
+    await run(
+      'let calls = 0;\n\nfunction fail(): never {\n  calls += 1;\n  throw new RangeError("too far");\n}',
+    );
+    const { error, executionCount } = await run('// one\nif (rank > 0) fail();');
+    const text = plain(error?.traceback);
+    expect(error?.ename).toBe('RangeError');
+    expect(text).toContain('[rank 1,2] RangeError: too far');
+    expect(text).toContain(`at fail (cell ${executionCount - 1}:5:9)`);
+    expect(text).toContain(`at cell ${executionCount}:2:15`);
+    expect(text).not.toMatch(/node:|dist|chunks/);
+  });
+
+  test('a cell that fails on one rank declares nothing, and a correct one afterwards does', async () => {
+    const { status } = await run('const made = 1; if (rank === 2) throw new Error("no")');
+    expect(status).toBe('error');
+    expect((await run('made')).error?.ename).toBe('TypeScriptError');
+    expect((await run('const made = "again"; made')).shown).toBe("'again'");
+  });
+
+  test('an interrupt keeps variables and the session works on', async () => {
+    await run('let kept = 41;');
+    const running = run('kept += 1; for (;;) {}');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    const { kept } = await session.interrupt();
+    expect(kept).toEqual([0, 1, 2]);
+    expect((await running).error?.ename).toBe('Interrupted');
+    expect((await run('kept')).shown).toBe('42');
+  });
+
+  test('a rank that dies is named and started again; the others keep their variables', async () => {
+    await run('const before = rank');
+    const { error, shown } = await run('if (rank === 1) process.exit(3)');
+    expect(plain(error?.traceback)).toContain('[rank 1] RankDied');
+    expect(shown).toContain('Rank 1 died');
+    expect((await run('%%rank 0,2\nbefore')).shown).toBe('[rank 0] 0\n[rank 2] 2');
+    expect(plain((await run('before')).error?.traceback)).toContain('this rank has no value for it');
+  });
+
+  test('files beside the notebook can be imported, changed and imported again', async () => {
+    const file = path.join(folder, 'side.ts');
+    writeFileSync(
+      file,
+      'import { nearestName } from "shardbook";\nexport const say = (): string => nearestName("ab", ["abc"]) ?? "none";\n',
+    );
+    expect((await run("import { say } from './side';\nsay()")).shown).toBe("'abc'");
+  });
+
+  test('packages that exist only as ES modules are imported, statically and dynamically', async () => {
+    const root = path.join(folder, 'node_modules/esm-only');
+    const { mkdirSync } = await import('node:fs');
+    mkdirSync(root, { recursive: true });
+    writeFileSync(
+      path.join(root, 'package.json'),
+      JSON.stringify({ name: 'esm-only', type: 'module', exports: { import: './main.js' } }),
+    );
+    writeFileSync(path.join(root, 'main.js'), 'export const answer = 42;\nexport default class Thing {}\n');
+    writeFileSync(
+      path.join(root, 'main.d.ts'),
+      'export const answer: number;\nexport default class Thing {}\n',
+    );
+    expect((await run("import Thing, { answer } from 'esm-only';\n[answer, Thing.name]")).shown).toBe(
+      "[ 42, 'Thing' ]",
+    );
+    expect((await run("(await import('esm-only')).answer")).shown).toBe('42');
+  });
+
+  test('a missing package is named with what to do', async () => {
+    const { error } = await run("%check off\nimport nothing from 'no-such-package';\nnothing");
+    await run('%check errors');
+    expect(plain(error?.traceback)).toContain('npm install no-such-package');
+  });
+
+  test("import from 'shardbook' is the module the rank runs", async () => {
+    expect(
+      (
+        await run(
+          "import { ShardbookError } from 'shardbook';\nimport * as all from 'shardbook';\nall.ShardbookError === ShardbookError",
+        )
+      ).shown,
+    ).toBe('true');
+  });
+
+  test('output of timers after the cell still arrives', async () => {
+    const { outputs } = await run('setTimeout(() => console.log("late"), 30); undefined');
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(outputs.some((output) => output.type === 'stream' && output.text.includes('late'))).toBe(true);
+  });
+
+  test('%world starts a world of another size without variables', async () => {
+    await run('const small = 1');
+    expect((await run('%world 2\nworldSize')).shown).toContain('2');
+    expect((await run('small')).error?.ename).toBe('TypeScriptError');
+    expect((await run('%world 0')).error?.evalue).toContain('Cannot start a world of 0 ranks');
+  });
+
+  test('a silent cell shows no result and is not counted', async () => {
+    const count = session.executionCount;
+    const { outputs } = await run('1 + 1', { silent: true });
+    expect(outputs).toEqual([]);
+    expect(session.executionCount).toBe(count);
+  });
+});
