@@ -53,9 +53,9 @@ export class KernelEntry {
     };
   }
 
-  /** Tells the front ends of a state that the kernel itself can't tell, as it is not there. */
-  announce(state: 'restarting' | 'dead' | 'starting'): void {
-    this.state = state;
+  /** Tells the front ends what the kernel itself can't tell any more. */
+  announceDeath(): void {
+    this.state = 'dead';
     const header = {
       msg_id: randomUUID(),
       msg_type: 'status',
@@ -69,7 +69,7 @@ export class KernelEntry {
       header,
       parent_header: {},
       metadata: {},
-      content: { execution_state: state },
+      content: { execution_state: 'dead' },
       buffers: [],
     };
     for (const listener of this.listeners) listener(message);
@@ -121,8 +121,7 @@ export class Kernels {
       const entry = new KernelEntry(spec.name, await this.provider.start(options), options);
       this.#kernels.set(entry.id, entry);
       entry.handle.onExit((_reason, restarts) => {
-        if (restarts) entry.announce('restarting');
-        else this.#forget(entry);
+        if (!restarts) this.#forget(entry);
       });
       return entry;
     } finally {
@@ -136,7 +135,8 @@ export class Kernels {
 
   async restart(id: string): Promise<KernelEntry> {
     const entry = this.get(id);
-    entry.announce('restarting');
+    // Not announced: a front end takes `restarting` for a crash, and whoever asked gets the answer.
+    entry.state = 'restarting';
     await entry.handle.restart();
     entry.state = 'idle';
     return entry;
@@ -211,7 +211,7 @@ export class Kernels {
   #forget(entry: KernelEntry): void {
     if (!this.#kernels.delete(entry.id)) return;
     for (const [id, session] of this.#sessions) if (session.kernelId === entry.id) this.#sessions.delete(id);
-    entry.announce('dead');
+    entry.announceDeath();
   }
 }
 

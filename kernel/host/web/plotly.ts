@@ -71,6 +71,9 @@ class PlotlyRenderer extends Widget implements IRenderMime.IRenderer {
   }
 }
 
+/** Told apart by people with the common colour deficiencies, and readable on both grounds. */
+const SERIES = ['#4c6ef5', '#e8590c', '#12a37c', '#c2255c', '#9c6ade', '#d19a00', '#1098ad', '#868e96'];
+
 /** The figure's own layout wins; what it leaves open follows the page's colours. */
 function themedLayout(layout: Record<string, unknown>): Record<string, unknown> {
   const styles = getComputedStyle(document.documentElement);
@@ -83,6 +86,8 @@ function themedLayout(layout: Record<string, unknown>): Record<string, unknown> 
   };
   const themed: Record<string, unknown> = {
     autosize: true,
+    colorway: SERIES,
+    modebar: { bgcolor: 'rgba(0,0,0,0)', color: color('--sb-text-soft'), activecolor: color('--sb-brand') },
     paper_bgcolor: 'rgba(0,0,0,0)',
     plot_bgcolor: 'rgba(0,0,0,0)',
     margin: { t: layout['title'] === undefined ? 24 : 56, r: 24, b: 48, l: 56 },
