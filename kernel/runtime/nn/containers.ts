@@ -45,7 +45,7 @@ export class Sequential extends Module {
   /** The entries from `start` to before `end` as a Sequential that shares them. */
   slice(start?: number, end?: number): Sequential {
     const entries = [...stateOf(this).modules].slice(start, end) as [string, Module][];
-    const part = new Sequential();
+    const part = new (this.constructor as new () => Sequential)();
     for (const [name, module] of entries) part.addModule(name, module);
     return part;
   }
@@ -99,7 +99,7 @@ export class ModuleList<M extends Module = Module> extends Module {
   }
 
   slice(start?: number, end?: number): ModuleList<M> {
-    return new ModuleList([...this].slice(start, end));
+    return new (this.constructor as new (modules: M[]) => ModuleList<M>)([...this].slice(start, end));
   }
 
   append(module: M): this {

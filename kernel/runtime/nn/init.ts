@@ -1,11 +1,10 @@
 import { ShardbookError } from '../base/index.js';
-import { noGrad, type Tensor, torch } from '../tensor/index.js';
-
-/** Source of random numbers; the default stream when left out. */
-export type InitGenerator = NonNullable<Parameters<Tensor['uniform_']>[2]>['generator'];
+import { type Generator, noGrad, type Tensor, torch } from '../tensor/index.js';
+import { named } from './options.js';
 
 interface RandomOptions {
-  generator?: InitGenerator;
+  /** Source of random numbers; the default stream when left out. */
+  generator?: Generator | null;
 }
 
 export type Nonlinearity =
@@ -44,12 +43,24 @@ export function calculateFanInAndFanOut(tensor: Tensor): [fanIn: number, fanOut:
   return [columns * receptive, rows * receptive];
 }
 
-export function uniform_(tensor: Tensor, a = 0, b = 1, options: RandomOptions = {}): Tensor {
-  return noGrad(() => tensor.uniform_(a, b, random(options)));
+interface UniformOptions extends RandomOptions {
+  a?: number;
+  b?: number;
 }
 
-export function normal_(tensor: Tensor, mean = 0, std = 1, options: RandomOptions = {}): Tensor {
-  return noGrad(() => tensor.normal_(mean, std, random(options)));
+export function uniform_(tensor: Tensor, a?: number | UniformOptions, b?: number | UniformOptions, options?: UniformOptions): Tensor {
+  const o = named<UniformOptions>([a, b, options], ['a', 'b']);
+  return noGrad(() => tensor.uniform_(o.a ?? 0, o.b ?? 1, random(o)));
+}
+
+interface NormalOptions extends RandomOptions {
+  mean?: number;
+  std?: number;
+}
+
+export function normal_(tensor: Tensor, mean?: number | NormalOptions, std?: number | NormalOptions, options?: NormalOptions): Tensor {
+  const o = named<NormalOptions>([mean, std, options], ['mean', 'std']);
+  return noGrad(() => tensor.normal_(o.mean ?? 0, o.std ?? 1, random(o)));
 }
 
 export function constant_(tensor: Tensor, value: number): Tensor {
@@ -134,14 +145,28 @@ function kaimingStd(tensor: Tensor, { a = 0, mode = 'fan_in', nonlinearity = 'le
   return calculateGain(nonlinearity, a) / Math.sqrt(mode === 'fan_in' ? fans[0] : fans[1]);
 }
 
+interface TruncNormalOptions extends NormalOptions {
+  a?: number;
+  b?: number;
+}
+
 /**
  * Fills with values of a normal distribution cut off at `a` and `b`. Where the interval is likely, whole normal tensors
  * are drawn until every element is inside; where it is not, uniform proposals are accepted by the density.
  */
-export function truncNormal_(tensor: Tensor, mean = 0, std = 1, a = -2, b = 2, options: RandomOptions = {}): Tensor {
+export function truncNormal_(
+  tensor: Tensor,
+  meanOrOptions?: number | TruncNormalOptions,
+  stdOrOptions?: number | TruncNormalOptions,
+  aOrOptions?: number | TruncNormalOptions,
+  bOrOptions?: number | TruncNormalOptions,
+  options?: TruncNormalOptions,
+): Tensor {
+  const o = named<TruncNormalOptions>([meanOrOptions, stdOrOptions, aOrOptions, bOrOptions, options], ['mean', 'std', 'a', 'b']);
+  const { mean = 0, std = 1, a = -2, b = 2 } = o;
   if (tensor.isMeta) return tensor;
   const probability = normalCdf((b - mean) / std) - normalCdf((a - mean) / std);
-  const generator = random(options);
+  const generator = random(o);
   return noGrad(() => {
     if (probability > 0.3) {
       tensor.normal_(mean, std, generator);
@@ -227,7 +252,7 @@ function erf(x: number): number {
   return Math.sign(x) * (1 - poly * Math.exp(-x * x));
 }
 
-function random({ generator }: RandomOptions): { generator?: NonNullable<InitGenerator> } {
+function random({ generator }: RandomOptions): { generator?: Generator } {
   return generator === undefined || generator === null ? {} : { generator };
 }
 

@@ -169,7 +169,8 @@ export class Embedding extends Module {
   static fromPretrained(embeddings: Tensor, options: { freeze?: boolean } & EmbeddingOptions = {}): Embedding {
     const { freeze = true, ...rest } = options;
     const [rows, columns] = embeddings.shape;
-    const module = new Embedding(rows!, columns!, { ...rest, device: 'meta' });
+    // biome-ignore lint/complexity/noThisInStatic: a subclass makes an instance of itself
+    const module = new this(rows!, columns!, { ...rest, device: 'meta' });
     module.weight = new Parameter(embeddings, !freeze);
     return module;
   }

@@ -1,17 +1,11 @@
 import type { Tensor } from '../tensor/index.js';
 import * as F from './functional/index.js';
 import { Module } from './module.js';
-import { py } from './repr.js';
 
 /** A loss with settings; its weights are buffers, so that they move with the module. */
 abstract class Loss<O extends object> extends Module {
   constructor(readonly options: O = {} as O) {
     super();
-  }
-
-  override extraRepr(): string {
-    const shown = Object.entries(this.options).filter(([, v]) => typeof v !== 'object');
-    return shown.map(([k, v]) => `${k.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)}=${py(v)}`).join(', ');
   }
 }
 
@@ -32,29 +26,17 @@ export class CrossEntropyLoss extends WeightedLoss<F.CrossEntropyOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.crossEntropy(input, target, this.settings());
   }
-
-  override extraRepr(): string {
-    return '';
-  }
 }
 
 export class NLLLoss extends WeightedLoss<F.NllOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.nllLoss(input, target, this.settings());
   }
-
-  override extraRepr(): string {
-    return '';
-  }
 }
 
 export class BCELoss extends WeightedLoss<F.WeightedOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.binaryCrossEntropy(input, target, this.settings());
-  }
-
-  override extraRepr(): string {
-    return '';
   }
 }
 
@@ -68,10 +50,6 @@ export class BCEWithLogitsLoss extends WeightedLoss<F.BceWithLogitsOptions> {
 
   forward(input: Tensor, target: Tensor): Tensor {
     return F.binaryCrossEntropyWithLogits(input, target, { ...this.settings(), posWeight: this.pos_weight });
-  }
-
-  override extraRepr(): string {
-    return '';
   }
 }
 

@@ -268,7 +268,7 @@ describe('Module printing', () => {
         '  (0): Linear(in_features=2, out_features=3, bias=True)',
         '  (1): ReLU()',
         '  (2): ModuleList(',
-        '    (0-1): 2 x LayerNorm((3,), eps=1e-05, elementwise_affine=True)',
+        '    (0-1): 2 x LayerNorm((3,), eps=1e-05, elementwise_affine=True, bias=True)',
         '  )',
         ')',
       ].join('\n'),

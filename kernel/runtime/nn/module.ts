@@ -309,19 +309,19 @@ export abstract class Module {
   }
 
   float(): this {
-    return this.#cast(torch.float32);
+    return this._cast(torch.float32);
   }
 
   double(): this {
-    return this.#cast(torch.float64);
+    return this._cast(torch.float64);
   }
 
   half(): this {
-    return this.#cast(torch.float16);
+    return this._cast(torch.float16);
   }
 
   bfloat16(): this {
-    return this.#cast(torch.bfloat16);
+    return this._cast(torch.bfloat16);
   }
 
   cpu(): this {
@@ -354,7 +354,7 @@ export abstract class Module {
     return this;
   }
 
-  #cast(dtype: DType): this {
+  private _cast(dtype: DType): this {
     return this._apply((t) => (t.dtype.isFloatingPoint ? t.to({ dtype }) : t));
   }
 

@@ -84,14 +84,14 @@ export class TransformerEncoderLayer extends Module {
   forward(src: Tensor, srcMask?: Tensor | null | EncoderLayerCall, srcKeyPaddingMask?: Tensor | null | EncoderLayerCall, options?: EncoderLayerCall): Tensor {
     const o = named<EncoderLayerCall>([srcMask, srcKeyPaddingMask, options], ['srcMask', 'srcKeyPaddingMask']);
     if (this.normFirst) {
-      const x = src.add(this.#attend(this.norm1(src), o));
-      return x.add(this.#feedForward(this.norm2(x)));
+      const x = src.add(this._attend(this.norm1(src), o));
+      return x.add(this._feedForward(this.norm2(x)));
     }
-    const x = this.norm1(src.add(this.#attend(src, o)));
-    return this.norm2(x.add(this.#feedForward(x)));
+    const x = this.norm1(src.add(this._attend(src, o)));
+    return this.norm2(x.add(this._feedForward(x)));
   }
 
-  #attend(x: Tensor, o: EncoderLayerCall): Tensor {
+  private _attend(x: Tensor, o: EncoderLayerCall): Tensor {
     const [output] = this.self_attn(x, x, x, {
       attnMask: o.srcMask ?? null,
       keyPaddingMask: o.srcKeyPaddingMask ?? null,
@@ -101,7 +101,7 @@ export class TransformerEncoderLayer extends Module {
     return this.dropout1(output);
   }
 
-  #feedForward(x: Tensor): Tensor {
+  private _feedForward(x: Tensor): Tensor {
     return this.dropout2(this.linear2(this.dropout(this.activation(this.linear1(x)))));
   }
 }
@@ -186,26 +186,26 @@ export class TransformerDecoderLayer extends Module {
 
   forward(tgt: Tensor, memory: Tensor, options: DecoderLayerCall = {}): Tensor {
     if (this.normFirst) {
-      let x = tgt.add(this.#attendSelf(this.norm1(tgt), options));
-      x = x.add(this.#attendMemory(this.norm2(x), memory, options));
-      return x.add(this.#feedForward(this.norm3(x)));
+      let x = tgt.add(this._attendSelf(this.norm1(tgt), options));
+      x = x.add(this._attendMemory(this.norm2(x), memory, options));
+      return x.add(this._feedForward(this.norm3(x)));
     }
-    let x = this.norm1(tgt.add(this.#attendSelf(tgt, options)));
-    x = this.norm2(x.add(this.#attendMemory(x, memory, options)));
-    return this.norm3(x.add(this.#feedForward(x)));
+    let x = this.norm1(tgt.add(this._attendSelf(tgt, options)));
+    x = this.norm2(x.add(this._attendMemory(x, memory, options)));
+    return this.norm3(x.add(this._feedForward(x)));
   }
 
-  #attendSelf(x: Tensor, o: DecoderLayerCall): Tensor {
+  private _attendSelf(x: Tensor, o: DecoderLayerCall): Tensor {
     const options = { attnMask: o.tgtMask ?? null, keyPaddingMask: o.tgtKeyPaddingMask ?? null, needWeights: false, isCausal: o.tgtIsCausal ?? false };
     return this.dropout1(this.self_attn(x, x, x, options)[0]);
   }
 
-  #attendMemory(x: Tensor, memory: Tensor, o: DecoderLayerCall): Tensor {
+  private _attendMemory(x: Tensor, memory: Tensor, o: DecoderLayerCall): Tensor {
     const options = { attnMask: o.memoryMask ?? null, keyPaddingMask: o.memoryKeyPaddingMask ?? null, needWeights: false, isCausal: o.memoryIsCausal ?? false };
     return this.dropout2(this.multihead_attn(x, memory, memory, options)[0]);
   }
 
-  #feedForward(x: Tensor): Tensor {
+  private _feedForward(x: Tensor): Tensor {
     return this.dropout3(this.linear2(this.dropout(this.activation(this.linear1(x)))));
   }
 }

@@ -70,29 +70,20 @@ interface EluOptions extends Inplace {
   alpha?: number;
 }
 
-function eluWith(input: Tensor, alpha: number, scale: number, inputScale: number): Tensor {
-  // The exponent is cut off at 0 so that the branch not taken can't overflow and poison the gradient.
-  const negative = input.clamp({ max: 0 }).mul(inputScale).expm1().mul(alpha * scale);
-  return torch.where(input.gt(0), scale === 1 ? input : input.mul(scale), negative);
-}
-
 export function elu(input: Tensor, alpha?: number | EluOptions, inplace?: boolean | EluOptions): Tensor {
   const o = named<EluOptions>([alpha, inplace], ['alpha', 'inplace']);
-  return into(input, eluWith(input, o.alpha ?? 1, 1, 1), o.inplace);
+  return into(input, torch.elu(input, o.alpha ?? 1), o.inplace);
 }
 
-const SELU_ALPHA = 1.6732632423543772848170429916717;
-const SELU_SCALE = 1.0507009873554804934193349852946;
-
 export function selu(input: Tensor, inplace?: boolean | Inplace): Tensor {
-  return into(input, eluWith(input, SELU_ALPHA, SELU_SCALE, 1), named<Inplace>([inplace], ['inplace']).inplace);
+  return into(input, torch.selu(input), named<Inplace>([inplace], ['inplace']).inplace);
 }
 
 export function celu(input: Tensor, alpha?: number | EluOptions, inplace?: boolean | EluOptions): Tensor {
   const o = named<EluOptions>([alpha, inplace], ['alpha', 'inplace']);
   const a = o.alpha ?? 1;
   if (a === 0) throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: 'Cannot run celu: alpha is 0' });
-  return into(input, eluWith(input, a, 1, 1 / a), o.inplace);
+  return into(input, torch.celu(input, a), o.inplace);
 }
 
 interface LeakyReluOptions extends Inplace {
@@ -101,7 +92,7 @@ interface LeakyReluOptions extends Inplace {
 
 export function leakyRelu(input: Tensor, negativeSlope?: number | LeakyReluOptions, inplace?: boolean | LeakyReluOptions): Tensor {
   const o = named<LeakyReluOptions>([negativeSlope, inplace], ['negativeSlope', 'inplace']);
-  return into(input, torch.where(input.gt(0), input, input.mul(o.negativeSlope ?? 0.01)), o.inplace);
+  return into(input, torch.leakyRelu(input, o.negativeSlope ?? 0.01), o.inplace);
 }
 
 /** Leaky ReLU with learned slopes: one for all, or one for each channel (dimension 1). */
@@ -128,20 +119,15 @@ interface SoftplusOptions {
 /** log(1 + exp(beta x)) / beta; above the threshold the input itself. */
 export function softplus(input: Tensor, beta?: number | SoftplusOptions, threshold?: number | SoftplusOptions): Tensor {
   const { beta: b = 1, threshold: limit = 20 } = named<SoftplusOptions>([beta, threshold], ['beta', 'threshold']);
-  const scaled = b === 1 ? input : input.mul(b);
-  const bent = scaled.clamp({ max: limit }).exp().log1p();
-  return torch.where(scaled.gt(limit), input, b === 1 ? bent : bent.div(b));
+  return torch.softplus(input, b, limit);
 }
 
 export function hardswish(input: Tensor, inplace?: boolean | Inplace): Tensor {
-  const middle = input.mul(input.add(3)).div(6);
-  const result = torch.where(input.le(-3), 0, torch.where(input.ge(3), input, middle));
-  return into(input, result, named<Inplace>([inplace], ['inplace']).inplace);
+  return into(input, torch.hardswish(input), named<Inplace>([inplace], ['inplace']).inplace);
 }
 
 export function hardsigmoid(input: Tensor, inplace?: boolean | Inplace): Tensor {
-  const result = torch.where(input.le(-3), 0, torch.where(input.ge(3), 1, input.add(3).div(6)));
-  return into(input, result, named<Inplace>([inplace], ['inplace']).inplace);
+  return into(input, torch.hardsigmoid(input), named<Inplace>([inplace], ['inplace']).inplace);
 }
 
 export function hardshrink(input: Tensor, lambda = 0.5): Tensor {

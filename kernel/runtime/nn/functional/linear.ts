@@ -82,32 +82,10 @@ export function pad(input: Tensor, sizes: readonly number[], mode?: PadOptions['
   if (sizes.length % 2 !== 0 || sizes.length > 2 * input.shape.length) {
     throw cannot('pad', [input], `${sizes.length} sizes given, wanted an even number up to ${2 * input.shape.length}`);
   }
-  if ((o.mode ?? 'constant') === 'constant') return constantPad(input, sizes, o.value ?? 0);
+  if ((o.mode ?? 'constant') === 'constant') return torch.pad(input, sizes, o.value ?? 0);
   let result = input;
   for (let i = 0; i < sizes.length / 2; i++) result = padByIndex(result, input.shape.length - 1 - i, sizes[2 * i]!, sizes[2 * i + 1]!, o.mode!);
   return result;
-}
-
-function constantPad(input: Tensor, sizes: readonly number[], value: number): Tensor {
-  let inner = input;
-  const outer = [...input.shape];
-  const places: [dim: number, start: number, size: number][] = [];
-  for (let i = 0; i < sizes.length / 2; i++) {
-    const dim = input.shape.length - 1 - i;
-    const [before, after] = [sizes[2 * i]!, sizes[2 * i + 1]!];
-    const size = input.shape[dim]! + before + after;
-    if (size < 0) throw cannot('pad', [input], `dimension ${dim} would get the size ${size}`);
-    const start = Math.max(0, -before);
-    const kept = Math.max(0, input.shape[dim]! - start - Math.max(0, -after));
-    if (before < 0 || after < 0) inner = inner.narrow(dim, start, kept);
-    outer[dim] = size;
-    places.push([dim, Math.max(0, before), kept]);
-  }
-  const padded = torch.full(outer, value, { dtype: input.dtype, device: input.device });
-  let window = padded;
-  for (const [dim, start, size] of places) window = window.narrow(dim, start, size);
-  window.copy_(inner);
-  return padded;
 }
 
 /** Each padded element is one of the input's, so padding is an index along the dimension. */

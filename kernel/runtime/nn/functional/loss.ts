@@ -23,20 +23,11 @@ export interface CrossEntropyOptions extends NllOptions {
 export function nllLoss(input: Tensor, target: Tensor, weight?: Tensor | null | NllOptions, options?: NllOptions): Tensor {
   const { weight: w = null, ignoreIndex = -100, reduction = 'mean' } = named<NllOptions>([weight, options], ['weight']);
   checkReduction('nllLoss', reduction);
-  checkIndexTarget('nllLoss', input, target, w, ignoreIndex);
-  return nll(input, target, w, ignoreIndex, reduction);
+  checkIndexTarget('nllLoss', input, target, w);
+  return torch.nllLoss(input, target, w, { reduction, ignoreIndex });
 }
 
-function nll(input: Tensor, target: Tensor, weight: Tensor | null, ignoreIndex: number, reduction: Reduction): Tensor {
-  if (input.shape.length <= 2) return torch.nllLoss(input, target, weight, { reduction, ignoreIndex });
-  const [n, c, ...field] = input.shape as [number, number, ...number[]];
-  const size = field.reduce((a, b) => a * b, 1);
-  const rows = input.reshape([n, c, size]).transpose(1, 2).reshape([n * size, c]);
-  const loss = torch.nllLoss(rows, target.reshape([n * size]), weight, { reduction, ignoreIndex });
-  return reduction === 'none' ? loss.reshape(target.shape) : loss;
-}
-
-function checkIndexTarget(op: string, input: Tensor, target: Tensor, weight: Tensor | null, ignoreIndex: number): void {
+function checkIndexTarget(op: string, input: Tensor, target: Tensor, weight: Tensor | null): void {
   const dims = input.shape.length;
   if (dims === 0) throw cannot(op, [input, target], 'the scores have no class dimension');
   const wanted = dims === 1 ? [] : [input.shape[0]!, ...input.shape.slice(2)];
@@ -50,16 +41,6 @@ function checkIndexTarget(op: string, input: Tensor, target: Tensor, weight: Ten
   if (weight !== null && (weight.shape.length !== 1 || weight.shape[0] !== classes)) {
     throw cannot(op, [input, weight], `wanted a weight for each of ${classes} classes`);
   }
-  if (target.isMeta || target.numel() === 0) return;
-  const counted = target.ge(0).logicalAnd(target.lt(classes)).logicalOr(target.eq(ignoreIndex));
-  if (counted.all().item()) return;
-  const bad = target.maskedSelect(counted.logicalNot()).tolist() as (number | bigint)[];
-  throw new ShardbookError({
-    code: 'SB_NN_TARGET',
-    message: `Cannot run ${op}: class index ${bad[0]} is not in 0 to ${classes - 1}`,
-    notes: ignoreIndex === -100 ? [] : [`indices equal to ignoreIndex ${ignoreIndex} are left out`],
-    help: 'check the targets, or pass ignoreIndex for those that should not count',
-  });
 }
 
 /**
@@ -75,9 +56,9 @@ export function crossEntropy(input: Tensor, target: Tensor, weight?: Tensor | nu
   }
   const classDim = input.shape.length === 1 ? 0 : 1;
   if (sameShape(input, target)) return denseCrossEntropy(input, target, w, ignoreIndex, reduction, labelSmoothing, classDim);
-  checkIndexTarget('crossEntropy', input, target, w, ignoreIndex);
+  checkIndexTarget('crossEntropy', input, target, w);
   const logp = logSoftmax(input, classDim);
-  const hard = nll(logp, target, w, ignoreIndex, reduction);
+  const hard = torch.nllLoss(logp, target, w, { reduction, ignoreIndex });
   if (labelSmoothing === 0) return hard;
   const classes = input.shape[classDim]!;
   const smooth = smoothLoss(logp, target, w, ignoreIndex, reduction, classDim);
