@@ -1,0 +1,80 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { checksOf } from './checks/index.js';
+import { listExercises, loadExercise } from './exercise.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const SPEC = `id: demo
+title: Demo
+export: demo
+imports: [shardbook]
+worlds: [1, 2]
+checks:
+  - { id: one, title: One }
+  - { id: two, title: Two, requires: [one], weight: 2 }
+`;
+
+let folder = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'shardbook-exercise-'));
+  mkdirSync(join(folder, 'demo'));
+  writeFileSync(join(folder, 'demo/starter.ts'), 'export function demo() {}\n');
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const load = (spec: string) => {
+  writeFileSync(join(folder, 'demo/exercise.yaml'), spec);
+  return loadExercise(join(folder, 'demo'));
+};
+
+describe('loadExercise()', () => {
+  it('fills in defaults', () => {
+    expect(load(SPEC)).toMatchObject({
+      id: 'demo',
+      limits: { caseSeconds: 10, memoryMb: 512 },
+      checks: [
+        { id: 'one', weight: 1, requires: [], visibility: 'public' },
+        { id: 'two', weight: 2, requires: ['one'] },
+      ],
+    });
+  });
+
+  it.each([
+    [
+      'a check before the one it requires',
+      SPEC.replace('requires: [one]', 'requires: [three]'),
+      'check "two" requires "three", which does not stand above it',
+    ],
+    [
+      'a hidden check without a sentence',
+      SPEC.replace('title: One', 'title: One, visibility: hidden'),
+      'hidden check "one" has no "message"',
+    ],
+    [
+      'the same check twice',
+      SPEC.replace('id: two', 'id: one').replace(', requires: [one]', ''),
+      'check "one" is there twice',
+    ],
+    ['a missing export', SPEC.replace('export: demo\n', ''), '"export" is missing'],
+    ['broken YAML', 'id: [', 'Cannot read exercise.yaml of "demo"'],
+  ])('refuses %s', (_name, spec, message) => {
+    expect(() => load(spec)).toThrow(message);
+  });
+
+  it('suggests the nearest exercise', () => {
+    load(SPEC);
+    expect(listExercises(folder)).toEqual(['demo']);
+    expect(() => loadExercise(join(folder, 'dem'))).toThrow('Did you mean "demo"?');
+  });
+
+  it('reads every exercise of the repository, and the grader has its checks', () => {
+    for (const id of listExercises(join(root, 'exercises'))) {
+      const exercise = loadExercise(join(root, 'exercises', id));
+      expect(exercise.id).toBe(id);
+      expect(Object.keys(checksOf(exercise))).toEqual(exercise.checks.map((check) => check.id));
+    }
+  });
+});
