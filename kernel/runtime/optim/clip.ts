@@ -42,8 +42,8 @@ export function getTotalNorm(tensors: Iterable<Tensor> | Tensor, ...args: NormAr
   return noGrad(() => {
     const list = listOf(tensors);
     if (list.length === 0) return torch.tensor(0);
-    const norms = list.map((tensor) => torch.linalg.vectorNorm(tensor, normType));
-    const total = torch.linalg.vectorNorm(torch.stack(norms), normType);
+    const norms = list.map((tensor) => torch.norm(tensor, normType));
+    const total = torch.norm(torch.stack(norms), normType);
     if (errorIfNonfinite && !Number.isFinite(Number(total.item()))) {
       throw new ShardbookError({
         code: 'SB_OPTIM_NONFINITE',
