@@ -6,6 +6,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { join, sep } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { Limits } from './exercise.js';
 import type { Verdict } from './verdict.js';
@@ -153,18 +154,18 @@ export class RankProcess {
 }
 
 function nodeFlags(place: RankPlace, limits: Limits): string[] {
-  const readable = [
-    `${place.folder}/*`,
-    `${place.packageRoot}/dist/*`,
-    `${place.packageRoot}/node_modules/*`,
-    `${place.packageRoot}/package.json`,
-  ];
+  const { folder, packageRoot } = place;
+  const readable = [folder, join(packageRoot, 'dist'), join(packageRoot, 'node_modules')];
+  // Installed as a dependency, the package finds its own beside itself.
+  const enclosing = packageRoot.lastIndexOf(`${sep}node_modules${sep}`);
+  if (enclosing >= 0) readable.push(join(packageRoot.slice(0, enclosing), 'node_modules'));
+  const paths = [...readable.map((path) => join(path, '*')), join(packageRoot, 'package.json')];
   return [
     `--max-old-space-size=${limits.memoryMb}`,
     '--enable-source-maps',
     '--no-warnings',
     process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission',
-    ...readable.map((path) => `--allow-fs-read=${path}`),
+    ...paths.map((path) => `--allow-fs-read=${path}`),
   ];
 }
 
