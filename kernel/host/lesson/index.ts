@@ -15,6 +15,7 @@ export {
   type ManifestLayer,
   type ManifestLesson,
   manifestLessons,
+  shownPath,
 } from './manifest.js';
 export { KERNELSPEC, lessonToNotebook, type Notebook, type NotebookCell } from './notebook.js';
 export { parseLesson } from './parse.js';

@@ -100,7 +100,7 @@ function readEntry(value: Record<string, unknown>, root: string): ManifestLesson
   if (relative(root, path).split(sep)[0] === '..')
     throw invalid(`lesson "${id}" lies outside the folder: "${file}"`);
   try {
-    const lesson = parseLesson(readFileSync(path, 'utf8'), relative(process.cwd(), path) || path);
+    const lesson = parseLesson(readFileSync(path, 'utf8'), shownPath(path));
     if (lesson.id !== id)
       throw invalid(`"${file}" has the id "${lesson.id}" in its front matter, "${id}" in the manifest`);
     return { id, file, path, lesson, problem: undefined };
@@ -131,6 +131,12 @@ function checkOrder(manifest: Manifest): void {
         throw invalid(`lesson "${id}" requires "${missing}", which does not come before it`);
     }
   }
+}
+
+/** A path as a reader finds it: from here when it is below, absolute otherwise. */
+export function shownPath(path: string): string {
+  const below = relative(process.cwd(), path);
+  return below === '' || below.startsWith('..') ? path : below;
 }
 
 function asRecord(value: unknown): Record<string, unknown> {

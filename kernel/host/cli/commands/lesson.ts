@@ -1,5 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ShardbookError } from '../../../runtime/index.js';
 import {
@@ -12,6 +12,7 @@ import {
   type ManifestLesson,
   manifestLessons,
   newLesson,
+  shownPath,
 } from '../../lesson/index.js';
 import { Session } from '../../session/index.js';
 import type { Command } from '../command.js';
@@ -99,9 +100,7 @@ async function check(manifest: Manifest, ids: readonly string[]): Promise<number
       onCell: ({ problem }) => {
         if (problem === undefined) return;
         const diff = problem.diff.map((line) => `    ${line}\n`).join('');
-        process.stdout.write(
-          `${relative(process.cwd(), entry.path)}:${problem.line}: ${problem.message}\n${diff}`,
-        );
+        process.stdout.write(`${shownPath(entry.path)}:${problem.line}: ${problem.message}\n${diff}`);
       },
     });
     const bad = checks.filter(({ problem }) => problem !== undefined).length;
@@ -121,7 +120,7 @@ function build(manifest: Manifest, ids: readonly string[], out: string): number 
     const file = join(out, entry.file.replace(/\.md$/, '.ipynb'));
     mkdirSync(dirname(file), { recursive: true });
     writeFileSync(file, `${JSON.stringify(lessonToNotebook(readable(entry)), null, 1)}\n`);
-    process.stdout.write(`${relative(process.cwd(), file)}\n`);
+    process.stdout.write(`${shownPath(file)}\n`);
   }
   return 0;
 }
@@ -131,10 +130,8 @@ function create(root: string, ids: readonly string[], layer: string, isOurs: boo
   if (id === undefined || ids.length > 1) throw usageError('lesson new', 'one id is wanted');
   if (!/^[0-6]$/.test(layer)) throw usageError('lesson new', `layer "${layer}" is not a number from 0 to 6`);
   const path = newLesson(root, id, Number(layer));
-  const dir = isOurs ? '' : ` --dir ${relative(process.cwd(), root) || '.'}`;
-  process.stdout.write(
-    `${relative(process.cwd(), path)}\nCheck it with: shardbook lesson check ${id}${dir}\n`,
-  );
+  const dir = isOurs ? '' : ` --dir ${shownPath(root)}`;
+  process.stdout.write(`${shownPath(path)}\nCheck it with: shardbook lesson check ${id}${dir}\n`);
   return 0;
 }
 
