@@ -17,22 +17,24 @@ const codeOf = (result: unknown) =>
   result instanceof Error && 'code' in result ? String(result.code) : null;
 
 /** One world per size serves all programs: every one of them also shows that the world is usable after the ones before. */
-test.each(corpus)(
-  '$name: every rank is told, and the world stays usable',
-  async ({ size, code, codes, says }) => {
-    const cluster = await clusterOf(size);
-    const results = await cluster.run(code);
-    expect(results.map(codeOf), results.map(String).join('\n')).toEqual(codes);
-    const text = (results.find((r) => codeOf(r) !== null) as Error).message.replace(/#\d+/g, '#N');
-    for (const part of says) expect(text).toContain(part);
-    const dead = cluster.world.status().filter((s) => s.state === 'dead');
-    for (const { rank } of dead) await cluster.world.restart(rank);
-    const after = await cluster.run(
-      'const t = tensor([1]); dist.allReduce(t); dist.barrier(); return t.get()[0]',
-    );
-    expect(after).toEqual(Array(size).fill(size));
-  },
-);
+test.each(corpus)('$name: every rank is told, and the world stays usable', async ({
+  size,
+  code,
+  codes,
+  says,
+}) => {
+  const cluster = await clusterOf(size);
+  const results = await cluster.run(code);
+  expect(results.map(codeOf), results.map(String).join('\n')).toEqual(codes);
+  const text = (results.find((r) => codeOf(r) !== null) as Error).message.replace(/#\d+/g, '#N');
+  for (const part of says) expect(text).toContain(part);
+  const dead = cluster.world.status().filter((s) => s.state === 'dead');
+  for (const { rank } of dead) await cluster.world.restart(rank);
+  const after = await cluster.run(
+    'const t = tensor([1]); dist.allReduce(t); dist.barrier(); return t.get()[0]',
+  );
+  expect(after).toEqual(Array(size).fill(size));
+});
 
 test('a deadlock is found within 50 ms', async () => {
   const cluster = await clusterOf(2);

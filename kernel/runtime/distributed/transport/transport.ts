@@ -16,10 +16,14 @@ import { type CallInfo, list, stuckError } from './report.js';
 import { Table } from './table.js';
 import { callerPlace } from './where.js';
 
-const GRACE_MS = 15;
+const GRACE_MS = 30;
+/** Several find the same deadlock at once: who does not get to speak looks again. */
+const AGAIN_MS = 2;
 /** How long convicted ranks wait for each other's words; a killed one never speaks. */
 const DESCRIBE_MS = 300;
 const SPINS = 2000;
+/** A verdict that is being written. */
+const CLAIMED = -1;
 
 export class Transport {
   readonly worldSize: number;
@@ -136,7 +140,8 @@ export class Transport {
     const row = this.#table.layout.row(this.rank);
     const { words } = this.#table;
     const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
-    let graceEnds = 0;
+    // A verdict on an operation that timed out before it was heard.
+    this.#table.set(this.rank, Row.verdict, 0);
     for (;;) {
       const bell = Atomics.load(words, row + Row.bell);
       this.progress();
@@ -148,23 +153,36 @@ export class Transport {
         break;
       }
       this.#fallAsleep(op as Op, bell);
-      let sleepMs = deadline - now;
-      const stuck = this.#look();
-      if (stuck !== undefined) {
-        const late = stuck.absent.some((rank) => this.#table.get(rank, Row.state) === State.idle);
-        if (graceEnds === 0) graceEnds = now + GRACE_MS;
-        if (late && now < graceEnds) sleepMs = Math.min(sleepMs, graceEnds - now + 0.1);
-        else this.#convict(stuck);
-      } else {
-        graceEnds = 0;
-      }
-      Atomics.wait(words, row + Row.bell, bell, sleepMs);
+      this.#sleep(bell, deadline);
       this.#table.setState(this.rank, State.running);
       const verdict = this.#table.get(this.rank, Row.verdict);
-      if (verdict !== 0) this.#fail(op as Op, this.#hear(op as Op, verdict - 1));
+      if (verdict > 0) {
+        this.#fail(op as Op, this.#hear(op as Op, verdict - 1));
+        this.#table.set(this.rank, Row.verdict, 0);
+      }
     }
     if (op.failed) throw op.error;
     return op.result as T;
+  }
+
+  /** Until the bell rings or the deadline has passed. While it looks again and again, the rank counts as asleep. */
+  #sleep(bell: number, deadline: number): void {
+    const bellWord = this.#table.layout.row(this.rank) + Row.bell;
+    let graceEnds = 0;
+    for (;;) {
+      const now = performance.now();
+      let sleepMs = Math.max(0, deadline - now);
+      const stuck = this.#look();
+      if (stuck !== undefined) {
+        if (graceEnds === 0) graceEnds = now + GRACE_MS;
+        if (now < graceEnds && this.#mayStillCome(stuck)) sleepMs = Math.min(sleepMs, graceEnds - now + 0.1);
+        else if (!this.#convict(stuck)) sleepMs = Math.min(sleepMs, AGAIN_MS + this.rank / 8);
+      } else {
+        graceEnds = 0;
+      }
+      const woken = Atomics.wait(this.#table.words, bellWord, bell, sleepMs);
+      if (woken !== 'timed-out' || performance.now() >= deadline) return;
+    }
   }
 
   #message<T>(channel: Channel, kind: number, peer: number, tag: number, steps: Steps<T>, call: Call): Op<T> {
@@ -197,7 +215,6 @@ export class Transport {
     table.set(this.rank, Row.peer, target.peer);
     table.set(this.rank, Row.tag, target.tag);
     table.set(this.rank, Row.bellAsleep, bell);
-    table.set(this.rank, Row.verdict, 0);
     table.setState(this.rank, State.asleep);
   }
 
@@ -218,17 +235,38 @@ export class Transport {
     return findStuck(table, this.rank);
   }
 
-  #convict({ stuck, absent }: Stuck): void {
+  /** An idle rank may be about to begin its cell; a running member may be about to join those who are stuck. */
+  #mayStillCome({ stuck, absent }: Stuck): boolean {
     const table = this.#table;
+    if (absent.some((rank) => table.get(rank, Row.state) === State.idle)) return true;
+    const involved = new Set(stuck.flatMap((rank) => table.members(table.get(rank, Row.group))));
+    return [...involved].some(
+      (rank) => !stuck.includes(rank) && table.get(rank, Row.state) === State.running,
+    );
+  }
+
+  #convict({ stuck, absent }: Stuck): boolean {
+    const table = this.#table;
+    // Several ranks may find the same deadlock at once; the one that gets hold of its first member speaks for all.
+    const first = table.layout.row(stuck[0]!) + Row.verdict;
+    if (Atomics.compareExchange(table.words, first, 0, CLAIMED) !== 0) return false;
+    const again = findStuck(table, this.rank);
+    if (again === undefined || again.stuck.join() !== stuck.join() || table.get(this.rank, Row.verdict) > 0) {
+      // Another has spoken in the meantime.
+      Atomics.compareExchange(table.words, first, CLAIMED, 0);
+      return false;
+    }
     const incident = Atomics.add(table.words, Global.incidents, 1) + 1;
     table.set(this.rank, Row.incident, incident);
     const row = table.layout.row(this.rank);
     setMask(table.words, row + Row.stuckLow, stuck);
     setMask(table.words, row + Row.blamedLow, absent);
     for (const rank of stuck) {
-      Atomics.compareExchange(table.words, table.layout.row(rank) + Row.verdict, 0, 1 + this.rank);
+      const verdict = table.layout.row(rank) + Row.verdict;
+      Atomics.compareExchange(table.words, verdict, rank === stuck[0] ? CLAIMED : 0, 1 + this.rank);
       table.ring(rank);
     }
+    return true;
   }
 
   /** This rank is stuck, by the word of `finder`: say what it waits for, then take the report. */
@@ -237,7 +275,6 @@ export class Transport {
     const incident = table.get(finder, Row.incident);
     const finderRow = table.layout.row(finder);
     const stuck = readMask(table.words, finderRow + Row.stuckLow);
-    table.set(this.rank, Row.verdict, 0);
     const place = op.info.place ?? this.#place();
     table.setDescription(this.rank, JSON.stringify(place === undefined ? op.info : { ...op.info, place }));
     table.set(this.rank, Row.described, incident);
