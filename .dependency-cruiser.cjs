@@ -5,7 +5,7 @@ const forbid = (name, comment, from, to, toNot) => ({
   name,
   comment,
   severity: 'error',
-  from: { path: from, pathNot: '\\.test\\.ts$|/testing/' },
+  from: { path: from, pathNot: '\\.test\\.ts$|/testing/|/fixtures/' },
   to: toNot ? { path: to, pathNot: toNot } : { path: to },
 });
 /** Folder `name` of the runtime may import itself and `allowed` only. */
@@ -56,7 +56,7 @@ module.exports = {
     only('distributed/transport', ['base/'], 'A transport moves bytes; it knows no tensor and no group.'),
     only(
       'distributed/group',
-      ['base/', 'tensor/', 'distributed/store/', 'distributed/transport/'],
+      ['base/', 'platform/', 'tensor/', 'distributed/store/', 'distributed/transport/'],
       'Groups stand on store and transport.',
     ),
     only('distributed/mesh', ['base/', 'tensor/', 'distributed/group/'], 'A mesh arranges groups.'),
@@ -75,7 +75,7 @@ module.exports = {
     forbid(
       'debug-is-a-subscriber',
       'debug subscribes to the event streams of group and tensor; nothing imports it but the public index.',
-      `^${R}(?!index\\.ts|distributed/debug/)`,
+      `^${R}(?!index\\.ts|distributed/index\\.ts|distributed/debug/)`,
       `^${D}debug/`,
     ),
     forbid(
@@ -123,7 +123,7 @@ module.exports = {
       comment:
         'The runtime is platform-neutral; what differs between Node and a browser worker lives in runtime/platform.',
       severity: 'error',
-      from: { path: `^${R}`, pathNot: `^${R}platform/|\\.test\\.ts$` },
+      from: { path: `^${R}`, pathNot: `^${R}platform/|\\.test\\.ts$|/fixtures/` },
       to: { dependencyTypes: ['core'] },
     },
   ],

@@ -2,3 +2,4 @@ export { KernelCore, type KernelCoreOptions } from './core.js';
 export { installSpec, type SpecPlace, uninstallSpec } from './kernelspec.js';
 export * from './message.js';
 export { type KernelProcessOptions, runKernel } from './run.js';
+export { WireFormat } from './wire.js';

@@ -1,0 +1,50 @@
+/** Collectives over shared memory beside gloo's, on as many ranks. */
+import { availableParallelism } from 'node:os';
+import { distEntry, World } from '../host/world/index.js';
+import { createWorldMemory, superviseWorld } from '../runtime/index.js';
+import type { CollectiveWork } from './bench-rank.js';
+import { median, round } from './stats.js';
+import { TORCH_ABSENT, torchPeer } from './torch-peer.js';
+
+const SIZES: Record<string, number> = { '4KiB': 4 << 10, '16MiB': 16 << 20, '64MiB': 64 << 20 };
+
+async function ours(size: number): Promise<Record<string, number>> {
+  const started = performance.now();
+  const memory = createWorldMemory({ worldSize: size, cores: availableParallelism() });
+  const world = await World.start({
+    size,
+    entry: distEntry('bench-rank.js'),
+    workerData: memory,
+    supervisor: superviseWorld(memory),
+  });
+  const startMs = performance.now() - started;
+  const run = async (work: CollectiveWork) => {
+    const times = await Promise.all(
+      Array.from({ length: size }, (_, rank) => world.request<CollectiveWork, number>(rank, work)),
+    );
+    return median(times);
+  };
+  const result: Record<string, number> = { startMs, barrierMs: await run({ op: 'barrier' }) };
+  for (const [name, bytes] of Object.entries(SIZES)) {
+    result[`allReduce${name}Ms`] = await run({ op: 'allReduce', bytes });
+  }
+  await world.stop();
+  return result;
+}
+
+export async function benchCollectives(): Promise<Record<string, unknown>> {
+  const result: Record<string, unknown> = {};
+  for (const size of [2, 4, 8]) {
+    const mine = await ours(size);
+    const gloo = torchPeer('collectives', String(size));
+    result[`world${size}`] = Object.fromEntries(
+      Object.entries(mine).map(([name, value]) => {
+        const peer = gloo?.[name];
+        if (peer === undefined) return [name, { ours: round(value) }];
+        return [name, { ours: round(value), gloo: round(peer), timesFaster: round(peer / value) }];
+      }),
+    );
+    if (gloo === undefined) result['gloo'] = TORCH_ABSENT;
+  }
+  return result;
+}

@@ -1,0 +1,71 @@
+"""PyTorch on this machine's CPU, one thread per rank: prints one JSON line. Modes: tensors | collectives WORLD."""
+import json, os, statistics, sys, tempfile, time
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+import torch.nn.functional as F
+
+
+def median_ms(work, runs=7, warmup=2):
+    samples = []
+    for i in range(-warmup, runs):
+        start = time.perf_counter()
+        work()
+        if i >= 0:
+            samples.append(time.perf_counter() - start)
+    return statistics.median(samples) * 1e3
+
+
+def tensors():
+    torch.set_num_threads(1)
+    out = {}
+    for n in (256, 512, 1024):
+        a, b = torch.randn(n, n), torch.randn(n, n)
+        out[f"matmul{n}Ms"] = median_ms(lambda: a @ b)
+    x = torch.randn(512, 2048)
+    w, c = torch.randn(2048), torch.randn(2048)
+    out["softmaxMs"] = median_ms(lambda: F.softmax(x, -1))
+    out["layerNormMs"] = median_ms(lambda: F.layer_norm(x, [2048], w, c))
+    out["geluMs"] = median_ms(lambda: F.gelu(x))
+    p = torch.randn(1 << 20, requires_grad=True)
+    p.grad = torch.randn(1 << 20)
+    optimizer = torch.optim.AdamW([p], lr=1e-3)
+    out["adamWMs"] = median_ms(optimizer.step)
+    q, k, v = (torch.randn(1, 8, 512, 64, requires_grad=True) for _ in range(3))
+    g = torch.randn(1, 8, 512, 64)
+
+    def attention():
+        q.grad = k.grad = v.grad = None
+        F.scaled_dot_product_attention(q, k, v, is_causal=True).backward(g)
+
+    out["attentionMs"] = median_ms(attention)
+    print(json.dumps(out))
+
+
+def rank_main(rank, world, store, queue):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", store=dist.FileStore(store, world), rank=rank, world_size=world)
+    out = {}
+    for _ in range(20):
+        dist.barrier()
+    out["barrierMs"] = median_ms(dist.barrier, runs=200, warmup=0)
+    for name, size in (("4KiB", 4 << 10), ("16MiB", 16 << 20), ("64MiB", 64 << 20)):
+        t = torch.ones(size // 4)
+        runs = 100 if size < 1 << 20 else 5
+        dist.barrier()
+        out[f"allReduce{name}Ms"] = median_ms(lambda: dist.all_reduce(t), runs=runs)
+    if rank == 0:
+        queue.put(out)
+    dist.barrier()
+
+
+def collectives(world):
+    queue = mp.get_context("spawn").SimpleQueue()
+    with tempfile.TemporaryDirectory() as folder:
+        context = mp.spawn(rank_main, args=(world, os.path.join(folder, "store"), queue), nprocs=world, join=False)
+        print(json.dumps(queue.get()), flush=True)
+        context.join()
+
+
+if __name__ == "__main__":
+    tensors() if sys.argv[1] == "tensors" else collectives(int(sys.argv[2]))
