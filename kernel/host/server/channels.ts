@@ -21,6 +21,7 @@ export function connectChannels(socket: WebSocket, kernel: KernelEntry, log: (li
     socket.send(v1 ? encodeV1(message) : encodeDefault(message));
   };
   kernel.listeners.add(send);
+  kernel.wasConnected = true;
   socket.on('close', () => kernel.listeners.delete(send));
   socket.on('error', (error) => log(`WebSocket: ${error.message}`));
   socket.on('message', (data, isBinary) => {

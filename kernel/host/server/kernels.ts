@@ -22,11 +22,15 @@ export interface SessionModel {
 
 /** Enough for a class on one machine; a page that opens kernels in a loop stops here. */
 const MAX_KERNELS = 64;
+/** Idle kernels without a front end that stay. */
+const FORSAKEN_TO_KEEP = 4;
 
 export class KernelEntry {
   readonly id = randomUUID();
   readonly listeners = new Set<(message: WireMessage) => void>();
   state = 'starting';
+  /** A kernel that waits for its first front end is not forsaken. */
+  wasConnected = false;
   lastActivity = new Date();
 
   constructor(
@@ -83,8 +87,8 @@ export class Kernels {
 
   constructor(
     private readonly provider: KernelProvider,
-    /** From a notebook's path to the folder and the world its kernel starts with. */
-    private readonly optionsFor: (path: string) => Promise<KernelStartOptions>,
+    /** From a notebook's path and file name to the folder and the world its kernel starts with. */
+    private readonly optionsFor: (path: string, name: string) => Promise<KernelStartOptions>,
   ) {}
 
   list(): KernelModel[] {
@@ -98,7 +102,7 @@ export class Kernels {
     return entry;
   }
 
-  async start(name: string | undefined, path: string): Promise<KernelEntry> {
+  async start(name: string | undefined, path: string, notebookName = ''): Promise<KernelEntry> {
     const { spec } = this.provider;
     if (name !== undefined && name !== '' && name !== spec.name) {
       throw new HttpError(
@@ -117,9 +121,10 @@ export class Kernels {
     }
     this.#starting++;
     try {
-      const options = await this.optionsFor(path);
+      const options = await this.optionsFor(path, notebookName);
       const entry = new KernelEntry(spec.name, await this.provider.start(options), options);
       this.#kernels.set(entry.id, entry);
+      this.#dropForsaken();
       entry.handle.onExit((_reason, restarts) => {
         if (!restarts) this.#forget(entry);
       });
@@ -170,7 +175,9 @@ export class Kernels {
     if (known !== undefined) return this.session(known.id);
     const wanted = (body['kernel'] ?? {}) as { id?: unknown; name?: unknown };
     const entry =
-      text(wanted.id) !== undefined ? this.get(String(wanted.id)) : await this.start(text(wanted.name), path);
+      text(wanted.id) !== undefined
+        ? this.get(String(wanted.id))
+        : await this.start(text(wanted.name), path, text(body['name']));
     const id = randomUUID();
     this.#sessions.set(id, {
       id,
@@ -194,7 +201,7 @@ export class Kernels {
       const entry =
         text(kernel.id) !== undefined
           ? this.get(String(kernel.id))
-          : await this.start(text(kernel.name), session.path);
+          : await this.start(text(kernel.name), session.path, session.name);
       session.kernelId = entry.id;
       if (previous !== entry.id && this.#kernels.has(previous)) await this.shutdown(previous);
     }
@@ -206,6 +213,15 @@ export class Kernels {
     this.#sessions.delete(id);
     const shared = [...this.#sessions.values()].some((session) => session.kernelId === kernel.id);
     if (!shared) await this.shutdown(kernel.id);
+  }
+
+  /** A learner who reads through the lessons leaves a kernel at each: the last few are kept for coming back. */
+  #dropForsaken(): void {
+    const forsaken = [...this.#kernels.values()].filter(
+      (entry) => entry.wasConnected && entry.listeners.size === 0 && entry.state === 'idle',
+    );
+    forsaken.sort((a, b) => b.lastActivity.getTime() - a.lastActivity.getTime());
+    for (const entry of forsaken.slice(FORSAKEN_TO_KEEP)) void this.shutdown(entry.id).catch(() => {});
   }
 
   #forget(entry: KernelEntry): void {

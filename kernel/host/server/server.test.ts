@@ -382,6 +382,33 @@ describe('kernels', () => {
     expect(await refused(`${base}/other?token=${server.token}`)).toContain('404');
   });
 
+  it('start in the folder and world of their notebook though JupyterLab names it only afterwards', async () => {
+    await call('POST', '/api/shardbook/lessons/first/open');
+    await call('POST', '/api/sessions', {
+      path: 'lessons/3f1c-made-up',
+      name: 'first.ipynb',
+      type: 'notebook',
+      kernel: { name: 'shardbook' },
+    });
+    expect(provider.kernels[0]!.options).toEqual({ cwd: join(workspace, 'lessons'), worldSize: 3 });
+    await call('POST', '/api/sessions', { path: '../x', name: '../../y', type: 'notebook', kernel: {} });
+    expect(provider.kernels[1]!.options).toEqual({ cwd: workspace, worldSize: 4 });
+  });
+
+  it('are shut down when many were left behind, the longest unused first', async () => {
+    for (let count = 0; count < 7; count++) {
+      const { id } = (await call('POST', '/api/kernels', {})).body as { id: string };
+      (await openSocket(id)).socket.close();
+      await expect.poll(async () => (await connections(id)) === 0).toBe(true);
+    }
+    const ended = provider.kernels.map((kernel) => kernel.calls.includes('shutdown'));
+    expect(ended).toEqual([true, true, false, false, false, false, false]);
+  });
+
+  async function connections(id: string): Promise<number> {
+    return ((await call('GET', `/api/kernels/${id}`)).body as { connections: number }).connections;
+  }
+
   it('refuse a kernelspec that is not there', async () => {
     expect((await call('POST', '/api/kernels', { name: 'python3' })).status).toBe(400);
   });

@@ -6,19 +6,20 @@
 import { mkdir, realpath } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { ShardbookError } from '../../runtime/base/index.js';
 import { createToken, Guard } from './auth.js';
 import { connectChannels } from './channels.js';
-import { Contents } from './contents.js';
+import { Contents, type ContentsModel } from './contents.js';
 import { V1_PROTOCOL } from './framing.js';
 import { dispatch, MAX_BODY_BYTES, type Route, route, sendError } from './http.js';
 import { HttpError } from './http-error.js';
 import type { KernelProvider, KernelStartOptions, LessonProvider } from './kernel-port.js';
 import { Kernels } from './kernels.js';
 import { LessonLibrary } from './lesson-library.js';
+import { resolveInside } from './paths.js';
 import { apiRoutes } from './routes.js';
 import { securityHeaders, sendFile } from './static.js';
 
@@ -56,7 +57,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const log = options.log ?? (() => {});
   await makeWorkspace(options.workspace);
   const contents = new Contents(await realpath(options.workspace));
-  const kernels = new Kernels(options.kernels, (path) => kernelOptions(contents, path, options.worldSize));
+  const kernels = new Kernels(options.kernels, (path, name) =>
+    kernelOptions(contents, path, name, options.worldSize),
+  );
   const lessons = new LessonLibrary(contents, options.lessons);
   const app = await findApp(options.appFolder);
 
@@ -238,15 +241,23 @@ async function findApp(folder: string): Promise<string> {
 async function kernelOptions(
   contents: Contents,
   path: string,
+  name: string,
   worldSize: number,
 ): Promise<KernelStartOptions> {
-  const model = path === '' ? undefined : await contents.get(path).catch(() => undefined);
-  const folder = model === undefined ? contents.root : dirname(join(contents.root, model.path));
+  const parent = dirname(path) === '.' ? '' : dirname(path);
+  // JupyterLab starts a session under a made-up name in the notebook's folder, and tells the real path afterwards.
+  const model = (await readNotebook(contents, path)) ?? (await readNotebook(contents, `${parent}/${name}`));
+  const folder = await resolveInside(contents.root, parent).catch(() => contents.root);
   const metadata = (model?.content as { metadata?: { shardbook?: { world?: unknown } } } | null | undefined)
     ?.metadata;
   const wanted = metadata?.shardbook?.world;
   const valid = typeof wanted === 'number' && Number.isInteger(wanted) && wanted >= 1 && wanted <= 64;
   return { cwd: folder, worldSize: valid ? wanted : worldSize };
+}
+
+async function readNotebook(contents: Contents, path: string): Promise<ContentsModel | undefined> {
+  const model = await contents.get(path).catch(() => undefined);
+  return model?.type === 'notebook' ? model : undefined;
 }
 
 async function listen(http: Server, port: number | undefined): Promise<void> {

@@ -1,9 +1,12 @@
 /** What can be done with a notebook, and the keys of JupyterLab for it. */
-import { NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import type { ISessionContext } from '@jupyterlab/apputils';
+import { type Notebook, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { CommandRegistry } from '@lumino/commands';
 import type { Completion } from './completion.js';
 
 export interface NotebookCommands {
+  /** Runs cells once the kernel is there: a cell that is run before does nothing. */
+  run(action: (notebook: Notebook, session: ISessionContext) => Promise<boolean>): Promise<unknown>;
   save(): Promise<void>;
   interrupt(): Promise<void>;
   restart(): Promise<void>;
@@ -16,7 +19,6 @@ const ANY_MODE = '.jp-Notebook';
 /** Binds the keys for as long as the returned function is not called. */
 export function bindKeys(panel: NotebookPanel, completion: Completion, own: NotebookCommands): () => void {
   const notebook = panel.content;
-  const session = panel.sessionContext;
   const commands = new CommandRegistry();
   let count = 0;
   const bind = (selector: string, keys: string[], execute: () => unknown) => {
@@ -26,9 +28,9 @@ export function bindKeys(panel: NotebookPanel, completion: Completion, own: Note
   };
   const inBoth = (keys: string[], execute: () => unknown) => bind(ANY_MODE, keys, execute);
 
-  inBoth(['Shift Enter'], () => NotebookActions.runAndAdvance(notebook, session));
-  inBoth(['Accel Enter'], () => NotebookActions.run(notebook, session));
-  inBoth(['Alt Enter'], () => NotebookActions.runAndInsert(notebook, session));
+  inBoth(['Shift Enter'], () => own.run(NotebookActions.runAndAdvance));
+  inBoth(['Accel Enter'], () => own.run(NotebookActions.run));
+  inBoth(['Alt Enter'], () => own.run(NotebookActions.runAndInsert));
   bind('body', ['Accel S'], () => own.save());
   bind(EDIT_MODE, ['Escape'], () => leaveEditor());
   bind(EDIT_MODE, ['Ctrl Shift -'], () => NotebookActions.splitCell(notebook));

@@ -4,7 +4,7 @@ import type { DocumentRegistry } from '@jupyterlab/docregistry';
 import { type INotebookModel, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { BoxPanel, Widget } from '@lumino/widgets';
 import { openLesson, resetLesson } from './api.js';
-import { bindKeys } from './commands.js';
+import { bindKeys, type NotebookCommands } from './commands.js';
 import { attachCompletion } from './completion.js';
 import { element, icon, toast } from './dom.js';
 import { getLab } from './lab.js';
@@ -18,6 +18,8 @@ const ICONS = {
   add: 'M12 5v14M5 12h14',
   reset: 'M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13',
 };
+
+type RunAction = Parameters<NotebookCommands['run']>[0];
 
 /** Draws the lesson; the returned function saves and takes the page down. */
 export async function showLesson(page: HTMLElement, id: string): Promise<() => Promise<void>> {
@@ -35,15 +37,9 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
   const tools = element('div', { class: 'sb-tools', role: 'toolbar', 'aria-label': 'Notebook' });
   tools.append(
     button('Run', 'Run the cell and go to the next (Shift+Enter)', ICONS.run, () =>
-      NotebookActions.runAndAdvance(notebook, session),
+      run(NotebookActions.runAndAdvance),
     ),
-    button(
-      'Run all',
-      'Run all cells',
-      ICONS.runAll,
-      () => NotebookActions.runAll(notebook, session),
-      'sb-button-primary',
-    ),
+    button('Run all', 'Run all cells', ICONS.runAll, () => run(NotebookActions.runAll), 'sb-button-primary'),
     button('Interrupt', 'Stop what runs; variables are kept (I, I)', ICONS.interrupt, interrupt),
     button('Restart', 'Start all ranks afresh; variables are lost (0, 0)', ICONS.restart, restart),
     button('Cell', 'Insert a cell below (B)', ICONS.add, () => NotebookActions.insertBelow(notebook)),
@@ -81,7 +77,7 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
   resize.observe(host);
 
   const completion = attachCompletion(panel, lab.rendermime);
-  const unbind = bindKeys(panel, completion, { save, interrupt, restart });
+  const unbind = bindKeys(panel, completion, { run, save, interrupt, restart });
   showSaveState(context, saveState);
   const onHide = () => {
     if (document.visibilityState === 'hidden') void save();
@@ -107,6 +103,13 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
 
   async function save(): Promise<void> {
     if (context.model.dirty && !context.isDisposed) await context.save().catch(() => {});
+  }
+
+  async function run(action: RunAction): Promise<unknown> {
+    await context.ready;
+    await session.ready;
+    await session.session?.kernel?.info;
+    return action(notebook, session);
   }
 
   async function interrupt(): Promise<void> {

@@ -67,6 +67,7 @@ export function createRankStatus(
   const onStatus = () => schedule(0);
   session.statusChanged.connect(onStatus);
   session.kernelChanged.connect(onStatus);
+  drawSizes(select, 0);
   schedule(0);
   return {
     nodes: [element('span', { class: 'sb-ranks-label', 'aria-hidden': 'true' }, 'Ranks'), list, select],
@@ -95,7 +96,13 @@ const SIZES = [1, 2, 3, 4, 6, 8, 12, 16];
 
 function drawSizes(select: HTMLSelectElement, current: number): void {
   if (document.activeElement === select && select.value === String(current)) return;
-  const sizes = [...new Set([...SIZES, ...(current > 0 ? [current] : [])])].sort((a, b) => a - b);
+  if (current === 0) {
+    select.disabled = true;
+    select.replaceChildren(element('option', {}, 'starting'));
+    return;
+  }
+  const sizes = [...new Set([...SIZES, current])].sort((a, b) => a - b);
+  select.disabled = false;
   select.replaceChildren(
     ...sizes.map((size) =>
       element(

@@ -5,9 +5,21 @@
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { browserPath, Checks, eventually, expect, here, openBrowser, root, startShardbook, stopShardbook } from './harness.mjs';
+import {
+  browserPath,
+  Checks,
+  eventually,
+  expect,
+  here,
+  openBrowser,
+  root,
+  startShardbook,
+  stopShardbook,
+} from './harness.mjs';
 
-const shots = process.argv.includes('--shots') ? process.argv[process.argv.indexOf('--shots') + 1] : undefined;
+const shots = process.argv.includes('--shots')
+  ? process.argv[process.argv.indexOf('--shots') + 1]
+  : undefined;
 if (browserPath() === undefined) {
   console.log('Cannot run the browser test: no Chromium (apt-get install chromium, or name one in CHROMIUM)');
   console.log('0 passed, 1 failed');
@@ -31,7 +43,9 @@ async function testApp() {
   const origin = new URL(shardbook.url).origin;
   const browser = await openBrowser();
   const { page, problems } = browser;
-  const shot = async (name) => shots && (await mkdir(shots, { recursive: true }), await page.screenshot({ path: join(shots, `${name}.png`) }));
+  const shot = async (name) =>
+    shots &&
+    (await mkdir(shots, { recursive: true }), await page.screenshot({ path: join(shots, `${name}.png`) }));
   const check = (name, body) => checks.check(name, body, () => shot(`failed-${checks.failed}`));
   const cell = (index) => page.locator('.jp-Notebook .jp-Cell').nth(index);
   const output = (index) => cell(index).locator('.jp-OutputArea').innerText();
@@ -57,7 +71,10 @@ async function testApp() {
     const response = await page.goto(`${origin}/?token=wrong`);
     expect(response.status() === 403, `status ${response.status()}`);
     expect((await page.innerText('body')).includes('npm start'), 'the page does not say what to do');
-    expect((await page.request.get(`${origin}/api/contents`)).status() === 401, 'the API answered without the token');
+    expect(
+      (await page.request.get(`${origin}/api/contents`)).status() === 401,
+      'the API answered without the token',
+    );
     // Chromium reports the refused page itself as an error.
     problems.length = 0;
   });
@@ -67,7 +84,15 @@ async function testApp() {
     await page.waitForSelector('.sb-lesson');
     expect(page.url() === `${origin}/`, `the token stayed in the address: ${page.url()}`);
     const text = await page.innerText('main');
-    for (const part of ['What the page must show', '2 lessons, 1 h 20 min', 'A tour of four ranks', 'see a plot', '1 h 15 min', '4 ranks', 'After: A tour of four ranks']) {
+    for (const part of [
+      'What the page must show',
+      '2 lessons, 1 h 20 min',
+      'A tour of four ranks',
+      'see a plot',
+      '1 h 15 min',
+      '4 ranks',
+      'After: A tour of four ranks',
+    ]) {
       expect(text.includes(part), `"${part}" is not on the page:\n${text}`);
     }
     await shot('home');
@@ -88,31 +113,46 @@ async function testApp() {
     expect((await page.title()) === 'A tour of four ranks - Shardbook', await page.title());
     await page.locator('.sb-admonition-note').waitFor();
     await page.locator('mjx-container').first().waitFor();
-    await eventually(async () => (await page.locator('.sb-rank[data-state="idle"]').count()) === 4, 'four idle ranks');
+    await eventually(
+      async () => (await page.locator('.sb-rank[data-state="idle"]').count()) === 4,
+      'four idle ranks',
+    );
   });
 
   await check('TypeScript is highlighted', async () => {
     await eventually(async () => {
       const line = cell(BASE).locator('.cm-line').first();
-      const colors = await line.locator('span').evaluateAll((nodes) => new Set(nodes.map((node) => getComputedStyle(node).color)).size);
+      const colors = await line
+        .locator('span')
+        .evaluateAll((nodes) => new Set(nodes.map((node) => getComputedStyle(node).color)).size);
       return colors >= 2 || `${colors} colours`;
     }, 'colours in a cell');
   });
 
-  await check('run all shows the outputs of four ranks, a result, a plot, and the rank that failed', async () => {
-    await page.getByRole('button', { name: 'Run all' }).click();
-    await eventually(async () => (await output(LAST)).includes('the last cell ran') || (await output(LAST)), 'the last output');
-    const hello = await output(HELLO);
-    for (const rank of [0, 1, 2, 3]) expect(hello.includes(`hello from rank ${rank}`), `no output of rank ${rank}: ${hello}`);
-    expect((await output(SUM)).includes('42'), `42 expected: ${await output(SUM)}`);
-    const error = await output(FAILS);
-    expect(error.includes('rank two is out') && error.includes('2'), `the error should name rank 2: ${error}`);
-    await cell(PLOT).locator('.sb-plot svg.main-svg').first().waitFor();
-    expect((await cell(PLOT).locator('.sb-plot .bars .point').count()) === 4, 'four bars expected');
-    await shot('lesson');
-    await cell(PLOT).scrollIntoViewIfNeeded();
-    await shot('plot');
-  });
+  await check(
+    'run all shows the outputs of four ranks, a result, a plot, and the rank that failed',
+    async () => {
+      await page.getByRole('button', { name: 'Run all' }).click();
+      await eventually(
+        async () => (await output(LAST)).includes('the last cell ran') || (await output(LAST)),
+        'the last output',
+      );
+      const hello = await output(HELLO);
+      for (const rank of [0, 1, 2, 3])
+        expect(hello.includes(`hello from rank ${rank}`), `no output of rank ${rank}: ${hello}`);
+      expect((await output(SUM)).includes('42'), `42 expected: ${await output(SUM)}`);
+      const error = await output(FAILS);
+      expect(
+        error.includes('rank two is out') && error.includes('2'),
+        `the error should name rank 2: ${error}`,
+      );
+      await cell(PLOT).locator('.sb-plot svg.main-svg').first().waitFor();
+      expect((await cell(PLOT).locator('.sb-plot .bars .point').count()) === 4, 'four bars expected');
+      await shot('lesson');
+      await cell(PLOT).scrollIntoViewIfNeeded();
+      await shot('plot');
+    },
+  );
 
   await check('edits are saved to the workspace, with outputs, and the lesson stays as it was', async () => {
     const before = await readFile(join(lessons, 'tour.md'), 'utf8');
@@ -120,9 +160,14 @@ async function testApp() {
     await eventually(async () => (await output(SUM)).includes('43') || (await output(SUM)), '43');
     await eventually(async () => {
       const { cells } = await onDisk();
-      return (cells[SUM].source === 'base + 3' && JSON.stringify(cells[SUM].outputs).includes('43')) || cells[SUM];
+      return (
+        (cells[SUM].source === 'base + 3' && JSON.stringify(cells[SUM].outputs).includes('43')) || cells[SUM]
+      );
     }, 'the edit on disk');
-    await eventually(async () => (await page.locator('.sb-save-state').innerText()) === 'Saved', 'the page to say so');
+    await eventually(
+      async () => (await page.locator('.sb-save-state').innerText()) === 'Saved',
+      'the page to say so',
+    );
     expect((await readFile(join(lessons, 'tour.md'), 'utf8')) === before, 'the lesson was changed');
   });
 
@@ -131,7 +176,10 @@ async function testApp() {
     await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
     expect((await output(SUM)).includes('43'), `the output is gone: ${await output(SUM)}`);
     await run(SUM, 'base + 4');
-    await eventually(async () => (await output(SUM)).includes('44') || (await output(SUM)), 'the variable of before');
+    await eventually(
+      async () => (await output(SUM)).includes('44') || (await output(SUM)),
+      'the variable of before',
+    );
   });
 
   await check('Tab completes from the kernel', async () => {
@@ -140,7 +188,11 @@ async function testApp() {
     await eventually(async () => {
       const text = await code(LAST).innerText();
       const menu = page.locator('.jp-Completer:visible .jp-Completer-item');
-      return text.includes('base.toFixed') || (await menu.allInnerTexts()).some((item) => item.includes('toFixed')) || text;
+      return (
+        text.includes('base.toFixed') ||
+        (await menu.allInnerTexts()).some((item) => item.includes('toFixed')) ||
+        text
+      );
     }, 'toFixed');
     await page.keyboard.press('Escape');
   });
@@ -150,25 +202,43 @@ async function testApp() {
     await page.locator('.sb-rank[data-state="running"]').first().waitFor();
     await page.getByRole('button', { name: 'Interrupt' }).click();
     await eventually(async () => (await output(LAST)).length > 0, 'the error of the interrupt');
-    await eventually(async () => (await page.locator('.sb-rank[data-state="idle"]').count()) === 4, 'idle ranks');
+    await eventually(
+      async () => (await page.locator('.sb-rank[data-state="idle"]').count()) === 4,
+      'idle ranks',
+    );
     await run(SUM, 'base + 5');
-    await eventually(async () => (await output(SUM)).includes('45') || (await output(SUM)), 'the variable of before');
+    await eventually(
+      async () => (await output(SUM)).includes('45') || (await output(SUM)),
+      'the variable of before',
+    );
   });
 
   await check('the world size can be chosen', async () => {
     await page.getByLabel('World size').selectOption('2');
-    await eventually(async () => (await page.locator('.sb-rank[data-state="idle"]').count()) === 2, 'two ranks');
+    await eventually(
+      async () => (await page.locator('.sb-rank[data-state="idle"]').count()) === 2,
+      'two ranks',
+    );
     await run(HELLO, 'console.log(`${rank} of ${worldSize}`);');
-    await eventually(async () => (await output(HELLO)).includes('1 of 2') || (await output(HELLO)), 'the output of two ranks');
+    await eventually(
+      async () => (await output(HELLO)).includes('1 of 2') || (await output(HELLO)),
+      'the output of two ranks',
+    );
     expect(!(await output(HELLO)).includes('3 of'), 'there should be no rank 3');
   });
 
   await check('restart asks, and begins with fresh ranks', async () => {
     await page.getByRole('button', { name: 'Restart' }).click();
     await page.locator('.jp-Dialog').getByRole('button', { name: 'Restart' }).click();
-    await eventually(async () => (await page.locator('.sb-rank[data-state="idle"]').count()) >= 1, 'idle ranks');
+    await eventually(
+      async () => (await page.locator('.sb-rank[data-state="idle"]').count()) >= 1,
+      'idle ranks',
+    );
     await run(SUM, 'base + 6');
-    await eventually(async () => /base/.test(await output(SUM)) || (await output(SUM)), 'an error that names "base"');
+    await eventually(
+      async () => /base/.test(await output(SUM)) || (await output(SUM)),
+      'an error that names "base"',
+    );
   });
 
   await check('keys work as in JupyterLab', async () => {
@@ -186,15 +256,22 @@ async function testApp() {
   await check('reset gives the lesson back and keeps the edits aside', async () => {
     await page.getByRole('button', { name: 'Reset lesson' }).click();
     await page.locator('.jp-Dialog').getByRole('button', { name: 'Reset' }).click();
-    await eventually(async () => (await code(SUM).innerText()) === 'base + 2' || (await code(SUM).innerText()), 'the text of the lesson');
+    await eventually(
+      async () => (await code(SUM).innerText()) === 'base + 2' || (await code(SUM).innerText()),
+      'the text of the lesson',
+    );
     const kept = JSON.parse(await readFile(join(workspace, 'lessons/tour.before-reset-1.ipynb'), 'utf8'));
     expect(kept.cells[SUM].source === 'base + 6', `kept: ${kept.cells[SUM].source}`);
   });
 
   await check('every control has an accessible name', async () => {
-    const nameless = await page.locator('button:visible, select:visible, input:visible, a:visible').evaluateAll((nodes) =>
-      nodes.filter((node) => !(node.getAttribute('aria-label') || node.textContent.trim() || node.title)).map((node) => node.outerHTML.slice(0, 200)),
-    );
+    const nameless = await page
+      .locator('button:visible, select:visible, input:visible, a:visible')
+      .evaluateAll((nodes) =>
+        nodes
+          .filter((node) => !(node.getAttribute('aria-label') || node.textContent.trim() || node.title))
+          .map((node) => node.outerHTML.slice(0, 200)),
+      );
     expect(nameless.length === 0, nameless.join('\n'));
   });
 
@@ -204,12 +281,17 @@ async function testApp() {
     await page.getByRole('link', { name: 'What comes after' }).click();
     await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
     await page.getByRole('button', { name: 'Run all' }).click();
-    await eventually(async () => (await output(1)).includes('rank 1 of 2') || (await output(1)), 'the output of two ranks');
+    await eventually(
+      async () => (await output(1)).includes('rank 1 of 2') || (await output(1)),
+      'the output of two ranks',
+    );
   });
 
   await check('dark colours follow the system', async () => {
     await page.emulateMedia({ colorScheme: 'dark' });
-    const [r, g, b] = await page.evaluate(() => getComputedStyle(document.querySelector('.sb-notebook-host')).backgroundColor.match(/\d+/g).map(Number));
+    const [r, g, b] = await page.evaluate(() =>
+      getComputedStyle(document.querySelector('.sb-notebook-host')).backgroundColor.match(/\d+/g).map(Number),
+    );
     expect(r + g + b < 200, `the background is ${r}, ${g}, ${b}`);
     await shot('dark');
     await page.emulateMedia({ colorScheme: 'light' });
@@ -240,7 +322,14 @@ async function testApp() {
 
 /** The curriculum's own first lesson: every cell runs as its author meant. */
 async function testFirstLesson() {
-  const shardbook = await startShardbook(['--port', '0', '--workspace', join(folder, 'own'), '--lessons', join(root, 'lessons')]);
+  const shardbook = await startShardbook([
+    '--port',
+    '0',
+    '--workspace',
+    join(folder, 'own'),
+    '--lessons',
+    join(root, 'lessons'),
+  ]);
   expect(shardbook.url, `shardbook did not start: ${shardbook.output}`);
   const { page, problems, close } = await openBrowser();
   const shot = async (name) => shots && (await page.screenshot({ path: join(shots, `${name}.png`) }));
@@ -253,17 +342,29 @@ async function testFirstLesson() {
       await shot('first-lesson');
       await page.getByRole('button', { name: 'Run all' }).click();
       const prompts = page.locator('.jp-CodeCell .jp-InputPrompt');
-      await eventually(async () => {
-        const texts = await prompts.allInnerTexts();
-        return texts.every((text) => /\[\d+\]/.test(text)) || texts;
-      }, 'every cell to have run', 60_000);
+      await eventually(
+        async () => {
+          const texts = await prompts.allInnerTexts();
+          return texts.every((text) => /\[\d+\]/.test(text)) || texts;
+        },
+        'every cell to have run',
+        60_000,
+      );
       const path = new URL(page.url()).hash.split('/').at(-1);
-      await eventually(async () => (await page.locator('.sb-save-state').innerText()) === 'Saved', 'the notebook to be saved');
+      await eventually(
+        async () => (await page.locator('.sb-save-state').innerText()) === 'Saved',
+        'the notebook to be saved',
+      );
       const notebook = JSON.parse(await readFile(join(folder, 'own/lessons', `${path}.ipynb`), 'utf8'));
       const unmeant = notebook.cells.filter(
-        (cell) => cell.outputs?.some((output) => output.output_type === 'error') && !cell.metadata.tags?.includes('raises-exception'),
+        (cell) =>
+          cell.outputs?.some((output) => output.output_type === 'error') &&
+          !cell.metadata.tags?.includes('raises-exception'),
       );
-      expect(unmeant.length === 0, unmeant.map((cell) => `${cell.source}\n${JSON.stringify(cell.outputs)}`).join('\n'));
+      expect(
+        unmeant.length === 0,
+        unmeant.map((cell) => `${cell.source}\n${JSON.stringify(cell.outputs)}`).join('\n'),
+      );
       await shot('first-lesson-run');
       expect(problems.length === 0, problems.join('\n'));
     },
