@@ -1,0 +1,2 @@
+export type * from './backend.js';
+export { referenceBackend } from './reference/index.js';

@@ -1,0 +1,29 @@
+/** The public API, published as `shardbook`. */
+import { referenceBackend } from './backend/index.js';
+import { setBackend } from './tensor/index.js';
+
+// The one place where a backend is chosen: everything above sees the interface only.
+setBackend(referenceBackend);
+
+export * from './base/index.js';
+export * from './distributed/index.js';
+export * as nn from './nn/index.js';
+export { functional as F, Module, Parameter } from './nn/index.js';
+export * as optim from './optim/index.js';
+export {
+  AutogradFunction,
+  autograd,
+  type Device,
+  Dtype,
+  Float,
+  FunctionContext,
+  Generator,
+  type Index,
+  noGrad,
+  setBackend,
+  Slice,
+  slice,
+  Tensor,
+  type TensorOptions,
+  torch,
+} from './tensor/index.js';

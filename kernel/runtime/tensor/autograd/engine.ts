@@ -1,0 +1,328 @@
+/** The backward pass: nodes in order of readiness, gradients summed where paths meet, hooks, callbacks at the end. */
+import { ShardbookError } from '../../base/index.js';
+import { numelOf, sameShape } from '../shape.js';
+import { state, withGradMode } from '../state.js';
+import { type AccumulateGrad, installGradAccess, Tensor } from '../tensor.js';
+import type { Edge, Grads, InputMeta, Node } from './node.js';
+import { asStridedNode } from './record.js';
+
+interface Pass {
+  callbacks: (() => void)[];
+}
+
+const passes: Pass[] = [];
+
+/** Queues a function for the end of the running backward pass, after every gradient is accumulated. */
+export function queueCallback(callback: () => void): void {
+  const pass = passes[passes.length - 1];
+  if (!pass) throw new ShardbookError({ code: 'SB_NO_BACKWARD', message: 'Cannot queue a callback: no backward pass is running' });
+  pass.callbacks.push(callback);
+}
+
+export const isBackwardRunning = (): boolean => passes.length > 0;
+
+export interface BackwardOptions {
+  retainGraph?: boolean | undefined;
+  createGraph?: boolean | undefined;
+  inputs?: Tensor | readonly Tensor[] | undefined;
+}
+
+/** Gradients of the sum of `outputs . gradOutputs` accumulated into the leaves. */
+export function backward(outputs: Tensor | readonly Tensor[], gradOutputs?: Tensor | null | readonly (Tensor | null)[], options: BackwardOptions = {}): void {
+  const roots = asList(outputs);
+  const grads = rootGrads(roots, gradOutputs, 'backward', options.createGraph ?? false);
+  const inputs = options.inputs === undefined ? null : asList(options.inputs);
+  execute(roots, grads, options.retainGraph ?? options.createGraph ?? false, options.createGraph ?? false, inputs, true);
+}
+
+export interface GradOptions {
+  gradOutputs?: Tensor | null | readonly (Tensor | null)[];
+  retainGraph?: boolean | null;
+  createGraph?: boolean;
+  allowUnused?: boolean;
+  /** Zeros instead of null for unused inputs. */
+  materializeGrads?: boolean;
+}
+
+/** Gradients with respect to `inputs`, returned; no .grad is touched. */
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  gradOutputs?: Tensor | null | readonly (Tensor | null)[] | GradOptions,
+  options?: GradOptions,
+): (Tensor | null)[] {
+  const positional = gradOutputs instanceof Tensor || Array.isArray(gradOutputs) || gradOutputs === null;
+  const o: GradOptions = options ?? (positional || gradOutputs === undefined ? {} : (gradOutputs as GradOptions));
+  const given = positional ? (gradOutputs as Tensor | null | readonly (Tensor | null)[]) : o.gradOutputs;
+  const roots = asList(outputs);
+  const targets = asList(inputs);
+  const create = o.createGraph ?? false;
+  const grads = rootGrads(roots, given, 'autograd.grad', create);
+  for (const t of targets) {
+    if (!t.requiresGrad) throw new ShardbookError({ code: 'SB_NO_GRAD', message: `Cannot compute a gradient of ${t.describe()}: it does not require one`, help: 'call requiresGrad_() before it is used' });
+  }
+  const result = execute(roots, grads, o.retainGraph ?? create, create, targets, false);
+  return result.map((g, i) => {
+    if (g) return g;
+    if (o.materializeGrads) return targets[i]!.detach().zerosLike();
+    if (!(o.allowUnused ?? false)) {
+      throw new ShardbookError({
+        code: 'SB_UNUSED_INPUT',
+        message: `Cannot compute the gradient of input ${i}: the outputs do not depend on it`,
+        help: 'pass { allowUnused: true } to get null instead',
+      });
+    }
+    return null;
+  });
+}
+
+function asList(x: Tensor | readonly Tensor[]): Tensor[] {
+  return x instanceof Tensor ? [x] : [...x];
+}
+
+function rootGrads(roots: readonly Tensor[], given: Tensor | null | undefined | readonly (Tensor | null)[], what: string, create: boolean): Tensor[] {
+  const list = given === null || given === undefined ? roots.map(() => null) : given instanceof Tensor ? [given] : given;
+  return roots.map((root, i) => {
+    if (!root.requiresGrad) {
+      throw new ShardbookError({ code: 'SB_NO_GRAD', message: `Cannot run ${what}: ${root.describe()} does not require a gradient and has no history`, help: 'some input must require a gradient, and the operations must not run inside noGrad' });
+    }
+    const g = list[i] ?? null;
+    if (!g) {
+      if (numelOf(root.shape) !== 1) {
+        throw new ShardbookError({ code: 'SB_NOT_SCALAR', message: `Cannot run ${what}: a gradient is made only for scalars, the output is ${root.describe()}`, help: 'pass the gradient of the output, or reduce it with sum() or mean()' });
+      }
+      return withGradMode(create, () => root.detach().onesLike());
+    }
+    if (!sameShape(g.shape, root.shape)) {
+      throw new ShardbookError({ code: 'SB_GRAD_MISMATCH', message: `Cannot run ${what}: the gradient is ${g.describe()} and the output ${root.describe()}` });
+    }
+    return g;
+  });
+}
+
+/** Ready nodes: later operations first; of equals (leaves) the one that became ready first. */
+class Queue {
+  readonly #heap: { node: Node; order: number }[] = [];
+  #order = 0;
+  get size(): number {
+    return this.#heap.length;
+  }
+  #before(a: { node: Node; order: number }, b: { node: Node; order: number }): boolean {
+    return a.node.sequenceNr !== b.node.sequenceNr ? a.node.sequenceNr > b.node.sequenceNr : a.order < b.order;
+  }
+  push(node: Node): void {
+    const h = this.#heap;
+    const item = { node, order: this.#order++ };
+    let i = h.length;
+    h.push(item);
+    while (i > 0) {
+      const up = (i - 1) >> 1;
+      if (!this.#before(item, h[up]!)) break;
+      h[i] = h[up]!;
+      i = up;
+    }
+    h[i] = item;
+  }
+  pop(): Node {
+    const h = this.#heap;
+    const top = h[0]!;
+    const last = h.pop()!;
+    if (h.length > 0) {
+      let i = 0;
+      for (;;) {
+        let child = 2 * i + 1;
+        if (child >= h.length) break;
+        if (child + 1 < h.length && this.#before(h[child + 1]!, h[child]!)) child++;
+        if (!this.#before(h[child]!, last)) break;
+        h[i] = h[child]!;
+        i = child;
+      }
+      h[i] = last;
+    }
+    return top.node;
+  }
+}
+
+/** How many edges of the graph below `roots` lead to each node. */
+function countDependencies(roots: readonly Node[]): Map<Node, number> {
+  const count = new Map<Node, number>();
+  const seen = new Set<Node>(roots);
+  const stack = [...seen];
+  while (stack.length > 0) {
+    for (const edge of stack.pop()!.nextEdges) {
+      if (!edge) continue;
+      count.set(edge.node, (count.get(edge.node) ?? 0) + 1);
+      if (!seen.has(edge.node)) {
+        seen.add(edge.node);
+        stack.push(edge.node);
+      }
+    }
+  }
+  return count;
+}
+
+/** The nodes from which some target can be reached. */
+function reaching(roots: readonly Node[], targets: ReadonlySet<Node>): Set<Node> {
+  const needed = new Set<Node>();
+  const done = new Set<Node>();
+  const stack: [Node, number][] = roots.map((n) => [n, 0]);
+  while (stack.length > 0) {
+    const top = stack[stack.length - 1]!;
+    const [node, at] = top;
+    if (at === 0 && done.has(node)) {
+      stack.pop();
+      continue;
+    }
+    if (at < node.nextEdges.length) {
+      top[1]++;
+      done.add(node);
+      const next = node.nextEdges[at]?.node;
+      if (next && !done.has(next)) stack.push([next, 0]);
+      continue;
+    }
+    done.add(node);
+    stack.pop();
+    if (targets.has(node) || node.nextEdges.some((e) => e && needed.has(e.node))) needed.add(node);
+  }
+  return needed;
+}
+
+function execute(roots: readonly Tensor[], rootGradients: readonly Tensor[], keep: boolean, create: boolean, inputs: readonly Tensor[] | null, accumulate: boolean): (Tensor | null)[] {
+  const pass: Pass = { callbacks: [] };
+  passes.push(pass);
+  const savedBelow = state.belowAutograd;
+  state.belowAutograd = false;
+  const hooksBefore = state.savedHooks;
+  const autocastBefore = state.autocast;
+  state.autocast = null;
+  try {
+    return withGradMode(create, () => {
+      const result = walk(roots, rootGradients, keep, inputs, accumulate);
+      for (let i = 0; i < pass.callbacks.length; i++) pass.callbacks[i]!();
+      return result;
+    });
+  } finally {
+    state.savedHooks = hooksBefore;
+    state.autocast = autocastBefore;
+    state.belowAutograd = savedBelow;
+    passes.splice(passes.indexOf(pass), 1);
+  }
+}
+
+function walk(roots: readonly Tensor[], rootGradients: readonly Tensor[], keep: boolean, inputs: readonly Tensor[] | null, accumulate: boolean): (Tensor | null)[] {
+  const edges = roots.map((r) => r.gradEdge()!);
+  const rootNodes = [...new Set(edges.map((e) => e.node))];
+  const captures = inputs ? inputs.map((t) => t.gradEdge()) : [];
+  const captured: (Tensor | null)[] = captures.map(() => null);
+  const captureAt = new Map<Node, { index: number; slot: number }[]>();
+  captures.forEach((e, slot) => {
+    if (!e) return;
+    captureAt.set(e.node, [...(captureAt.get(e.node) ?? []), { index: e.index, slot }]);
+  });
+  const needed = inputs ? reaching(rootNodes, new Set(captureAt.keys())) : null;
+  const waiting = countDependencies(rootNodes);
+  const buffers = new Map<Node, Grads>();
+  const queue = new Queue();
+  const add = (edge: Edge, gradient: Tensor): void => {
+    const buffer = buffers.get(edge.node) ?? [];
+    const old = buffer[edge.index];
+    buffer[edge.index] = old ? old.add(gradient) : gradient;
+    buffers.set(edge.node, buffer);
+  };
+  edges.forEach((e, i) => {
+    add(e, rootGradients[i]!);
+  });
+  for (const node of rootNodes) if (!waiting.get(node)) queue.push(node);
+  while (queue.size > 0) {
+    const node = queue.pop();
+    let grads = fill(buffers.get(node) ?? [], node);
+    buffers.delete(node);
+    const taken = captureAt.get(node);
+    const active = !needed || needed.has(node);
+    let results: Grads = [];
+    if (active) {
+      grads = runHooks(node, grads, accumulate || node.sequenceNr !== Number.POSITIVE_INFINITY);
+      for (const { index, slot } of taken ?? []) captured[slot] = grads[index] ?? null;
+      const leads = !needed || node.nextEdges.some((e) => e && needed.has(e.node));
+      const isLeaf = node.sequenceNr === Number.POSITIVE_INFINITY;
+      if (isLeaf ? accumulate : leads) {
+        for (const hook of [...node.preHooks]) grads = hook(grads) ?? grads;
+        results = grads.some((g) => g) ? node.apply(grads) : node.nextEdges.map(() => null);
+        for (const hook of [...node.postHooks]) results = hook(results, grads) ?? results;
+        if (!keep) node.release();
+      }
+    }
+    node.nextEdges.forEach((edge, i) => {
+      if (!edge) return;
+      const g = results[i];
+      if (g) add(edge, validate(node, g, edge));
+      const left = waiting.get(edge.node)! - 1;
+      waiting.set(edge.node, left);
+      if (left === 0) queue.push(edge.node);
+    });
+  }
+  return captured;
+}
+
+function fill(grads: Grads, node: Node): Grads {
+  const n = Math.max(node.inputMeta.length, grads.length);
+  return Array.from({ length: n }, (_, i) => grads[i] ?? null);
+}
+
+function runHooks(node: Node, given: Grads, _run: boolean): Grads {
+  let grads = given;
+  for (const { index, hook } of [...node.tensorHooks]) {
+    const g = grads[index];
+    if (!g) continue;
+    const next = hook(g);
+    if (next) {
+      if (!sameShape(next.shape, g.shape)) {
+        throw new ShardbookError({ code: 'SB_HOOK', message: `Cannot use what a hook returned: it is ${next.describe()} and the gradient ${g.describe()}` });
+      }
+      if (next.dtype !== g.dtype) {
+        throw new ShardbookError({ code: 'SB_HOOK', message: `Cannot use what a hook returned: it is ${next.dtype.name} and the gradient ${g.dtype.name}` });
+      }
+      grads = grads.with(index, next);
+    }
+  }
+  for (const [index, tensor] of node.retained) {
+    const g = grads[index];
+    if (!g) continue;
+    const old = tensor.grad;
+    tensor.setGrad(old ? old.add(g) : state.gradEnabled ? g : g.detach());
+  }
+  return grads;
+}
+
+/** A gradient must look like the tensor it belongs to: broadcast dimensions are summed, the dtype is cast. */
+function validate(node: Node, g: Tensor, edge: Edge): Tensor {
+  const meta: InputMeta | undefined = edge.node.inputMeta[edge.index];
+  if (!meta) return g;
+  let out = g;
+  if (!sameShape(out.shape, meta.shape)) {
+    if (out.shape.length < meta.shape.length && numelOf(out.shape) !== numelOf(meta.shape)) {
+      throw new ShardbookError({ code: 'SB_GRAD_MISMATCH', message: `Cannot go on backward: "${node.name}" returned a gradient ${g.describe()} for a tensor of shape [${meta.shape.join(', ')}]` });
+    }
+    out = out.sumToSize(meta.shape);
+  }
+  return out.dtype === meta.dtype ? out : out.to(meta.dtype);
+}
+
+installGradAccess({
+  accumulate(variable: Tensor, gradient: Tensor): void {
+    const old = variable.grad;
+    if (!old) {
+      // A gradient that is a view or still used elsewhere is copied: .grad is the leaf's own.
+      variable.setGrad(state.gradEnabled ? gradient.clone() : gradient.detach().clone());
+    } else if (state.gradEnabled) variable.setGrad(old.add(gradient));
+    else {
+      // In place, so that who holds .grad sees the sum.
+      old.add_(gradient);
+    }
+  },
+  refreshView(view: Tensor): Node | null {
+    return asStridedNode(view.viewBase!, view);
+  },
+});
+
+export type { AccumulateGrad };

@@ -1,0 +1,55 @@
+/** History of a base that was written through one of its views. */
+import { applyOp } from '../dispatch.js';
+import { zeros } from '../ops/creation.js';
+import { reshape } from '../ops/views.js';
+import { numelOf } from '../shape.js';
+import type { Tensor } from '../tensor.js';
+import { type Grads, Node } from './node.js';
+import { installCopySlices, metaOf } from './record.js';
+import { positions } from './rules/index.js';
+
+/** The gradient of the written part goes through the operation that wrote it; the rest passes on. */
+class CopySlices extends Node {
+  readonly #at: Tensor;
+  constructor(
+    base: Tensor,
+    view: Tensor,
+    readonly inner: Node,
+  ) {
+    super('CopySlices');
+    this.nextEdges.push(base.gradEdge(), ...inner.nextEdges.slice(1));
+    this.inputMeta.push(metaOf(base));
+    // Storage places of the view, as positions in the base in order.
+    const all = positions(base.shape, base.strides, base.storageOffset);
+    const mine = positions(view.shape, view.strides, view.storageOffset);
+    const where = new Map<bigint, bigint>();
+    const values = (t: Tensor): BigInt64Array => t.storage.as(t.dtype) as BigInt64Array;
+    values(all).forEach((v, i) => {
+      where.set(v, BigInt(i));
+    });
+    const data = values(mine);
+    for (let i = 0; i < data.length; i++) data[i] = where.get(data[i]!) ?? 0n;
+    this.#at = mine;
+    this.#viewShape = view.shape;
+  }
+  readonly #viewShape: readonly number[];
+  override release(): void {
+    this.inner.release();
+  }
+  override apply(grads: Grads): Grads {
+    const grad = grads[0]!;
+    const flat = reshape(grad, [-1]);
+    const part = reshape(applyOp('indexSelect', [flat, this.#at], { dim: 0 }), this.#viewShape);
+    const inner = this.inner.apply([part]);
+    const written = inner[0] ? reshape(inner[0], [-1]) : zeros([numelOf(this.#viewShape)], { dtype: grad.dtype });
+    const base = reshape(applyOp('indexCopy', [flat, this.#at, written], { dim: 0 }), grad.shape);
+    return [base, ...inner.slice(1)];
+  }
+}
+
+installCopySlices((base, view, node) => {
+  // The operation differentiates the view even where the view itself had no gradient before.
+  const inner = node as Node & { needs?: boolean[] };
+  if (inner.needs && base.requiresGrad) inner.needs[0] = true;
+  return new CopySlices(base, view, node);
+});

@@ -1,0 +1,213 @@
+/**
+ * The one door of every operation: autocast, autograd (records a node from the backward table), modes, tensor subclasses, kernel.
+ * Below autograd nothing is recorded; backward rules call the public operations, so gradients take the same way.
+ */
+import { assert } from '../base/index.js';
+import { autocastInputs } from './autocast.js';
+import { recordInplace, recordNode, type Recorder, ruleNeeds } from './autograd/record.js';
+import { canCast, type DType } from './dtype.js';
+import { opError } from './errors.js';
+import { kernels } from './kernels/index.js';
+import { alloc } from './kernels/common.js';
+import type { OpName, OpParams } from './opnames.js';
+import { sameShape } from './shape.js';
+import { getBackend, state } from './state.js';
+import { Tensor } from './tensor.js';
+
+export type OpInputs = readonly (Tensor | null)[];
+export type OpResult = Tensor | Tensor[];
+
+/** An operation on its way down. */
+export interface OpCall<K extends OpName = OpName> {
+  readonly name: K;
+  readonly inputs: OpInputs;
+  readonly params: OpParams[K];
+  /** Writes into inputs[0] and returns it. */
+  readonly inplace: boolean;
+}
+
+/** What a tensor subclass does with an operation any of whose inputs is an instance. */
+export type SubclassHandler = (call: OpCall) => OpResult;
+
+/** Sees every operation below autograd: counters, ledgers, selective recompute. `next` goes on. */
+export interface DispatchMode {
+  dispatch(call: OpCall, next: (call: OpCall) => OpResult): OpResult;
+}
+
+const subclasses: { type: abstract new (...args: never[]) => Tensor; handler: SubclassHandler }[] = [];
+
+/** Makes operations on instances of `type` go to `handler`; handlers registered later are asked first. */
+export function registerSubclass(type: abstract new (...args: never[]) => Tensor, handler: SubclassHandler): void {
+  subclasses.unshift({ type, handler });
+}
+
+const modes: DispatchMode[] = [];
+
+/** Runs `body` with a mode on top of the stack. */
+export function withMode<R>(mode: DispatchMode, body: () => R): R {
+  pushMode(mode);
+  try {
+    return body();
+  } finally {
+    popMode(mode);
+  }
+}
+
+export function pushMode(mode: DispatchMode): void {
+  modes.push(mode);
+}
+
+export function popMode(mode: DispatchMode): void {
+  const at = modes.lastIndexOf(mode);
+  if (at >= 0) modes.splice(at, 1);
+}
+
+export function activeModes(): readonly DispatchMode[] {
+  return modes;
+}
+
+function descend(call: OpCall, level: number): OpResult {
+  if (level >= 0) {
+    const mode = modes[level]!;
+    // A mode's own operations are not its business: it is off the stack while it works.
+    const above = modes.splice(level);
+    try {
+      return mode.dispatch(call, (next) => descend(next, level - 1));
+    } finally {
+      modes.push(...above);
+    }
+  }
+  if (subclasses.length > 0) {
+    for (const input of call.inputs) {
+      if (input === null || input.constructor === Tensor) continue;
+      for (const { type, handler } of subclasses) if (input instanceof type) return handler(call);
+    }
+  }
+  return call.inplace ? runInplace(call) : runKernel(call.name, call.inputs, call.params);
+}
+
+/** The kernel alone, without modes or subclasses. */
+export function runKernel<K extends OpName>(name: K, inputs: OpInputs, params: OpParams[K]): OpResult {
+  const kernel = kernels[name] as (inputs: OpInputs, params: OpParams[K], out: Tensor | null) => OpResult;
+  return kernel(inputs, params, null);
+}
+
+function runInplace(call: OpCall): Tensor {
+  const self = call.inputs[0]!;
+  const name = call.name as OpName;
+  if (name === 'copy') {
+    const source = call.inputs[1]!;
+    if (!self.isMeta && !source.isMeta) copyInto(self, source);
+    return self;
+  }
+  if (name === 'fill') {
+    if (!self.isMeta) getBackend().fill((call.params as OpParams['fill']).value, self.nd());
+    return self;
+  }
+  const kernel = kernels[name] as (inputs: OpInputs, params: unknown, out: Tensor | null) => OpResult;
+  const out = self.isContiguous() && !self.isMeta ? self : null;
+  const result = kernel(call.inputs, call.params, out) as Tensor;
+  if (result === self) return self;
+  if (!canCast(result.dtype, self.dtype)) {
+    throw opError(`${name}_`, call.inputs, `the result is ${result.dtype.name} and cannot be written into ${self.dtype.name}`);
+  }
+  if (!sameShape(result.shape, self.shape)) {
+    throw opError(`${name}_`, call.inputs, `the result has shape [${result.shape.join(', ')}], but an in-place operation keeps [${self.shape.join(', ')}]`);
+  }
+  if (!self.isMeta) copyInto(self, result);
+  return self;
+}
+
+function copyInto(self: Tensor, source: Tensor): void {
+  const strides = source.shape.length === self.shape.length ? source.strides : null;
+  let from = source.nd();
+  if (!strides || !sameShape(source.shape, self.shape)) {
+    const shift = self.shape.length - source.shape.length;
+    from = {
+      ...from,
+      shape: self.shape,
+      strides: self.shape.map((n, d) => (d < shift || (source.shape[d - shift] === 1 && n !== 1) ? 0 : source.strides[d - shift]!)),
+    };
+  }
+  getBackend().copy(from, self.nd());
+}
+
+const recorder: Recorder = { apply: run };
+
+function below(call: OpCall): OpResult {
+  const before = state.belowAutograd;
+  state.belowAutograd = true;
+  try {
+    return descend(call, modes.length - 1);
+  } finally {
+    state.belowAutograd = before;
+  }
+}
+
+function run(name: OpName, given: OpInputs, params: OpParams[OpName]): OpResult {
+  const inputs = state.autocast && !state.belowAutograd ? autocastInputs(name, given, recorder) : given;
+  const call: OpCall = { name, inputs, params, inplace: false };
+  const needs = !state.belowAutograd && state.gradEnabled ? ruleNeeds(name, inputs) : null;
+  const result = below(call);
+  recordNode(name, inputs, params, result, needs);
+  return result;
+}
+
+/** Runs an operation with one result. */
+export function applyOp<K extends OpName>(name: K, inputs: OpInputs, params: OpParams[K]): Tensor {
+  return run(name, inputs, params) as Tensor;
+}
+
+/** Runs an operation with several results. */
+export function applyMulti<K extends OpName>(name: K, inputs: OpInputs, params: OpParams[K]): Tensor[] {
+  const result = run(name, inputs, params);
+  assert(Array.isArray(result), `${name} has one result`);
+  return result;
+}
+
+/** Runs an operation and writes its result into the first input. */
+export function applyInplace<K extends OpName>(name: K, inputs: OpInputs, params: OpParams[K]): Tensor {
+  const self = inputs[0]!;
+  checkWritable(name, inputs);
+  const call = { name, inputs, params, inplace: true } as OpCall;
+  if (state.belowAutograd) {
+    below(call);
+    self.versionCounter.value++;
+    return self;
+  }
+  recordInplace(name, inputs, params, () => {
+    const result = below(call);
+    self.versionCounter.value++;
+    return result;
+  });
+  return self;
+}
+
+function checkWritable(name: string, inputs: OpInputs): void {
+  const self = inputs[0]!;
+  if (self.strides.some((s, d) => s === 0 && self.shape[d]! > 1)) {
+    throw opError(`${name}_`, inputs, 'several elements of the written tensor are one place in memory', 'clone() it first');
+  }
+  for (const other of inputs) {
+    if (!other || other === self || other.storage !== self.storage || other.numel() === 0 || self.numel() === 0) continue;
+    if (sameLayout(self, other)) continue;
+    if (self.isContiguous() && other.isContiguous()) {
+      const [a, b] = [self.storageOffset, other.storageOffset];
+      if (a < b + other.numel() && b < a + self.numel()) {
+        throw opError(`${name}_`, inputs, 'the written and the read tensor overlap in memory', 'clone() the one that is read');
+      }
+    }
+  }
+}
+
+function sameLayout(a: Tensor, b: Tensor): boolean {
+  return a.storageOffset === b.storageOffset && sameShape(a.shape, b.shape) && sameShape(a.strides, b.strides);
+}
+
+/** A cast below autograd. */
+export function castRaw(x: Tensor, dtype: DType): Tensor {
+  if (x.dtype === dtype) return x;
+  const out = alloc(x.shape, dtype, x.device);
+  if (!x.isMeta) getBackend().copy(x.nd(), out.nd());
+  return out;
+}

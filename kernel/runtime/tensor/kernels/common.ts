@@ -1,0 +1,128 @@
+/** What kernels of all families share: allocation, casts, promotion, permuted dense layouts. */
+import { bool, type DType, getDefaultDtype, resultType } from '../dtype.js';
+import { opError } from '../errors.js';
+import type { OpName, OpParams } from '../opnames.js';
+import { broadcastShapes, contiguousStrides, denseOrder, expandStrides, numelOf, sameShape, type Shape } from '../shape.js';
+import { getBackend } from '../state.js';
+import { Storage } from '../storage.js';
+import { type Device, Tensor } from '../tensor.js';
+
+export type Kernel<K extends OpName> = (
+  inputs: readonly (Tensor | null)[],
+  params: OpParams[K],
+  out: Tensor | null,
+) => Tensor | Tensor[];
+
+export type KernelTable<K extends OpName = OpName> = { [N in K]: Kernel<N> };
+
+/** A new contiguous tensor; zeros, as fresh memory is. */
+export function alloc(shape: Shape, dtype: DType, device: Device): Tensor {
+  const bytes = numelOf(shape) * dtype.itemsize;
+  return new Tensor({ storage: device === 'meta' ? Storage.meta(bytes) : Storage.allocate(bytes), shape: [...shape], dtype, device });
+}
+
+/** New memory with given strides of a dense layout. */
+export function allocStrided(shape: Shape, strides: Shape, dtype: DType, device: Device): Tensor {
+  const bytes = numelOf(shape) * dtype.itemsize;
+  return new Tensor({
+    storage: device === 'meta' ? Storage.meta(bytes) : Storage.allocate(bytes),
+    shape: [...shape],
+    strides: [...strides],
+    dtype,
+    device,
+  });
+}
+
+/** A tensor of the same storage seen otherwise; shares the version counter. */
+export function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.storageOffset): Tensor {
+  const out = new Tensor({ storage: x.storage, shape: [...shape], strides: [...strides], storageOffset: offset, dtype: x.dtype, device: x.device });
+  out.versionCounter = x.versionCounter;
+  return out;
+}
+
+export function deviceOf(op: string, inputs: readonly (Tensor | null)[]): Device {
+  let device: Device | null = null;
+  for (const t of inputs) {
+    if (!t || (t.shape.length === 0 && inputs.length > 1 && t.device === 'cpu')) continue;
+    if (device && device !== t.device) throw opError(op, inputs, `operands are on ${device} and ${t.device}`, 'move them to one device', 'SB_DEVICE');
+    device = t.device;
+  }
+  return device ?? inputs.find((t) => t !== null)?.device ?? 'cpu';
+}
+
+export function promote(inputs: readonly (Tensor | null)[]): DType {
+  const first = inputs[0]!;
+  // The common case: equal dtypes.
+  if (inputs.every((t) => t !== null && t.dtype === first.dtype && !t.wrapped)) return first.dtype;
+  return resultType(inputs.filter((t): t is Tensor => t !== null).map((t) => ({ dtype: t.dtype, ndim: t.shape.length, wrapped: t.wrapped })));
+}
+
+/** Integers and bools become the default floating dtype. */
+export function floating(dtype: DType): DType {
+  return dtype.isFloatingPoint ? dtype : getDefaultDtype();
+}
+
+export function cast(x: Tensor, dtype: DType): Tensor {
+  if (x.dtype === dtype) return x;
+  const out = alloc(x.shape, dtype, x.device);
+  if (!x.isMeta) getBackend().copy(x.nd(), out.nd());
+  return out;
+}
+
+export function contiguous(x: Tensor): Tensor {
+  if (x.isContiguous()) return x;
+  const out = alloc(x.shape, x.dtype, x.device);
+  if (!x.isMeta) getBackend().copy(x.nd(), out.nd());
+  return out;
+}
+
+export function expanded(x: Tensor, shape: Shape): Tensor {
+  return sameShape(x.shape, shape) ? x : viewOf(x, shape, expandStrides(x.shape, x.strides, shape));
+}
+
+export function broadcast(op: string, inputs: readonly (Tensor | null)[]): number[] {
+  const shapes = inputs.filter((t): t is Tensor => t !== null).map((t) => t.shape);
+  const first = shapes[0]!;
+  if (shapes.every((s) => sameShape(s, first))) return [...first];
+  return broadcastShapes(shapes, () => `run "${op}": ${inputs.map((t) => t?.describe()).join(' and ')}`);
+}
+
+/** float8 can be stored and cast, never computed in. */
+export function refuseFloat8(op: string, inputs: readonly (Tensor | null)[], dtype: DType): void {
+  if (dtype.isFloat8) throw opError(op, inputs, `no arithmetic in ${dtype.name}`, 'convert with .to(torch.float32) first', 'SB_DTYPE');
+}
+
+/**
+ * Runs an elementwise `body(operands, out)` so that the result keeps a permuted dense layout that all operands of full size share,
+ * as PyTorch does; the body then sees contiguous memory.
+ */
+export function elementwise(
+  inputs: readonly Tensor[],
+  shape: Shape,
+  dtype: DType,
+  device: Device,
+  out: Tensor | null,
+  body: (operands: Tensor[], out: Tensor) => void,
+): Tensor {
+  const into = out && out.dtype === dtype && sameShape(out.shape, shape) ? out : null;
+  const full = inputs.find((t) => sameShape(t.shape, shape) && shape.length > 1);
+  if (!into && full && !full.isContiguous()) {
+    const order = denseOrder(full.shape, full.strides);
+    if (order && inputs.every((t) => t.shape.length === 0 || (sameShape(t.shape, shape) && sameStrides(t, full)))) {
+      const permuted = inputs.map((t) => (t.shape.length === 0 ? t : viewOf(t, order.map((d) => t.shape[d]!), order.map((d) => t.strides[d]!))));
+      const inner = elementwise(permuted, order.map((d) => shape[d]!), dtype, device, null, body);
+      const back = order.map((_, d) => order.indexOf(d));
+      const result = viewOf(inner, back.map((d) => inner.shape[d]!), back.map((d) => inner.strides[d]!));
+      return result;
+    }
+  }
+  const result = into ?? alloc(shape, dtype, device);
+  if (device !== 'meta') body(inputs.map((t) => expanded(t, shape)), result);
+  return result;
+}
+
+function sameStrides(a: Tensor, b: Tensor): boolean {
+  return a.strides.every((s, d) => s === b.strides[d] || a.shape[d] === 1);
+}
+
+export { bool, contiguousStrides };

@@ -1,0 +1,15 @@
+/** One kernel for every operation: an operation without one does not compile. */
+import type { KernelTable } from './common.js';
+import { elementwiseKernels } from './elementwise.js';
+import { fusedKernels } from './fused.js';
+import { indexingKernels } from './indexing.js';
+import { reduceKernels } from './reduce.js';
+import { viewKernels } from './view.js';
+
+export const kernels: KernelTable = {
+  ...elementwiseKernels,
+  ...viewKernels,
+  ...reduceKernels,
+  ...indexingKernels,
+  ...fusedKernels,
+};

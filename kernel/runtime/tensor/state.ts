@@ -1,0 +1,94 @@
+/** What is switched on in this rank: backend, grad mode, inference mode, autocast, dispatch modes, saved-tensor hooks. */
+import { assert } from '../base/index.js';
+import type { Backend } from '../backend/backend.js';
+import type { DType } from './dtype.js';
+import type { Tensor } from './tensor.js';
+
+export interface SavedTensorsHooks {
+  pack(t: Tensor): unknown;
+  unpack(packed: unknown): Tensor;
+}
+
+interface State {
+  backend: Backend | null;
+  gradEnabled: boolean;
+  inferenceMode: boolean;
+  /** Inside a kernel or a subclass handler: nothing is recorded. */
+  belowAutograd: boolean;
+  autocast: DType | null;
+  savedHooks: SavedTensorsHooks[];
+}
+
+export const state: State = {
+  backend: null,
+  gradEnabled: true,
+  inferenceMode: false,
+  belowAutograd: false,
+  autocast: null,
+  savedHooks: [],
+};
+
+/** Chooses what computes; done once at the root. */
+export function setBackend(backend: Backend): void {
+  state.backend = backend;
+}
+
+export function getBackend(): Backend {
+  assert(state.backend, 'no backend was set');
+  return state.backend;
+}
+
+function withState<R>(change: Partial<State>, body: () => R): R {
+  const before = { ...state };
+  Object.assign(state, change);
+  const restore = (): void => {
+    for (const key of Object.keys(change) as (keyof State)[]) (state as unknown as Record<string, unknown>)[key] = before[key];
+  };
+  let result: R;
+  try {
+    result = body();
+  } catch (error) {
+    restore();
+    throw error;
+  }
+  if (result instanceof Promise) return result.finally(restore) as R;
+  restore();
+  return result;
+}
+
+export const isGradEnabled = (): boolean => state.gradEnabled;
+export const isInferenceModeEnabled = (): boolean => state.inferenceMode;
+
+/** Turns recording on or off until changed again; returns what it was. */
+export function setGradEnabled(on: boolean): boolean {
+  const before = state.gradEnabled;
+  state.gradEnabled = on;
+  return before;
+}
+
+/** Runs `body` without recording operations for backward. */
+export const noGrad = <R>(body: () => R): R => withState({ gradEnabled: false }, body);
+export const enableGrad = <R>(body: () => R): R => withState({ gradEnabled: true }, body);
+/** As noGrad, and the tensors made inside can never take part in autograd. */
+export const inferenceMode = <R>(body: () => R): R => withState({ gradEnabled: false, inferenceMode: true }, body);
+export const withGradMode = <R>(on: boolean, body: () => R): R => withState({ gradEnabled: on }, body);
+export const belowAutograd = <R>(body: () => R): R => {
+  const before = state.belowAutograd;
+  state.belowAutograd = true;
+  try {
+    return body();
+  } finally {
+    state.belowAutograd = before;
+  }
+};
+
+/** Runs matrix products inside `body` in `dtype` (bfloat16 unless told), as torch.autocast('cpu', ...). */
+export function autocast<R>(options: { dtype?: DType; enabled?: boolean }, body: () => R, fallback?: DType): R {
+  const on = options.enabled ?? true;
+  return withState({ autocast: on ? (options.dtype ?? fallback ?? null) : null }, body);
+}
+
+export function savedTensorsHooks<R>(pack: (t: Tensor) => unknown, unpack: (packed: never) => Tensor, body: () => R): R {
+  const hooks: SavedTensorsHooks = { pack, unpack: unpack as (packed: unknown) => Tensor };
+  return withState({ savedHooks: [...state.savedHooks, hooks] }, body);
+}

@@ -1,0 +1,70 @@
+/** Memory of tensors: one garbage-collected buffer that views share. A meta storage has a size and no bytes. */
+import { type TypedArray, typedView } from '../base/index.js';
+import type { DType } from './dtype.js';
+
+let nextId = 0;
+
+export class Storage {
+  readonly id = ++nextId;
+  #buffer: ArrayBufferLike | null;
+  #bytes: number;
+  #view: TypedArray | null = null;
+  #viewType: DType | null = null;
+
+  constructor(buffer: ArrayBufferLike | null, bytes = buffer?.byteLength ?? 0) {
+    this.#buffer = buffer;
+    this.#bytes = bytes;
+  }
+
+  static allocate(bytes: number): Storage {
+    return new Storage(new ArrayBuffer(bytes));
+  }
+
+  static meta(bytes: number): Storage {
+    return new Storage(null, bytes);
+  }
+
+  /** A storage over an existing typed array of exactly `dtype`'s representation; no copy where it spans its buffer. */
+  static of(data: TypedArray, dtype: DType): Storage {
+    const spans = data.byteOffset === 0 && data.byteLength === data.buffer.byteLength;
+    const own = spans ? data : data.slice();
+    const storage = new Storage(own.buffer);
+    storage.#view = own;
+    storage.#viewType = dtype;
+    return storage;
+  }
+
+  get nbytes(): number {
+    return this.#bytes;
+  }
+
+  get isMeta(): boolean {
+    return this.#buffer === null;
+  }
+
+  get buffer(): ArrayBufferLike {
+    if (!this.#buffer) throw new Error('a meta storage has no bytes');
+    return this.#buffer;
+  }
+
+  /** The whole storage as elements of `dtype`. */
+  as(dtype: DType): TypedArray {
+    if (this.#view && this.#viewType === dtype) return this.#view;
+    this.#view = typedView(dtype.name, this.buffer);
+    this.#viewType = dtype;
+    return this.#view;
+  }
+
+  /** Changes the size in place, keeping the bytes that fit: FSDP frees and refills parameters this way. */
+  resize(bytes: number): void {
+    if (bytes === this.#bytes) return;
+    if (this.#buffer) {
+      const next = new ArrayBuffer(bytes);
+      new Uint8Array(next).set(new Uint8Array(this.#buffer).subarray(0, Math.min(bytes, this.#bytes)));
+      this.#buffer = next;
+    }
+    this.#bytes = bytes;
+    this.#view = null;
+    this.#viewType = null;
+  }
+}
