@@ -1,5 +1,6 @@
 import { parseProgram, type ProgramSource } from './format.js';
 import { isKnown } from './resolve.js';
+import './ops/index.js';
 
 export interface OperationUse {
   op: string;

@@ -3,6 +3,7 @@ import type { Program, Step } from './format.js';
 import { show } from './format.js';
 import type { Json } from './json.js';
 import { resolve } from './resolve.js';
+import './ops/index.js';
 import { type Scope, valueIn, valueOut } from './values.js';
 
 /** One rank's interpreter of one program. Operations may keep state of their own in `state` (logs, counters). */

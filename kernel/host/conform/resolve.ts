@@ -2,7 +2,6 @@ import { apply, camelCase, isModule, isTensor, lookUp, member, method, MissingOp
 import { normalise } from './calls.js';
 import type { Machine } from './machine.js';
 import { ownOperations } from './ops/registry.js';
-import './ops/index.js';
 import { plainDeep } from './values.js';
 
 /** What runs a step: arguments are runtime values, float literals among them. */

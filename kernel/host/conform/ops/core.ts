@@ -82,18 +82,16 @@ function checkedIndex(index: number, length: number): number {
   return index;
 }
 
-/** PyTorch's `x[...]`, whose entries the runtime takes as arguments of `index`. */
+/** PyTorch's `x[...]`, whose entries the runtime takes as arguments of `get`. */
 export function indexTensor(target: TensorLike, key: readonly unknown[]): unknown {
-  return method(target, 'index', ...key.map(indexEntry));
+  return method(target, 'get', ...key.map(indexEntry));
 }
 
 export function indexEntry(entry: unknown): unknown {
   if (isPlainObject(entry) && 'slice' in entry) {
     const [start, stop, step] = entry['slice'] as (number | null | undefined)[];
-    return callIn('torch', 'slice', start ?? undefined, stop ?? undefined, step ?? undefined);
+    return callIn('torch', 'slice', start ?? null, stop ?? null, step ?? null);
   }
-  // A list indexes like a tensor of its numbers.
-  if (Array.isArray(entry)) return callIn('torch', 'tensor', entry);
   return entry;
 }
 
