@@ -30,6 +30,10 @@ const COMMANDS: Record<string, { summary: string; load(): Promise<Command> }> = 
     summary: 'judge a submission of an exercise',
     load: async () => (await import('./commands/grade.js')).command,
   },
+  conform: {
+    summary: 'run recorded SPMD programs and compare with what PyTorch observed',
+    load: async () => (await import('./commands/conform.js')).command,
+  },
   doctor: {
     summary: 'say what works on this machine',
     load: async () => (await import('./commands/doctor.js')).command,
