@@ -1,18 +1,18 @@
 import { ShardbookError } from '../base/index.js';
-import { isGradEnabled, Tensor, torch } from '../tensor/index.js';
+import { AutogradFunction, type FunctionContext, isGradEnabled, Tensor } from '../tensor/index.js';
 import type { Args, BackwardHook, BackwardPreHook, Grads } from './hooks.js';
 import type { Module } from './module.js';
 
 /** An identity whose backward pass shows the gradients to a callback, which may replace them. */
-class GradientGate extends torch.autograd.Function {
-  static forward(ctx: torch.autograd.FunctionContext, gate: Gate, ...tensors: Tensor[]): Tensor[] {
+class GradientGate extends AutogradFunction {
+  static override forward(ctx: FunctionContext, gate: Gate, ...tensors: Tensor[]): Tensor[] {
     // Integer outputs and unused ones must arrive as null, not as zeros.
     ctx.setMaterializeGrads(false);
     gates.set(ctx, gate);
     return tensors.map((t) => t.viewAs(t));
   }
 
-  static backward(ctx: torch.autograd.FunctionContext, ...grads: (Tensor | null)[]): (Tensor | null)[] {
+  static override backward(ctx: FunctionContext, ...grads: (Tensor | null)[]): (Tensor | null)[] {
     return [null, ...gates.get(ctx)!.pass(grads)];
   }
 }
@@ -56,7 +56,7 @@ export class BackwardHooks {
   }
 
   #outputsReady(grads: readonly (Tensor | null)[], index: readonly number[], count: number): readonly (Tensor | null)[] {
-    let gradOutputs = pack(grads, index, count);
+    let gradOutputs: Grads = pack(grads, index, count);
     for (const hook of this.preHooks) {
       const replaced = hook(this.module, gradOutputs);
       if (replaced === undefined || replaced === null) continue;
@@ -81,7 +81,7 @@ export class BackwardHooks {
     const index = this.#inputIndex!;
     // The gradient reached the inputs without going through the outputs: there is nothing to show.
     if (this.#gradOutputs === null) return grads;
-    let gradInputs = pack(grads, index, this.#inputCount);
+    let gradInputs: Grads = pack(grads, index, this.#inputCount);
     for (const hook of this.hooks) {
       const replaced = hook(this.module, gradInputs, this.#gradOutputs);
       if (replaced === undefined || replaced === null) continue;

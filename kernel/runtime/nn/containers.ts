@@ -1,7 +1,7 @@
 import { ShardbookError } from '../base/index.js';
 import { Tensor } from '../tensor/index.js';
 import { isModule, Module, stateOf } from './module.js';
-import { Parameter } from './parameter.js';
+import { isParameter, Parameter } from './parameter.js';
 import { describeList } from './repr.js';
 
 function member<T>(name: string, all: readonly T[], index: number): T {
@@ -286,7 +286,8 @@ export class ParameterDict extends Module {
 }
 
 function asParameter(value: Tensor): Parameter {
-  return value instanceof Parameter ? value : new Parameter(value, value.dtype.isFloatingPoint);
+  if (isParameter(value)) return value;
+  return new Parameter(value, (value as Tensor).dtype.isFloatingPoint);
 }
 
 function describeParameters(parameters: ReadonlyMap<string, Parameter | null>): string {

@@ -1,6 +1,7 @@
 import { ShardbookError } from '../base/index.js';
 import { type Tensor, torch } from '../tensor/index.js';
 import type { Module } from './module.js';
+import { isOptions } from './options.js';
 
 /** All parameters flattened and joined into one vector. */
 export function parametersToVector(parameters: Iterable<Tensor>): Tensor {
@@ -25,7 +26,9 @@ export function vectorToParameters(vector: Tensor, parameters: Iterable<Tensor>)
   }
 }
 
-/** Constructs a module without drawing its initial values: `skipInit(nn.Linear, 4, 8)`. */
+/** Constructs a module without drawing its initial values: `skipInit(nn.Linear, 4, 8)`. Its last parameter must be options. */
 export function skipInit<A extends unknown[], M extends Module>(type: new (...args: A) => M, ...args: A): M {
-  return torch.withDevice('meta', () => new type(...args)).toEmpty({ device: 'cpu' });
+  const last = args.at(-1);
+  const given = isOptions(last) ? [...args.slice(0, -1), { ...last, device: 'meta' }] : [...args, { device: 'meta' }];
+  return new type(...(given as A)).toEmpty({ device: 'cpu' });
 }

@@ -51,7 +51,7 @@ function conv(op: string, n: number, input: Tensor, weight: Tensor, o: ConvFunct
     for (let d = n - 1; d >= 0; d--) {
       const offset = (rest % kernel[d]!) * dilation[d]!;
       rest = Math.floor(rest / kernel[d]!);
-      window = torch.slice(window, d + 2, offset, offset + (sizes[d]! - 1) * stride[d]! + 1, stride[d]!);
+      window = window.get('...', torch.slice(offset, offset + (sizes[d]! - 1) * stride[d]! + 1, stride[d]!), ...Array.from({ length: n - 1 - d }, () => torch.slice()));
     }
     columns.push(window);
   }

@@ -51,7 +51,7 @@ export function embedding(
   const o = named<EmbeddingFunctionOptions>([paddingIdx, options], ['paddingIdx']);
   const padding = normalizePaddingIdx(o.paddingIdx, weight.shape[0] ?? 0);
   if (o.maxNorm !== undefined && o.maxNorm !== null) renormRows(weight, input, o.maxNorm, o.normType ?? 2);
-  return torch.embedding(input, weight, padding ?? -1, o.scaleGradByFreq ?? false);
+  return torch.embedding(weight, input, { paddingIdx: padding ?? -1, scaleGradByFreq: o.scaleGradByFreq ?? false });
 }
 
 /** Scales the rows that are about to be looked up down to a norm, in place. */
@@ -60,7 +60,7 @@ function renormRows(weight: Tensor, index: Tensor, maxNorm: number, normType: nu
     const rows = new Set((index.reshape([-1]).tolist() as (number | bigint)[]).map(Number));
     for (const row of rows) {
       const vector = weight.select(0, row);
-      const norm = Number(torch.linalg.vectorNorm(vector, normType).item());
+      const norm = Number(vector.norm(normType).item());
       if (norm > maxNorm) vector.mul_(maxNorm / (norm + 1e-7));
     }
   });
@@ -115,7 +115,7 @@ interface NormalizeOptions {
 /** Divides vectors along a dimension by their p-norm. */
 export function normalize(input: Tensor, p?: number | NormalizeOptions, dim?: number | NormalizeOptions, eps?: number | NormalizeOptions): Tensor {
   const o = named<NormalizeOptions>([p, dim, eps], ['p', 'dim', 'eps']);
-  const norm = torch.linalg.vectorNorm(input, o.p ?? 2, o.dim ?? 1, { keepdim: true });
+  const norm = input.norm(o.p ?? 2, o.dim ?? 1, { keepdim: true });
   return input.div(norm.clamp({ min: o.eps ?? 1e-12 }));
 }
 
@@ -130,7 +130,7 @@ export function cosineSimilarity(x1: Tensor, x2: Tensor, dim?: number | Similari
   const [a, b] = torch.broadcastTensors(x1, x2) as [Tensor, Tensor];
   // The floor under the norms is applied outside the graph: the gradient is that of the plain norm.
   const floored = (x: Tensor): Tensor => {
-    const norm = torch.linalg.vectorNorm(x, 2, d, { keepdim: true }).clone();
+    const norm = x.norm(2, d, { keepdim: true }).clone();
     noGrad(() => norm.clamp_({ min: o.eps ?? 1e-8 }));
     return norm;
   };
@@ -145,5 +145,5 @@ interface DistanceOptions {
 
 export function pairwiseDistance(x1: Tensor, x2: Tensor, p?: number | DistanceOptions, eps?: number | DistanceOptions, keepdim?: boolean | DistanceOptions): Tensor {
   const o = named<DistanceOptions>([p, eps, keepdim], ['p', 'eps', 'keepdim']);
-  return torch.linalg.vectorNorm(x1.sub(x2).add(o.eps ?? 1e-6), o.p ?? 2, -1, { keepdim: o.keepdim ?? false });
+  return x1.sub(x2).add(o.eps ?? 1e-6).norm(o.p ?? 2, -1, { keepdim: o.keepdim ?? false });
 }

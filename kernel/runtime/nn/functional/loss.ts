@@ -1,5 +1,5 @@
 import { ShardbookError } from '../../base/index.js';
-import { type Tensor, torch } from '../../tensor/index.js';
+import { AutogradFunction, type FunctionContext, type Tensor, torch } from '../../tensor/index.js';
 import { named } from '../options.js';
 import { logsigmoid, logSoftmax } from './activation.js';
 import { cosineSimilarity, pairwiseDistance } from './linear.js';
@@ -24,7 +24,7 @@ export function nllLoss(input: Tensor, target: Tensor, weight?: Tensor | null | 
   const { weight: w = null, ignoreIndex = -100, reduction = 'mean' } = named<NllOptions>([weight, options], ['weight']);
   checkReduction('nllLoss', reduction);
   checkIndexTarget('nllLoss', input, target, w);
-  return torch.nllLoss(input, target, w, { reduction, ignoreIndex });
+  return torch.nllLoss(input, target, { weight: w, reduction, ignoreIndex });
 }
 
 function checkIndexTarget(op: string, input: Tensor, target: Tensor, weight: Tensor | null): void {
@@ -58,7 +58,7 @@ export function crossEntropy(input: Tensor, target: Tensor, weight?: Tensor | nu
   if (sameShape(input, target)) return denseCrossEntropy(input, target, w, ignoreIndex, reduction, labelSmoothing, classDim);
   checkIndexTarget('crossEntropy', input, target, w);
   const logp = logSoftmax(input, classDim);
-  const hard = torch.nllLoss(logp, target, w, { reduction, ignoreIndex });
+  const hard = torch.nllLoss(logp, target, { weight: w, reduction, ignoreIndex });
   if (labelSmoothing === 0) return hard;
   const classes = input.shape[classDim]!;
   const smooth = smoothLoss(logp, target, w, ignoreIndex, reduction, classDim);
@@ -186,13 +186,13 @@ export function binaryCrossEntropy(input: Tensor, target: Tensor, weight?: Tenso
 }
 
 /** Its logarithms are cut off at -100, and its gradient is finite also where they are. */
-class BinaryCrossEntropy extends torch.autograd.Function {
-  static forward(ctx: torch.autograd.FunctionContext, input: Tensor, target: Tensor): Tensor {
+class BinaryCrossEntropy extends AutogradFunction {
+  static override forward(ctx: FunctionContext, input: Tensor, target: Tensor): Tensor {
     ctx.saveForBackward(input, target);
     return target.sub(1).mul(input.neg().log1p().clamp({ min: -100 })).sub(target.mul(input.log().clamp({ min: -100 })));
   }
 
-  static backward(ctx: torch.autograd.FunctionContext, grad: Tensor): (Tensor | null)[] {
+  static override backward(ctx: FunctionContext, grad: Tensor): (Tensor | null)[] {
     const [input, target] = ctx.savedTensors as [Tensor, Tensor];
     const [needsInput, needsTarget] = ctx.needsInputGrad;
     const slope = input.sub(target).div(input.mul(input.neg().add(1)).clamp({ min: 1e-12 }));
