@@ -41,7 +41,7 @@ export function getTotalNorm(tensors: Iterable<Tensor> | Tensor, ...args: NormAr
   const { normType, errorIfNonfinite } = normOptions(args);
   return noGrad(() => {
     const list = listOf(tensors);
-    if (list.length === 0) return torch.tensor(0);
+    if (list.length === 0) return torch.tensor(0, { dtype: torch.float32 });
     const norms = list.map((tensor) => torch.norm(tensor, normType));
     const total = torch.norm(torch.stack(norms), normType);
     if (errorIfNonfinite && !Number.isFinite(Number(total.item()))) {

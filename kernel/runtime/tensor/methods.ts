@@ -9,6 +9,8 @@ import * as v from './ops/views.js';
 import { logSoftmax, softmax } from './ops/fused.js';
 import { backward, type BackwardOptions } from './autograd/engine.js';
 import { formatTensor } from './print.js';
+import type { Operand } from './ops/scalar.js';
+import type { Storage } from './storage.js';
 import { Tensor } from './tensor.js';
 
 const { bool: _bool, whereOp, ...pointwise } = p;
@@ -16,7 +18,7 @@ const { checkDevice: _c, bfloat, boolCast, ...views } = v;
 const { alloc: _a, truth, variance, ...reductions } = r;
 const { empty: _e, zeros: _z, ones: _o, full: _f, tensor: _t, arange: _ar, linspace: _l, eye: _ey, meshgrid: _m, scalarTensor: _s, fromTypedArray: _ft, asTensor: _at, sizesAndOptions: _so, trilIndices: _ti, triuIndices: _tu, applyInplace: _ai, stack: _st, flatValues: _fv, ...created } = creation;
 const { arange: _x1, equal: _x2, numelOf: _x3, permute: _x4, repeat: _x5, sort: _x6, sum: _x7, sumToSize: _x8, view: _x9, slice: _sl, Slice: _Sl, where: _w, ...indexed } = indexing;
-const { rand: _r1, randn: _r2, randint: _r3, randperm: _r4, Generator: _g, defaultGenerator: _dg, manualSeed: _ms, getRngState: _gr, setRngState: _sr, forkRng: _fr, normal: _n, getBackend: _gb, ...randoms } = random;
+const { uniform_, normal_, exponential_, geometric_, cauchy_, logNormal_, random_, bernoulli_, bernoulli, multinomial } = random;
 
 /** Adds the gradient of this scalar (or of `gradient . this`) into .grad of the leaves. */
 function runBackward(x: Tensor, gradient?: Tensor | null | BackwardOptions, options: BackwardOptions = {}): void {
@@ -47,7 +49,16 @@ export const methods = {
   ...views,
   ...created,
   ...indexed,
-  ...randoms,
+  uniform_,
+  normal_,
+  exponential_,
+  geometric_,
+  cauchy_,
+  logNormal_,
+  random_,
+  bernoulli_,
+  bernoulli,
+  multinomial,
   ...matmul,
   softmax,
   logSoftmax,
@@ -65,21 +76,71 @@ export const methods = {
   elementSize: (x: Tensor): number => x.dtype.itemsize,
   isFloatingPoint: (x: Tensor): boolean => x.dtype.isFloatingPoint,
   isTrue: truth,
-  untypedStorage: (x: Tensor): Tensor['storage'] => x.storage,
+  untypedStorage: (x: Tensor): Storage => x.storage,
   toString: (x: Tensor): string => formatTensor(x),
   typeString: (x: Tensor): string => x.dtype.toString(),
 };
 
-type Bound<F> = F extends { (x: infer _X): infer R0; (x: infer _Y, ...a: infer A): infer R } ? (((...a: A) => R) & (() => R0)) : F extends (x: infer _X, ...a: infer A) => infer R ? (...a: A) => R : never;
-type Simple<F> = F extends (x: infer _X, ...a: infer A) => infer R ? (...a: A) => R : never;
-export type TensorMethods = { [K in keyof Omit<typeof methods, 'max' | 'min' | 'median' | 'nanmedian' | 'nonzero'>]: Simple<(typeof methods)[K]> } & {
-  max: { (): Tensor; (other: Tensor): Tensor; (dim: number | { dim: number; keepdim?: boolean }, keepdim?: boolean | { keepdim?: boolean }): r.NamedPair };
-  min: { (): Tensor; (other: Tensor): Tensor; (dim: number | { dim: number; keepdim?: boolean }, keepdim?: boolean | { keepdim?: boolean }): r.NamedPair };
-  median: { (): Tensor; (dim: number | { dim?: number; keepdim?: boolean }, keepdim?: boolean | { keepdim?: boolean }): r.NamedPair };
-  nanmedian: { (): Tensor; (dim: number | { dim?: number; keepdim?: boolean }, keepdim?: boolean | { keepdim?: boolean }): r.NamedPair };
-  nonzero: { (): Tensor; (o: { asTuple: true }): Tensor[] };
-};
-export type { Bound };
+type Method<F> = F extends (x: infer _X, ...a: infer A) => infer R ? (...a: A) => R : never;
+// Names come from the modules themselves and signatures one by one when asked for: the type of Tensor must not need them all.
+type MethodsOf<M, Without extends PropertyKey = never> = { [K in Exclude<keyof M, Without>]: Method<M[K]> };
+type OneDim = number | { dim?: number; keepdim?: boolean };
+type Keep = boolean | { keepdim?: boolean };
+
+interface OwnMethods {
+  softmax: Method<typeof softmax>;
+  logSoftmax: Method<typeof logSoftmax>;
+  var: Method<typeof r.variance>;
+  bfloat16(): Tensor;
+  bool(): Tensor;
+  where(condition: Tensor, other: Operand): Tensor;
+  size(): number[];
+  size(dim: number): number;
+  stride(): number[];
+  stride(dim: number): number;
+  requiresGrad_(on?: boolean): this;
+  set_(source: Tensor): this;
+  /** Adds the gradient of this scalar (or of `gradient . this`) into .grad of the leaves. */
+  backward(gradient?: Tensor | null | BackwardOptions, options?: BackwardOptions): void;
+  dim(): number;
+  nelement(): number;
+  elementSize(): number;
+  isFloatingPoint(): boolean;
+  /** The truth of a single element. */
+  isTrue(): boolean;
+  untypedStorage(): Storage;
+  toString(): string;
+  max(): Tensor;
+  max(other: Tensor): Tensor;
+  max(dim: OneDim, keepdim?: Keep): r.NamedPair;
+  min(): Tensor;
+  min(other: Tensor): Tensor;
+  min(dim: OneDim, keepdim?: Keep): r.NamedPair;
+  median(): Tensor;
+  median(dim: OneDim, keepdim?: Keep): r.NamedPair;
+  nanmedian(): Tensor;
+  nanmedian(dim: OneDim, keepdim?: Keep): r.NamedPair;
+  nonzero(): Tensor;
+  nonzero(o: { asTuple: true }): Tensor[];
+  item(): number;
+}
+
+interface PointwiseMethods extends MethodsOf<typeof p, 'bool' | 'whereOp'> {}
+interface ReductionMethods extends MethodsOf<typeof r, 'alloc' | 'truth' | 'variance' | 'max' | 'min' | 'median' | 'nanmedian' | 'pair'> {}
+interface ViewMethods extends MethodsOf<typeof v, 'checkDevice' | 'bfloat' | 'boolCast'> {}
+interface CreationMethods
+  extends Pick<
+    MethodsOf<typeof creation>,
+    'newZeros' | 'newOnes' | 'newEmpty' | 'newFull' | 'newTensor' | 'zerosLike' | 'onesLike' | 'emptyLike' | 'fullLike' | 'tolist'
+  > {}
+interface IndexMethods
+  extends MethodsOf<typeof indexing, 'arange' | 'equal' | 'numelOf' | 'permute' | 'repeat' | 'sort' | 'sum' | 'sumToSize' | 'view' | 'slice' | 'Slice' | 'where' | 'nonzero'> {}
+interface RandomMethods
+  extends Pick<MethodsOf<typeof random>, 'uniform_' | 'normal_' | 'exponential_' | 'geometric_' | 'cauchy_' | 'logNormal_' | 'bernoulli_' | 'bernoulli' | 'random_' | 'multinomial'> {}
+interface MatmulMethods extends MethodsOf<typeof matmul> {}
+
+export interface TensorMethods
+  extends PointwiseMethods, ReductionMethods, ViewMethods, CreationMethods, IndexMethods, RandomMethods, MatmulMethods, OwnMethods {}
 
 declare module './tensor.js' {
   interface Tensor extends TensorMethods {

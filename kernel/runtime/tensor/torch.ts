@@ -21,7 +21,6 @@ const { bool: _b, ...pointwise } = p;
 const { bfloat: _bf, boolCast: _bc, double: _d, float: _f, half: _h, long: _l, int: _i, short: _s, char: _c, byte: _by, checkDevice: _cd, type: _t, cpu: _cpu, ...views } = v;
 const { alloc: _a, variance, ...reductions } = r;
 const { applyInplace: _ai, stack: _st, flatValues: _fv, sizesAndOptions: _so, ...created } = creation;
-const { getBackend: _gb, ...randoms } = random;
 const { sort: _so2, sum: _su, view: _vi, permute: _pe, repeat: _re, ...indexed } = indexing;
 
 const operand = (x: Operand): dt.PromotionOperand =>
@@ -49,7 +48,7 @@ export const torch = {
   ...created,
   ...indexed,
   ...matmulOps,
-  ...randoms,
+  ...random,
   ...fusedOps,
   ...dt.dtypes,
   double: dt.float64,
@@ -85,7 +84,14 @@ export const torch = {
     vectorNorm: (x: Tensor, ord: number | r.NormOptions = 2, dim?: r.DimArg | r.NormOptions, keepdim?: boolean | r.NormOptions): Tensor => r.norm(x, ord, dim, keepdim),
     norm: r.norm,
   },
-  random: { forkRng: random.forkRng },
+  random: {
+    forkRng: random.forkRng,
+    manualSeed: random.manualSeed,
+    seed: random.seed,
+    initialSeed: random.initialSeed,
+    getRngState: random.getRngState,
+    setRngState: random.setRngState,
+  },
   autograd,
   utils: { checkpoint: { checkpoint, checkpointSequential, createSelectiveCheckpointContexts } },
 };

@@ -1,142 +1,632 @@
-/** Random tensors from PyTorch's CPU generator. */
-import { getDefaultDtype, int64, type DType, float32, float64 } from '../dtype.js';
+/** Random tensors: factories, in-place fills, draws and the generators that they take their numbers from. */
+import { encoder, isSmallFloat, type TypedArray } from '../../base/index.js';
+import { applyInplace, applyOp } from '../dispatch.js';
+import {
+  bfloat16,
+  type DType,
+  float16,
+  float32,
+  float64,
+  getDefaultDtype,
+  iinfo,
+  int64,
+  uint8,
+} from '../dtype.js';
 import { opError } from '../errors.js';
-import { drawMultinomial, fillBernoulli, fillBernoulliFrom, fillExponential, fillIntegers, fillNormal, fillUniform, permutation, RandomStream, STATE_BYTES, type RandomFloat, type RandomDtype } from '../random/index.js';
-import { alloc } from '../kernels/common.js';
-import { getBackend, noGrad } from '../state.js';
-import type { Tensor } from '../tensor.js';
-import { empty, emptyLike, flatValues, fromTypedArray, sizesAndOptions } from './creation.js';
-import type { TensorOptions } from './scalar.js';
-import { copy_ } from './pointwise.js';
-import { uint8 } from '../dtype.js';
+import { alloc, allocStrided, cast, contiguous } from '../kernels/common.js';
+import { none } from '../opnames.js';
+import {
+  drawMultinomial,
+  entropySeed,
+  fillBernoulli,
+  fillBernoulliFrom,
+  fillCauchy,
+  fillExponential,
+  fillGeometric,
+  fillIntegers,
+  fillLogNormal,
+  fillNormal,
+  fillRandom,
+  fillUniform,
+  type IntegerValues,
+  permutation,
+  type RandomDtype,
+  type RandomFloat,
+  RandomStream,
+  STATE_BYTES,
+  type Values,
+} from '../random/index.js';
+import { broadcastShapes, contiguousStrides, denseOrder, type Shape } from '../shape.js';
+import { type Device, Tensor } from '../tensor.js';
 
-/** A stream of random numbers with a state of its own, as torch.Generator. */
+// ---------------------------------------------------------------- generators
+
+/** PyTorch's CPU generator: a stream of random numbers of its own. */
 export class Generator {
-  readonly stream: RandomStream;
+  readonly device = 'cpu';
+  readonly #stream: RandomStream;
+
   constructor(seed?: number | bigint) {
-    this.stream = seed === undefined ? new RandomStream() : new RandomStream(seed);
+    this.#stream = seed === undefined ? new RandomStream() : new RandomStream(seed);
   }
+
+  /** The words below; for fills. */
+  get stream(): RandomStream {
+    return this.#stream;
+  }
+
+  /** Starts the stream of `seed`; any 64-bit integer, of which the low 32 bits decide the numbers. */
   manualSeed(seed: number | bigint): this {
-    this.stream.reseed(seed);
+    this.#stream.reseed(seed);
     return this;
   }
-  /** The state as PyTorch saves it: a uint8 tensor. */
+
+  /** The seed last set. */
+  initialSeed(): number | bigint {
+    return this.#stream.currentSeed;
+  }
+
+  /** Seeds from the platform's entropy and returns that seed. */
+  seed(): number {
+    const seed = entropySeed();
+    this.#stream.reseed(seed);
+    return seed;
+  }
+
+  /** The state as a byte tensor, in PyTorch's layout. */
   getState(): Tensor {
-    return fromTypedArray(this.stream.saveBytes(), [STATE_BYTES], uint8);
+    const state = alloc([STATE_BYTES], uint8, 'cpu');
+    (state.storage.as(uint8) as Uint8Array).set(this.#stream.saveBytes());
+    return state;
   }
+
+  /** Goes on as the generator whose state was taken. */
   setState(state: Tensor): this {
-    this.stream.loadBytes(Uint8Array.from(flatValues(state), Number));
+    if (!(state instanceof Tensor) || state.dtype !== uint8 || state.isMeta) {
+      throw opError(
+        'setState',
+        state instanceof Tensor ? [state] : [],
+        'the state must be a byte tensor',
+        'pass what getState() or getRngState() returned',
+      );
+    }
+    const bytes = contiguous(state);
+    const all = bytes.storage.as(uint8) as Uint8Array;
+    this.#stream.loadBytes(all.slice(bytes.storageOffset, bytes.storageOffset + bytes.numel()));
     return this;
   }
+
+  /** Another generator that goes on with the same numbers. */
   clone(): Generator {
-    const g = new Generator(0);
-    g.stream.copyFrom(this.stream);
-    return g;
+    const copy = new Generator();
+    copy.#stream.copyFrom(this.#stream);
+    return copy;
+  }
+
+  /** PyTorch's name of `clone`. */
+  cloneState(): Generator {
+    return this.clone();
   }
 }
+
+/** What draws take their numbers from when no generator is given; every rank has its own. */
 export const defaultGenerator = new Generator();
-export const manualSeed = (seed: number | bigint): Generator => defaultGenerator.manualSeed(seed);
-export const getRngState = (): Tensor => defaultGenerator.getState();
-export const setRngState = (state: Tensor): void => {
+
+/** Seeds the default generator of this rank. */
+export function manualSeed(seed: number | bigint): Generator {
+  return defaultGenerator.manualSeed(seed);
+}
+
+/** Seeds the default generator from the platform's entropy; returns the seed. */
+export function seed(): number {
+  return defaultGenerator.seed();
+}
+
+/** The seed of the default generator. */
+export function initialSeed(): number | bigint {
+  return defaultGenerator.initialSeed();
+}
+
+/** State of the default generator. */
+export function getRngState(): Tensor {
+  return defaultGenerator.getState();
+}
+
+/** Puts a state of the default generator back. */
+export function setRngState(state: Tensor): void {
   defaultGenerator.setState(state);
-};
-/** Runs `body` and puts the default generator back afterwards. */
+}
+
+/** Runs `body`; afterwards the default generator is as if it had not run. A promise is waited for. */
 export function forkRng<R>(body: () => R): R {
-  const before = defaultGenerator.clone();
+  const saved = defaultGenerator.stream.saveBytes();
+  const restore = (): void => defaultGenerator.stream.loadBytes(saved);
+  let result: R;
   try {
-    return body();
-  } finally {
-    defaultGenerator.stream.copyFrom(before.stream);
+    result = body();
+  } catch (error) {
+    restore();
+    throw error;
   }
+  if (result instanceof Promise) return result.finally(restore) as R;
+  restore();
+  return result;
 }
 
-export interface RandomOptions extends TensorOptions { generator?: Generator | null | undefined }
-type SizeArgs = (number | readonly number[] | RandomOptions)[];
-const streamOf = (o: { generator?: Generator | null | undefined }): RandomStream => (o.generator ?? defaultGenerator).stream;
+// ---------------------------------------------------------------- arguments
 
-/** Fills in memory order: through a contiguous tensor of the filler's element type. */
-function fillWith(x: Tensor, name: string, wide: boolean, body: (out: Float32Array | Float64Array) => void): Tensor {
-  if (!x.dtype.isFloatingPoint) throw opError(name, [x], `not defined for ${x.dtype.name}`, undefined, 'SB_DTYPE');
+export interface GeneratorOption {
+  generator?: Generator | null | undefined;
+}
+
+export interface RandomOptions extends GeneratorOption {
+  dtype?: DType | null | undefined;
+  device?: Device | null | undefined;
+  requiresGrad?: boolean | undefined;
+}
+
+type SizeArgs =
+  | [size: Shape, options?: RandomOptions]
+  | [...sizes: number[]]
+  | [...sizes: (number | RandomOptions)[]];
+
+function streamOf(op: string, options: GeneratorOption | undefined): RandomStream {
+  const generator = options?.generator ?? defaultGenerator;
+  if (!(generator instanceof Generator)) throw opError(op, [], 'the generator is not a torch.Generator');
+  return generator.stream;
+}
+
+/** `rand([2, 3], options)` or `rand(2, 3, options)`. */
+function sizeArgs(op: string, args: readonly unknown[]): [Shape, RandomOptions] {
+  const rest = [...args];
+  const last = rest.at(-1);
+  const named = typeof last === 'object' && last !== null && !Array.isArray(last);
+  const options = (named ? rest.pop() : {}) as RandomOptions;
+  while (rest.length > 0 && rest.at(-1) === undefined) rest.pop();
+  const size = (Array.isArray(rest[0]) ? rest[0] : rest) as number[];
+  for (const n of size) {
+    if (!Number.isInteger(n) || n < 0)
+      throw opError(op, [], `a size is ${String(n)}: expected integers of at least 0`);
+  }
+  return [size, options];
+}
+
+function floatName(op: string, dtype: DType, inputs: readonly Tensor[] = []): RandomFloat {
+  if (dtype === float32 || dtype === float64 || dtype === float16 || dtype === bfloat16)
+    return dtype.name as RandomFloat;
+  throw opError(
+    op,
+    inputs,
+    `${dtype.name} cannot hold its values: expected float32, float64, float16 or bfloat16`,
+    'draw in float32 and convert',
+    'SB_DTYPE',
+  );
+}
+
+function check(ok: boolean, op: string, inputs: readonly Tensor[], problem: string): void {
+  if (!ok) throw opError(op, inputs, problem);
+}
+
+function finish(out: Tensor, options: RandomOptions): Tensor {
+  if (options.requiresGrad) out.requiresGrad = true;
+  return out;
+}
+
+// ---------------------------------------------------------------- memory
+
+/** New memory laid out as `x` where x is dense, else row major: its order is the order of the draws. */
+function memoryLike(x: Tensor, dtype = x.dtype, device: Device = x.device): Tensor {
+  const dense = denseOrder(x.shape, x.strides) !== null;
+  return allocStrided(x.shape, dense ? x.strides : contiguousStrides(x.shape), dtype, device);
+}
+
+/** Writes values that `dtype` holds exactly into fresh memory. */
+function store(target: Tensor, values: ArrayLike<number>): void {
+  const memory = target.storage.as(target.dtype);
+  if (memory instanceof BigInt64Array) {
+    for (let i = 0; i < memory.length; i++) memory[i] = BigInt(values[i]!);
+  } else if (isSmallFloat(target.dtype.name)) {
+    const encode = encoder(target.dtype.name);
+    for (let i = 0; i < memory.length; i++) memory[i] = encode(values[i]!);
+  } else (memory as Exclude<TypedArray, BigInt64Array>).set(values);
+}
+
+/** Draws floats into fresh memory. */
+function drawFloats(target: Tensor, draw: (out: Values) => void): Tensor {
+  const memory = target.storage.as(target.dtype);
+  if (memory instanceof Float32Array || memory instanceof Float64Array) draw(memory);
+  else {
+    const values = new Float32Array(memory.length);
+    draw(values);
+    store(target, values);
+  }
+  return target;
+}
+
+/** Replaces the content of `x` by what `draw` makes in memory of the same layout: one write, with its gradient and version. */
+function overwrite(x: Tensor, draw: (target: Tensor) => void): Tensor {
   if (x.isMeta) return x;
-  const dtype = wide || x.dtype === float64 ? float64 : float32;
-  const out = alloc(x.shape, dtype, 'cpu');
-  body(out.storage.as(dtype) as Float32Array);
-  copy_(x, out);
-  return x;
+  const target = memoryLike(x, x.dtype, 'cpu');
+  if (x.numel() > 0) draw(target);
+  return applyInplace('copy', [x, target], none);
 }
-const floatName = (dtype: DType): RandomFloat => dtype.name as RandomFloat;
-export const uniform_ = (x: Tensor, low: number | { generator?: Generator } = 0, high = 1, o: RandomOptions = {}): Tensor =>
-  typeof low === 'number'
-    ? fillWith(x, 'uniform_', false, (v) => fillUniform(streamOf(o), v, floatName(x.dtype), low, high))
-    : fillWith(x, 'uniform_', false, (v) => fillUniform(streamOf(low), v, floatName(x.dtype), 0, 1));
-export const normal_ = (x: Tensor, mean: number | { generator?: Generator } = 0, std = 1, o: RandomOptions = {}): Tensor =>
-  typeof mean === 'number'
-    ? fillWith(x, 'normal_', false, (v) => fillNormal(streamOf(o), v, floatName(x.dtype), mean, std))
-    : fillWith(x, 'normal_', false, (v) => fillNormal(streamOf(mean), v, floatName(x.dtype), 0, 1));
-export const exponential_ = (x: Tensor, rate = 1, o: RandomOptions = {}): Tensor => fillWith(x, 'exponential_', false, (v) => fillExponential(streamOf(o), v, floatName(x.dtype), rate));
-export function bernoulli_(x: Tensor, p: number | Tensor = 0.5, o: RandomOptions = {}): Tensor {
-  if (x.isMeta) return x;
-  const flags = new Float32Array(x.numel());
-  if (typeof p === 'number') fillBernoulli(streamOf(o), flags, p);
-  else fillBernoulliFrom(streamOf(o), flags, Float64Array.from(flatValues(p), Number), p.dtype.name as RandomFloat);
-  return copy_(x, fromTypedArray(flags, x.shape, float32));
-}
-export const bernoulli = (x: Tensor, p?: number | RandomOptions, o: RandomOptions = {}): Tensor => noGrad(() => bernoulli_(emptyLike(x), typeof p === 'number' ? p : x, typeof p === 'object' ? p : o));
 
+// ---------------------------------------------------------------- factories
+
+function factory(
+  op: string,
+  args: readonly unknown[],
+  draw: (out: Values, dtype: RandomFloat, stream: RandomStream) => void,
+): Tensor {
+  const [size, options] = sizeArgs(op, args);
+  const dtype = options.dtype ?? getDefaultDtype();
+  const name = floatName(op, dtype);
+  const out = alloc(size, dtype, options.device ?? 'cpu');
+  const stream = streamOf(op, options);
+  if (!out.isMeta && out.numel() > 0) drawFloats(out, (values) => draw(values, name, stream));
+  return finish(out, options);
+}
+
+/** Uniform numbers in [0, 1). */
 export function rand(...args: SizeArgs): Tensor {
-  const [shape, o] = sizesAndOptions(args as never, 'rand') as [number[], RandomOptions];
-  return made(shape, o, (t) => uniform_(t, 0, 1, o));
+  return factory('rand', args, (values, dtype, stream) => fillUniform(stream, values, dtype));
 }
+
+/** Standard normal numbers. */
 export function randn(...args: SizeArgs): Tensor {
-  const [shape, o] = sizesAndOptions(args as never, 'randn') as [number[], RandomOptions];
-  return made(shape, o, (t) => normal_(t, 0, 1, o));
+  return factory('randn', args, (values, dtype, stream) => fillNormal(stream, values, dtype));
 }
-function made(shape: number[], o: RandomOptions, fill: (t: Tensor) => void): Tensor {
-  const t = empty(shape, { dtype: o.dtype ?? getDefaultDtype(), device: o.device });
-  noGrad(() => fill(t));
-  if (o.requiresGrad) t.requiresGrad = true;
-  return t;
+
+function likeFactory(
+  op: string,
+  x: Tensor,
+  options: RandomOptions,
+  draw: (out: Values, dtype: RandomFloat, stream: RandomStream, contiguous: boolean) => void,
+): Tensor {
+  const dtype = options.dtype ?? x.dtype;
+  const name = floatName(op, dtype, [x]);
+  const out = memoryLike(x, dtype, options.device ?? x.device);
+  const stream = streamOf(op, options);
+  if (!out.isMeta && out.numel() > 0)
+    drawFloats(out, (values) => draw(values, name, stream, out.isContiguous()));
+  return finish(out, options);
 }
-const like = (x: Tensor, o: RandomOptions): RandomOptions => ({ dtype: x.dtype, device: x.device, ...o });
-export const randLike = (x: Tensor, o: RandomOptions = {}): Tensor => rand([...x.shape], like(x, o));
-export const randnLike = (x: Tensor, o: RandomOptions = {}): Tensor => randn([...x.shape], like(x, o));
-export function randint(low: number, high: number | readonly number[], size?: readonly number[] | RandomOptions, options: RandomOptions = {}): Tensor {
-  const [a, b, shape, o] = Array.isArray(high)
-    ? [0, low, [...high] as number[], ((size as RandomOptions) ?? {}) as RandomOptions]
-    : [low, high as number, [...(size as readonly number[])], options];
-  const t = empty(shape, { dtype: o.dtype ?? int64, device: o.device });
-  return random_(t, a, b, o);
+
+/** Uniform numbers in [0, 1) of x's shape and type. */
+export function randLike(x: Tensor, options: RandomOptions = {}): Tensor {
+  return likeFactory('randLike', x, options, (values, dtype, stream) => fillUniform(stream, values, dtype));
 }
-export const randintLike = (x: Tensor, low: number, high?: number, o: RandomOptions = {}): Tensor => randint(high === undefined ? 0 : low, high ?? low, [...x.shape], like(x, o));
-export function random_(x: Tensor, from: number, to: number, o: RandomOptions = {}): Tensor {
-  if (x.isMeta) return x;
-  const t = x.isContiguous() ? x : alloc(x.shape, x.dtype, 'cpu');
-  const out = x.dtype.isFloatingPoint ? alloc(x.shape, int64, 'cpu') : t;
-  const data = out.storage.as(out.dtype).subarray(out.storageOffset, out.storageOffset + out.numel());
-  fillIntegers(streamOf(o), data as BigInt64Array, out.dtype.name as RandomDtype, from, to);
-  if (out !== x) copy_(x, out);
-  else x.versionCounter.value++;
-  return x;
+
+/** Standard normal numbers of x's shape and type. */
+export function randnLike(x: Tensor, options: RandomOptions = {}): Tensor {
+  return likeFactory('randnLike', x, options, (values, dtype, stream, inOrder) =>
+    fillNormal(stream, values, dtype, 0, 1, inOrder),
+  );
 }
-export function randperm(n: number, o: RandomOptions = {}): Tensor {
-  const order = permutation(streamOf(o), n);
-  return fromTypedArray(BigInt64Array.from(order, BigInt), [n], int64).to(o.dtype ?? int64);
+
+function drawIntegers(
+  op: string,
+  target: Tensor,
+  low: number | bigint,
+  high: number | bigint,
+  stream: RandomStream,
+): Tensor {
+  const { dtype } = target;
+  const from = BigInt(low);
+  const to = BigInt(high);
+  check(
+    from < to,
+    op,
+    [],
+    `the range from ${from} to ${to} is empty: expected the lower bound below the upper one`,
+  );
+  if (dtype.category !== 'float') {
+    const [min, max] = dtype.category === 'bool' ? [0n, 1n] : [iinfo(dtype).min, iinfo(dtype).max];
+    check(
+      from >= min && to - 1n <= max,
+      op,
+      [],
+      `the range from ${from} to ${to} does not fit in ${dtype.name}`,
+    );
+  } else floatName(op, dtype);
+  if (target.isMeta || target.numel() === 0) return target;
+  const name = dtype.name as RandomDtype;
+  const memory = target.storage.as(dtype);
+  if (isSmallFloat(dtype.name)) {
+    const values = new Float32Array(memory.length);
+    fillIntegers(stream, values, name, from, to);
+    store(target, values);
+  } else fillIntegers(stream, memory as IntegerValues, name, from, to);
+  return target;
 }
-export function normal(mean: number | Tensor, std: number | Tensor, size?: readonly number[] | RandomOptions, o: RandomOptions = {}): Tensor {
-  if (typeof mean === 'number' && typeof std === 'number') return made([...(size as readonly number[])], o, (t) => normal_(t, mean, std, o));
-  const model = (typeof mean === 'number' ? std : mean) as Tensor;
-  const noise = randn([...model.shape], { dtype: model.dtype, ...(size as RandomOptions | undefined) });
-  return noise.mul(std).add(mean);
+
+type Integer = number | bigint;
+
+/** Integers from `low` (0 if left out) up to, not including, `high`. */
+export function randint(high: Integer, size: Shape, options?: RandomOptions): Tensor;
+export function randint(low: Integer, high: Integer, size: Shape, options?: RandomOptions): Tensor;
+export function randint(...args: readonly unknown[]): Tensor {
+  const [low, high, size, options] = (Array.isArray(args[1]) ? [0, ...args] : args) as [
+    Integer,
+    Integer,
+    Shape,
+    RandomOptions?,
+  ];
+  const [shape] = sizeArgs('randint', [size]);
+  const out = alloc(shape, options?.dtype ?? int64, options?.device ?? 'cpu');
+  return finish(drawIntegers('randint', out, low, high, streamOf('randint', options)), options ?? {});
 }
-export function multinomial(weights: Tensor, count: number, replacement: boolean | (RandomOptions & { replacement?: boolean }) = false, o: RandomOptions = {}): Tensor {
-  const options = typeof replacement === 'boolean' ? { ...o, replacement } : replacement;
-  const rows = weights.shape.length === 2 ? weights.shape[0]! : 1;
-  const out = multinomialRows(streamOf(options), weights, rows, count, options.replacement ?? false);
-  return fromTypedArray(out, weights.shape.length === 2 ? [rows, count] : [count], int64);
+
+/** Integers of x's shape and type. */
+export function randintLike(x: Tensor, high: Integer, options?: RandomOptions): Tensor;
+export function randintLike(x: Tensor, low: Integer, high: Integer, options?: RandomOptions): Tensor;
+export function randintLike(x: Tensor, ...args: readonly unknown[]): Tensor {
+  const given = typeof args[1] === 'number' || typeof args[1] === 'bigint' ? args : [0, ...args];
+  const [low, high, options] = given as [Integer, Integer, RandomOptions?];
+  const out = memoryLike(x, options?.dtype ?? x.dtype, options?.device ?? x.device);
+  return finish(drawIntegers('randintLike', out, low, high, streamOf('randintLike', options)), options ?? {});
 }
-function multinomialRows(stream: RandomStream, weights: Tensor, rows: number, count: number, replacement: boolean): BigInt64Array {
-  const values = Float64Array.from(flatValues(weights), Number);
-  const drawn = drawMultinomial(stream, values, rows, values.length / rows, count, replacement, weights.dtype.name as RandomFloat);
-  return BigInt64Array.from(drawn, (v) => BigInt(v));
+
+/** The integers 0 .. n-1 in random order. */
+export function randperm(n: number, options: RandomOptions = {}): Tensor {
+  check(Number.isInteger(n) && n >= 0, 'randperm', [], `n is ${n}: expected an integer of at least 0`);
+  const out = alloc([n], options.dtype ?? int64, options.device ?? 'cpu');
+  const stream = streamOf('randperm', options);
+  if (!out.isMeta) store(out, permutation(stream, n));
+  return finish(out, options);
 }
-export { getBackend };
+
+/** Normal numbers; mean and std may be tensors, one for each element. */
+export function normal(mean: number | Tensor, std: number | Tensor = 1, ...rest: readonly unknown[]): Tensor {
+  const options = (rest.find((r) => typeof r === 'object' && r !== null && !Array.isArray(r)) ??
+    {}) as RandomOptions;
+  if (typeof mean === 'number' && typeof std === 'number') {
+    const [size] = sizeArgs('normal', [(rest[0] as number[] | undefined) ?? []]);
+    const out = alloc(size, options.dtype ?? getDefaultDtype(), options.device ?? 'cpu');
+    return finish(normal_(out, mean, std, options), options);
+  }
+  const tensors = [mean, std].filter((v): v is Tensor => v instanceof Tensor);
+  const shape = broadcastShapes(
+    tensors.map((t) => t.shape),
+    () => `run "normal": ${tensors.map((t) => t.describe()).join(' and ')}`,
+  );
+  const out = alloc(shape, tensors[0]!.dtype, tensors[0]!.device);
+  if (typeof std === 'number')
+    return applyInplace('add', [normal_(out, 0, std, options), mean as Tensor], { alpha: 1 });
+  if (!std.isMeta)
+    check(
+      readFloats(std).every((s) => !(s < 0)),
+      'normal',
+      tensors,
+      'std has a negative element',
+    );
+  normal_(out, 0, 1, options);
+  applyInplace('mul', [out, std], none);
+  if (mean instanceof Tensor) return applyInplace('add', [out, mean], { alpha: 1 });
+  const shift = alloc([], out.dtype === float64 ? float64 : float32, 'cpu');
+  shift.storage.as(shift.dtype)[0] = mean;
+  return applyInplace('add', [out, shift], { alpha: 1 });
+}
+
+// ---------------------------------------------------------------- in place
+
+/** A number, or the options in its place when the numbers are left out. */
+type Fill = number | GeneratorOption;
+
+/** Fills x with uniform numbers in [from, to). */
+export function uniform_(x: Tensor, from: Fill = 0, to: Fill = 1, options: GeneratorOption = {}): Tensor {
+  const [a, b] = bounds(from, to, options, ['from', 'to'], [0, 1]);
+  const name = floatName('uniform_', x.dtype, [x]);
+  check(a <= b, 'uniform_', [x], `the range from ${a} to ${b} is empty: expected from <= to`);
+  const stream = streamOf('uniform_', pick(from, to, options));
+  return overwrite(x, (target) => drawFloats(target, (values) => fillUniform(stream, values, name, a, b)));
+}
+
+/** The options among arguments any of which may be the last given. */
+function pick(...args: readonly unknown[]): GeneratorOption {
+  for (const arg of args) {
+    if (typeof arg === 'object' && arg !== null && 'generator' in arg) return arg as GeneratorOption;
+  }
+  return {};
+}
+
+/** Fills x with normal numbers. */
+export function normal_(x: Tensor, mean: Fill = 0, std: Fill = 1, options: GeneratorOption = {}): Tensor {
+  const [m, s] = bounds(mean, std, options, ['mean', 'std'], [0, 1]);
+  const name = floatName('normal_', x.dtype, [x]);
+  check(s >= 0, 'normal_', [x], `std is ${s}: expected at least 0`);
+  const stream = streamOf('normal_', pick(mean, std, options));
+  const inOrder = x.isContiguous();
+  return overwrite(x, (target) =>
+    drawFloats(target, (values) => fillNormal(stream, values, name, m, s, inOrder)),
+  );
+}
+
+/** Two numbers by position or by name. */
+function bounds(
+  first: Fill,
+  second: Fill,
+  options: GeneratorOption,
+  names: readonly [string, string],
+  defaults: readonly [number, number],
+): [number, number] {
+  const bag: Record<string, unknown> = {};
+  for (const arg of [first, second, options])
+    if (typeof arg === 'object' && arg !== null) Object.assign(bag, arg);
+  const value = (given: Fill, i: 0 | 1): number => {
+    if (typeof given === 'number') return given;
+    const byName = bag[names[i]];
+    return typeof byName === 'number' ? byName : defaults[i];
+  };
+  return [value(first, 0), value(second, 1)];
+}
+
+/** Fills x with exponential numbers of rate `lambd`. */
+export function exponential_(x: Tensor, lambd: Fill = 1, options: GeneratorOption = {}): Tensor {
+  const [rate] = bounds(lambd, options, options, ['lambd', ''], [1, 0]);
+  const name = floatName('exponential_', x.dtype, [x]);
+  check(rate > 0, 'exponential_', [x], `lambd is ${rate}: expected above 0`);
+  const stream = streamOf('exponential_', pick(lambd, options));
+  return overwrite(x, (target) =>
+    drawFloats(target, (values) => fillExponential(stream, values, name, rate)),
+  );
+}
+
+/** Fills x with numbers of trials up to the first success. */
+export function geometric_(x: Tensor, p: number, options: GeneratorOption = {}): Tensor {
+  check(p > 0 && p < 1, 'geometric_', [x], `p is ${p}: expected between 0 and 1`);
+  const stream = streamOf('geometric_', options);
+  return overwrite(x, (target) => {
+    const values = new Float64Array(target.numel());
+    fillGeometric(stream, values, p);
+    store(target, values);
+  });
+}
+
+/** Fills x with Cauchy numbers. */
+export function cauchy_(x: Tensor, median: Fill = 0, sigma: Fill = 1, options: GeneratorOption = {}): Tensor {
+  const [m, s] = bounds(median, sigma, options, ['median', 'sigma'], [0, 1]);
+  const name = floatName('cauchy_', x.dtype, [x]);
+  check(s > 0, 'cauchy_', [x], `sigma is ${s}: expected above 0`);
+  const stream = streamOf('cauchy_', pick(median, sigma, options));
+  return overwrite(x, (target) => drawFloats(target, (values) => fillCauchy(stream, values, name, m, s)));
+}
+
+/** Fills x with exponentials of normal numbers. */
+export function logNormal_(x: Tensor, mean: Fill = 1, std: Fill = 2, options: GeneratorOption = {}): Tensor {
+  const [m, s] = bounds(mean, std, options, ['mean', 'std'], [1, 2]);
+  const name = floatName('logNormal_', x.dtype, [x]);
+  check(s > 0, 'logNormal_', [x], `std is ${s}: expected above 0`);
+  const stream = streamOf('logNormal_', pick(mean, std, options));
+  return overwrite(x, (target) => drawFloats(target, (values) => fillLogNormal(stream, values, name, m, s)));
+}
+
+/** Fills x with integers: all that the type holds exactly, or `random_(to)`, or `random_(from, to)`. */
+export function random_(
+  x: Tensor,
+  ...args: readonly (Integer | GeneratorOption | null | undefined)[]
+): Tensor {
+  const given = args.filter((a): a is Integer => typeof a === 'number' || typeof a === 'bigint');
+  const stream = streamOf('random_', pick(...args));
+  if (given.length > 0) {
+    const [low, high] = given.length === 1 ? [0, given[0]!] : [given[0]!, given[1]!];
+    return overwrite(x, (target) => void drawIntegers('random_', target, low, high, stream));
+  }
+  if (x.dtype.category === 'float') floatName('random_', x.dtype, [x]);
+  return overwrite(x, (target) => {
+    const memory = target.storage.as(target.dtype);
+    const name = target.dtype.name as RandomDtype;
+    if (isSmallFloat(target.dtype.name)) {
+      const values = new Float32Array(memory.length);
+      fillRandom(stream, values, name);
+      store(target, values);
+    } else fillRandom(stream, memory as IntegerValues, name);
+  });
+}
+
+// ---------------------------------------------------------------- choices
+
+/** Elements in row-major order as doubles. */
+function readFloats(x: Tensor): Float64Array {
+  const flat = cast(contiguous(x), float64);
+  return (flat.storage.as(float64) as Float64Array).subarray(
+    flat.storageOffset,
+    flat.storageOffset + flat.numel(),
+  );
+}
+
+function checkProbability(op: string, p: number, inputs: readonly Tensor[]): void {
+  check(p >= 0 && p <= 1, op, inputs, `a probability is ${p}: expected between 0 and 1`);
+}
+
+/** Probabilities broadcast to a layout, read in the order of its memory. */
+function probabilitiesFor(op: string, target: Tensor, p: Tensor): Float64Array {
+  floatName(op, p.dtype, [p]);
+  const spread = allocStrided(target.shape, target.strides, float64, 'cpu');
+  applyInplace('copy', [spread, p.requiresGrad ? applyOp('detach', [p], none) : p], none);
+  const values = spread.storage.as(float64) as Float64Array;
+  for (const value of values) checkProbability(op, value, [p]);
+  return values;
+}
+
+/** Fills x with 0 and 1; 1 with probability p, a number or a tensor. */
+export function bernoulli_(
+  x: Tensor,
+  p: number | Tensor | GeneratorOption = 0.5,
+  options: GeneratorOption = {},
+): Tensor {
+  const stream = streamOf('bernoulli_', pick(p, options));
+  const chance = typeof p === 'number' || p instanceof Tensor ? p : ((p as { p?: number }).p ?? 0.5);
+  if (typeof chance === 'number') checkProbability('bernoulli_', chance, [x]);
+  return overwrite(x, (target) => {
+    const values = new Uint8Array(target.numel());
+    if (typeof chance === 'number') fillBernoulli(stream, values, chance);
+    else
+      fillBernoulliFrom(
+        stream,
+        values,
+        probabilitiesFor('bernoulli_', target, chance),
+        chance.dtype.name as RandomFloat,
+      );
+    store(target, values);
+  });
+}
+
+/** 0 and 1 with x's elements as probabilities, or with the number p. */
+export function bernoulli(
+  x: Tensor,
+  p?: number | GeneratorOption | null,
+  options: GeneratorOption = {},
+): Tensor {
+  const out = memoryLike(x);
+  const generator = pick(p, options);
+  const named = typeof p === 'object' && p !== null ? (p as { p?: number }).p : p;
+  if (typeof named === 'number') return bernoulli_(out, named, generator);
+  return bernoulli_(out, x, generator);
+}
+
+export interface MultinomialOptions extends GeneratorOption {
+  replacement?: boolean | undefined;
+}
+
+/** Indices drawn with the rows of `weights` as (unnormalised) probabilities. */
+export function multinomial(
+  weights: Tensor,
+  numSamples: number,
+  replacement: boolean | MultinomialOptions = false,
+  options: MultinomialOptions = {},
+): Tensor {
+  const op = 'multinomial';
+  const o = typeof replacement === 'object' ? replacement : { replacement, ...options };
+  const repeat = o.replacement ?? false;
+  const name = floatName(op, weights.dtype, [weights]);
+  const { shape } = weights;
+  check(shape.length === 1 || shape.length === 2, op, [weights], 'the weights must have 1 or 2 dimensions');
+  const size = shape.at(-1)!;
+  const rows = shape.length === 2 ? shape[0]! : 1;
+  check(
+    Number.isInteger(numSamples) && numSamples > 0,
+    op,
+    [weights],
+    `${numSamples} samples: expected at least 1`,
+  );
+  check(
+    repeat || numSamples <= size,
+    op,
+    [weights],
+    `${numSamples} samples without replacement from ${size} categories`,
+  );
+  const out = alloc(shape.length === 2 ? [rows, numSamples] : [numSamples], int64, weights.device);
+  if (out.isMeta || rows === 0) return out;
+  const values = readFloats(weights);
+  for (let r = 0; r < rows; r++) {
+    let sum = 0;
+    for (const w of values.subarray(r * size, (r + 1) * size)) {
+      check(w >= 0 && w !== Infinity, op, [weights], `a weight is ${w}: expected finite and at least 0`);
+      sum += w;
+    }
+    check(sum > 0, op, [weights], 'the weights of a row add up to 0');
+  }
+  store(out, drawMultinomial(streamOf(op, o), values, rows, size, numSamples, repeat, name));
+  return out;
+}
