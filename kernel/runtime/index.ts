@@ -1,9 +1,10 @@
 /** The public API, published as `shardbook`. */
 import { referenceBackend } from './backend/index.js';
+import { createWasmBackend } from './backend/wasm/index.js';
 import { setBackend } from './tensor/index.js';
 
 // The one place where a backend is chosen: everything above sees the interface only.
-setBackend(referenceBackend);
+setBackend(createWasmBackend(referenceBackend));
 
 export * from './base/index.js';
 export * from './distributed/index.js';
