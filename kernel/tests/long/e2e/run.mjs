@@ -307,8 +307,10 @@ async function testApp() {
     expect(status === 2 && second.output.includes('it is in use'), `${status}: ${second.output}`);
   });
 
-  await browser.close();
-  await check('Ctrl-C stops it with nothing left behind', async () => {
+  await check('Ctrl-C stops it while a cell runs, with nothing left behind', async () => {
+    await run(1, 'for (;;) {}');
+    await page.locator('.sb-rank[data-state="running"]').first().waitFor();
+    await browser.close();
     const ended = await stopShardbook(shardbook);
     expect(ended?.code === 0, `ended with ${JSON.stringify(ended)}:\n${shardbook.output}`);
     const answer = await fetch(origin).then(
