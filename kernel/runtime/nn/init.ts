@@ -107,13 +107,13 @@ export function xavierUniform_(tensor: Tensor, gain: number | ({ gain?: number }
   const o = typeof gain === 'number' ? { gain, ...options } : gain;
   const [fanIn, fanOut] = calculateFanInAndFanOut(tensor);
   const a = Math.sqrt(3) * ((o.gain ?? 1) * Math.sqrt(2 / (fanIn + fanOut)));
-  return uniform_(tensor, -a, a, o);
+  return uniform_(tensor, -a, a, random(o));
 }
 
 export function xavierNormal_(tensor: Tensor, gain: number | ({ gain?: number } & RandomOptions) = 1, options: RandomOptions = {}): Tensor {
   const o = typeof gain === 'number' ? { gain, ...options } : gain;
   const [fanIn, fanOut] = calculateFanInAndFanOut(tensor);
-  return normal_(tensor, 0, (o.gain ?? 1) * Math.sqrt(2 / (fanIn + fanOut)), o);
+  return normal_(tensor, 0, (o.gain ?? 1) * Math.sqrt(2 / (fanIn + fanOut)), random(o));
 }
 
 export interface KaimingOptions extends RandomOptions {
@@ -128,13 +128,13 @@ export function kaimingUniform_(tensor: Tensor, a: number | KaimingOptions = 0, 
   if (tensor.shape.includes(0)) return tensor;
   const o = typeof a === 'number' ? { a, ...options } : a;
   const bound = Math.sqrt(3) * kaimingStd(tensor, o);
-  return uniform_(tensor, -bound, bound, o);
+  return uniform_(tensor, -bound, bound, random(o));
 }
 
 export function kaimingNormal_(tensor: Tensor, a: number | KaimingOptions = 0, options: KaimingOptions = {}): Tensor {
   if (tensor.shape.includes(0)) return tensor;
   const o = typeof a === 'number' ? { a, ...options } : a;
-  return normal_(tensor, 0, kaimingStd(tensor, o), o);
+  return normal_(tensor, 0, kaimingStd(tensor, o), random(o));
 }
 
 function kaimingStd(tensor: Tensor, { a = 0, mode = 'fan_in', nonlinearity = 'leaky_relu' }: KaimingOptions): number {
