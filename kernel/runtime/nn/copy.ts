@@ -45,7 +45,8 @@ function copyOf(value: unknown, memo: Map<unknown, unknown>): unknown {
 
 function copyTensor(tensor: Tensor): Tensor {
   const copy = noGrad(() => tensor.detach().clone()).requiresGrad_(tensor.requiresGrad);
-  if (isParameter(tensor)) markParameter(copy);
+  // As in PyTorch, a copied parameter starts without a gradient; other tensors keep theirs.
+  if (isParameter(tensor)) return markParameter(copy);
   if (tensor.grad !== null) copy.grad = noGrad(() => tensor.grad!.detach().clone());
   return copy;
 }
