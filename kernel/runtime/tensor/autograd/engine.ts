@@ -282,7 +282,7 @@ function runHooks(node: Node, given: Grads, _run: boolean): Grads {
       if (next.dtype !== g.dtype) {
         throw new ShardbookError({ code: 'SB_HOOK', message: `Cannot use what a hook returned: it is ${next.dtype.name} and the gradient ${g.dtype.name}` });
       }
-      grads = grads.with(index, next);
+      grads = [...grads.slice(0, index), next, ...grads.slice(index + 1)];
     }
   }
   for (const [index, tensor] of node.retained) {
