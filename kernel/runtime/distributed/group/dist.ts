@@ -1,4 +1,6 @@
 /** The `dist` namespace: torch.distributed in camelCase. */
+
+export { HashStore, PrefixStore, Store } from '../store/index.js';
 export {
   allGather,
   allGatherSingle,
@@ -42,6 +44,7 @@ export {
   destroyProcessGroup,
   type Group,
   GroupMember,
+  getStore,
   initProcessGroup,
   isInitialized,
   ProcessGroup,

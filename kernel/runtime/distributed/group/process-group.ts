@@ -1,6 +1,7 @@
 /** Process groups, and this rank's place in its world. */
 import { ShardbookError } from '../../base/index.js';
 import { coreCount, environment } from '../../platform/index.js';
+import { Store } from '../store/index.js';
 import { type Channel, createWorldMemory, type Op, Transport, type WorldMemory } from '../transport/index.js';
 
 /** An ordered set of ranks that communicate; `channel` is its place in shared memory. */
@@ -76,10 +77,12 @@ export class Work {
 
 let transport: Transport | undefined;
 let world: ProcessGroup | undefined;
+let store: Store | undefined;
 
 /** Joins this thread to its world; `dist` is initialised by it. Called once, by the thread's entry. */
 export function attachRank(memory: WorldMemory, rank: number): Transport {
   transport = new Transport(memory, rank);
+  store = new Store(memory.store, rank);
   startWorld(transport);
   return transport;
 }
@@ -110,7 +113,9 @@ export function initProcessGroup(options: InitOptions | string = {}): void {
         help: 'start it with "shardbook run script.ts --nproc N"',
       });
     }
-    transport = new Transport(createWorldMemory({ worldSize: 1, cores: coreCount() }), 0);
+    const memory = createWorldMemory({ worldSize: 1, cores: coreCount() });
+    transport = new Transport(memory, 0);
+    store = new Store(memory.store);
     transport.beginWork();
   }
   startWorld(transport, timeoutMs);
@@ -129,6 +134,12 @@ export function worldGroup(): ProcessGroup {
     });
   }
   return world;
+}
+
+/** The store that all ranks of the world share. */
+export function getStore(): Store {
+  worldGroup();
+  return store!;
 }
 
 /** Ends a group, or all of them. */

@@ -16,6 +16,8 @@ export interface WorldMemory {
   words: SharedArrayBuffer;
   text: SharedArrayBuffer;
   arena: SharedArrayBuffer;
+  /** Of the rendezvous store; its first word is a lock that holds 1 + its owner's rank. */
+  store: SharedArrayBuffer;
 }
 
 export interface WorldMemoryOptions {
@@ -168,6 +170,7 @@ export function createWorldMemory(options: WorldMemoryOptions): WorldMemory {
     spin: cores >= worldSize,
     words,
     text: new SharedArrayBuffer(worldSize * RANK_TEXT_BYTES),
+    store: new SharedArrayBuffer(2 ** 20),
     arena: new SharedArrayBuffer(Math.min(2 ** 30, worldSize * 2 ** 26)),
   };
 }

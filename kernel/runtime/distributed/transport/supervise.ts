@@ -13,6 +13,7 @@ export interface WorldMemorySupervisor {
 
 export function superviseWorld(memory: WorldMemory): WorldMemorySupervisor {
   const table = new Table(memory);
+  const storeLock = new Int32Array(memory.store, 0, 1);
 
   /** Whatever the rank was in the middle of is void: its groups start a new epoch, its messages are withdrawn. */
   function cutOff(rank: number, state: number, lastWords: string): void {
@@ -25,6 +26,7 @@ export function superviseWorld(memory: WorldMemory): WorldMemorySupervisor {
       if (table.members(group).includes(rank))
         Atomics.add(table.words, table.layout.group(group) + Slot.epoch, 1);
     }
+    Atomics.compareExchange(storeLock, 0, 1 + rank, 0);
     table.set(rank, Row.verdict, 0);
     table.setState(rank, state);
     table.ringAll(rank);

@@ -1,0 +1,1 @@
+export { HashStore, PrefixStore, Store } from './store.js';
