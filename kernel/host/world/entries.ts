@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ShardbookError } from '../../runtime/base/index.js';
+import { ShardbookError } from '../../runtime/index.js';
 
 let root: string | undefined;
 

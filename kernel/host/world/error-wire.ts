@@ -1,4 +1,4 @@
-import { ShardbookError } from '../../runtime/base/index.js';
+import { ShardbookError } from '../../runtime/index.js';
 import type { ErrorWire } from './messages.js';
 
 /** An error thrown by a rank's handler, rebuilt on the main thread; `rankStack` is the stack it had there. */

@@ -8,7 +8,7 @@
 import { promisify } from 'node:util';
 import { getHeapStatistics } from 'node:v8';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { assert } from '../../runtime/base/index.js';
+import { assert } from '../../runtime/index.js';
 import { toWire } from './error-wire.js';
 import type { FromRank, RankMemory, RankStart, ToRank } from './messages.js';
 

@@ -1,6 +1,6 @@
 /** One rank's thread as the main thread sees it: its state, its requests, and why it died. */
 import { Worker } from 'node:worker_threads';
-import { ShardbookError } from '../../runtime/base/index.js';
+import { ShardbookError } from '../../runtime/index.js';
 import { fromWire } from './error-wire.js';
 import type { FromRank, RankMemory, RankStart, ToRank } from './messages.js';
 

@@ -1,13 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test } from 'vitest';
-import { buildEntry } from './fixtures/build.js';
 import { World, type WorldOptions } from './index.js';
+import { buildEntry } from './testing/build.js';
 
 let entry: string;
 let world: World | undefined;
 
 beforeAll(() => {
-  entry = buildEntry(fileURLToPath(new URL('fixtures/rank.ts', import.meta.url)));
+  entry = buildEntry(fileURLToPath(new URL('testing/rank.ts', import.meta.url)));
 });
 afterEach(() => world?.stop());
 

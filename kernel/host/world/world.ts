@@ -6,7 +6,7 @@
  * answered after a few milliseconds it is stopped by the inspector, which leaves its namespace as it is. A rank that does not
  * come back in time (a long native call) is replaced by a fresh one, and the report says that its state is lost.
  */
-import { ShardbookError } from '../../runtime/base/index.js';
+import { ShardbookError } from '../../runtime/index.js';
 import { type RankStatus, RankThread } from './rank-thread.js';
 import { Terminator } from './terminator.js';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Cluster } from '../transport/fixtures/cluster.js';
+import { Cluster } from '../transport/testing/cluster.js';
 
 let four: Cluster;
 beforeAll(async () => {

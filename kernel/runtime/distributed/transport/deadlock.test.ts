@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from 'vitest';
 import { corpus } from './deadlock.corpus.js';
-import { Cluster } from './fixtures/cluster.js';
+import { Cluster } from './testing/cluster.js';
 
 const clusters = new Map<number, Promise<Cluster>>();
 afterAll(async () => {
