@@ -339,7 +339,7 @@ async function testFirstLesson() {
     "the curriculum's first lesson runs from the first cell to the last",
     async () => {
       await page.goto(shardbook.url);
-      await page.locator('.sb-lesson a').first().click({ timeout: 10_000 });
+      await page.locator('.sb-lesson a').first().click();
       await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
       await shot('first-lesson');
       await page.getByRole('button', { name: 'Run all' }).click();
@@ -350,7 +350,7 @@ async function testFirstLesson() {
           return texts.every((text) => /\[\d+\]/.test(text)) || texts;
         },
         'every cell to have run',
-        60_000,
+        120_000,
       );
       const path = new URL(page.url()).hash.split('/').at(-1);
       await eventually(
