@@ -13,7 +13,9 @@ import {
   type SideFile,
   startCompiler,
 } from './compiler/index.js';
+import { type CreditMemory, clearCredit, createCredit, takeOutput } from './credit.js';
 import { foldResults, OutputFold } from './fold.js';
+import { StreamJoiner } from './join-streams.js';
 import { type Magic, magicHelp, magicNames, planCell } from './magics.js';
 import type { RankDisplay, RankEvent, RankFailure, RankRequest, RunReply, WhoEntry } from './rank/index.js';
 import {
@@ -47,6 +49,7 @@ export const DEFAULT_WORLD_SIZE = 4;
 export interface SessionRankData {
   cwd: string;
   memory: unknown;
+  credit: CreditMemory;
 }
 
 interface Running {
@@ -153,9 +156,10 @@ export class Session implements SessionApi {
     const count = this.#executionCount;
     const payload: ExecuteResult['payload'] = [];
     const output: { text: string | null } = { text: null };
+    const joiner = new StreamJoiner((event) => options.onOutput?.(event));
     const onOutput = (event: CellOutput): void => {
       if (event.type === 'execute_result') output.text = String(event.data['text/plain'] ?? '');
-      options.onOutput?.(event);
+      joiner.add(event);
     };
     let error: CellError | undefined;
     try {
@@ -170,6 +174,7 @@ export class Session implements SessionApi {
       error = plainError(thrown);
     }
     if (error && !silent) onOutput({ type: 'error', ...error, ranks: [] });
+    joiner.flush();
     if (store) this.#history.push({ session: 0, line: count, input: code, output: output.text });
     const userExpressions = error ? {} : await this.#evaluateAll(options.userExpressions ?? {});
     return {
@@ -506,7 +511,8 @@ export class Session implements SessionApi {
 
   async #startWorld(size: number): Promise<World> {
     const { memory, supervisor } = prepareWorld(size);
-    const data: SessionRankData = { cwd: this.#cwd, memory };
+    const credit = createCredit(size);
+    const data: SessionRankData = { cwd: this.#cwd, memory, credit };
     const { heapLimitMb } = this.#options;
     const world = await World.start({
       size,
@@ -515,8 +521,15 @@ export class Session implements SessionApi {
       ...(heapLimitMb === undefined ? {} : { heapLimitMb }),
       ...(supervisor ? { supervisor } : {}),
     });
-    world.onEvent((rank, event) => this.#onEvent(world, rank, event as RankEvent));
-    world.onExit(() => this.#notifyRanks());
+    world.onEvent((rank, event) => {
+      const said = event as RankEvent;
+      this.#onEvent(world, rank, said);
+      if (said.type === 'stream') takeOutput(credit, rank, said.text.length);
+    });
+    world.onExit((rank) => {
+      clearCredit(credit, rank);
+      this.#notifyRanks();
+    });
     this.#ready = world;
     return world;
   }

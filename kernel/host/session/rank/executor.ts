@@ -16,6 +16,8 @@ export interface RankSetup {
   /** What `import ... from 'shardbook'` gives. */
   runtime: object;
   cwd: string;
+  /** Called with the length of each print; may wait. */
+  gate?: (length: number) => void;
   /** Around each cell, so that others know whether this rank may still come to a collective. */
   beginWork?: () => void;
   endWork?: (error?: unknown) => void;
@@ -54,7 +56,10 @@ class RankExecutor {
     this.#modules = new CellModules(setup.cwd, setup.runtime);
     this.#namespace = this.#freshNamespace();
     this.#places.install();
-    captureConsole((name, chunk) => emit({ type: 'stream', seq: this.#seq, name, text: chunk }));
+    captureConsole((name, chunk) => {
+      emit({ type: 'stream', seq: this.#seq, name, text: chunk });
+      setup.gate?.(chunk.length);
+    });
     setDisplayOutlet({
       show: (display, displayId) =>
         emit({ type: 'display', seq: this.#seq, display, ...(displayId === undefined ? {} : { displayId }) }),

@@ -1,3 +1,4 @@
+export { outputGate } from '../credit.js';
 export {
   clearOutput,
   type Displayable,
@@ -26,3 +27,5 @@ export type {
   WhoEntry,
 } from './messages.js';
 export { rank, setPlace, worldSize } from './place.js';
+export { CellModules } from './modules.js';
+export { type Decoded, decode, lookUp } from './source-map.js';
