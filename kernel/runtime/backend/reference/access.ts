@@ -93,11 +93,11 @@ export function raw(x: Nd): TypedArray {
 
 function writeRaw(values: TypedArray, out: Nd): void {
   const n = sizeOf(out.shape);
+  if (n === 0) return;
   if (isContiguous(out)) {
     (out.data as Float32Array).set(values as Float32Array, out.offset);
     return;
   }
-  if (n === 0) return;
   const rank = out.shape.length;
   const length = rank === 0 ? 1 : out.shape[rank - 1]!;
   const stride = rank === 0 ? 1 : out.strides[rank - 1]!;

@@ -21,7 +21,7 @@ const rare: Partial<Record<UnaryName, RealFunction>> = {
   asinh: Math.asinh,
   acosh: Math.acosh,
   atanh: Math.atanh,
-  sign: (x) => (x > 0 ? 1 : x < 0 ? -1 : x === 0 ? 0 : Number.NaN),
+  sign: (x) => (x > 0 ? 1 : x < 0 ? -1 : 0),
   ceil: Math.ceil,
   floor: Math.floor,
   round: sp.roundEven,

@@ -77,6 +77,28 @@ export const layerNorm: Backend['layerNorm'] = (x, inner, weight, bias, eps, out
   store(narrow(rs, rstd), rstd);
 };
 
+/**
+ * One row of the input's gradient in float32 as PyTorch computes it. Rows whose elements are nearly equal lose most digits, and
+ * what is left depends on this order of operations.
+ */
+function layerNormRow32(g: Floats, v: Floats, w: Floats | null, base: number, inner: number, m: number, s: number, out: Float64Array): void {
+  const f = Math.fround;
+  const scale = f(1 / inner);
+  let ds = 0;
+  let db = 0;
+  for (let i = base; i < base + inner; i++) {
+    const gw = w ? f(g[i]! * w[i - base]!) : g[i]!;
+    ds = f(ds + f(gw * v[i]!));
+    db = f(db + gw);
+  }
+  const b = f(f(f(f(f(f(db * m) - ds) * s) * s) * s) * scale);
+  const c = f(f(-b * m) - f(f(db * s) * scale));
+  for (let i = base; i < base + inner; i++) {
+    const gw = w ? f(f(s * g[i]!) * w[i - base]!) : f(s * g[i]!);
+    out[i] = f(f(gw + f(b * v[i]!)) + c);
+  }
+}
+
 export const layerNormBackward: Backend['layerNormBackward'] = (grad, x, mean, rstd, inner, weight, dx, dw, db) => {
   const g = floats(grad);
   const v = floats(x);
@@ -103,10 +125,13 @@ export const layerNormBackward: Backend['layerNormBackward'] = (grad, x, mean, r
       ob[i] = ob[i]! + gi;
     }
     if (!dx) continue;
-    for (let i = 0; i < inner; i++) {
-      const h = (v[base + i]! - m) * s;
-      const gw = w ? g[base + i]! * w[i]! : g[base + i]!;
-      ox[base + i] = s * (gw - sum / inner - (h * dot) / inner);
+    if (dx.dtype === 'float32') layerNormRow32(g, v, w, base, inner, m, s, ox);
+    else {
+      for (let i = 0; i < inner; i++) {
+        const h = (v[base + i]! - m) * s;
+        const gw = w ? g[base + i]! * w[i]! : g[base + i]!;
+        ox[base + i] = s * (gw - sum / inner - (h * dot) / inner);
+      }
     }
   }
   if (dx) store(narrow(ox, dx), dx);

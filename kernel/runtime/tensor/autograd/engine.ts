@@ -8,6 +8,8 @@ import { asStridedNode } from './record.js';
 
 interface Pass {
   callbacks: (() => void)[];
+  /** Nodes that take part. */
+  nodes: { has(node: Node): boolean };
 }
 
 const passes: Pass[] = [];
@@ -18,6 +20,9 @@ export function queueCallback(callback: () => void): void {
   if (!pass) throw new ShardbookError({ code: 'SB_NO_BACKWARD', message: 'Cannot queue a callback: no backward pass is running' });
   pass.callbacks.push(callback);
 }
+
+/** Whether a node takes part in the running backward pass. */
+export const willExecute = (node: Node): boolean => passes[passes.length - 1]?.nodes.has(node) ?? false;
 
 export const isBackwardRunning = (): boolean => passes.length > 0;
 
@@ -188,7 +193,7 @@ function reaching(roots: readonly Node[], targets: ReadonlySet<Node>): Set<Node>
 }
 
 function execute(roots: readonly Tensor[], rootGradients: readonly Tensor[], keep: boolean, create: boolean, inputs: readonly Tensor[] | null, accumulate: boolean): (Tensor | null)[] {
-  const pass: Pass = { callbacks: [] };
+  const pass: Pass = { callbacks: [], nodes: new Set<Node>() };
   passes.push(pass);
   const savedBelow = state.belowAutograd;
   state.belowAutograd = false;
@@ -197,7 +202,7 @@ function execute(roots: readonly Tensor[], rootGradients: readonly Tensor[], kee
   state.autocast = null;
   try {
     return withGradMode(create, () => {
-      const result = walk(roots, rootGradients, keep, inputs, accumulate);
+      const result = walk(pass, roots, rootGradients, keep, inputs, accumulate);
       for (let i = 0; i < pass.callbacks.length; i++) pass.callbacks[i]!();
       return result;
     });
@@ -209,7 +214,7 @@ function execute(roots: readonly Tensor[], rootGradients: readonly Tensor[], kee
   }
 }
 
-function walk(roots: readonly Tensor[], rootGradients: readonly Tensor[], keep: boolean, inputs: readonly Tensor[] | null, accumulate: boolean): (Tensor | null)[] {
+function walk(pass: Pass, roots: readonly Tensor[], rootGradients: readonly Tensor[], keep: boolean, inputs: readonly Tensor[] | null, accumulate: boolean): (Tensor | null)[] {
   const edges = roots.map((r) => r.gradEdge()!);
   const rootNodes = [...new Set(edges.map((e) => e.node))];
   const captures = inputs ? inputs.map((t) => t.gradEdge()) : [];
@@ -221,6 +226,7 @@ function walk(roots: readonly Tensor[], rootGradients: readonly Tensor[], keep: 
   });
   const needed = inputs ? reaching(rootNodes, new Set(captureAt.keys())) : null;
   const waiting = countDependencies(rootNodes);
+  pass.nodes = needed ?? { has: (node) => waiting.has(node) || rootNodes.includes(node) };
   const buffers = new Map<Node, Grads>();
   const queue = new Queue();
   const add = (edge: Edge, gradient: Tensor): void => {

@@ -3,7 +3,7 @@ import { ShardbookError } from '../../base/index.js';
 import { noGrad } from '../state.js';
 import { Tensor } from '../tensor.js';
 import { getBackend } from '../state.js';
-import { grad, queueCallback } from './engine.js';
+import { grad, queueCallback, willExecute } from './engine.js';
 import type { RemovableHandle } from './node.js';
 
 /** mode 'all': once per pass with every gradient (null where there is none); 'any': at the first gradient. */
@@ -15,12 +15,14 @@ export function registerMultiGradHook(
   const any = options.mode === 'any';
   let seen: (Tensor | null)[] = tensors.map(() => null);
   let arrived = 0;
+  let expected = 0;
   let running = false;
   let fired = false;
   const fire = (): void => {
     fired = true;
     (hook as (grads: (Tensor | null)[]) => void)(seen);
   };
+  const edges = tensors.map((t) => t.gradEdge());
   const handles = tensors.map((t, i) =>
     t.registerHook((g) => {
       if (!running) {
@@ -28,6 +30,7 @@ export function registerMultiGradHook(
         fired = false;
         arrived = 0;
         seen = tensors.map(() => null);
+        expected = edges.filter((e) => e && willExecute(e.node)).length;
         queueCallback(() => {
           if (!any && !fired) fire();
           running = false;
@@ -41,7 +44,7 @@ export function registerMultiGradHook(
         return;
       }
       seen[i] = g;
-      if (++arrived === tensors.length) fire();
+      if (++arrived === expected) fire();
     }),
   );
   return {

@@ -7,11 +7,8 @@ import { getBackend } from '../state.js';
 import { Storage } from '../storage.js';
 import { type Device, Tensor } from '../tensor.js';
 
-export type Kernel<K extends OpName> = (
-  inputs: readonly (Tensor | null)[],
-  params: OpParams[K],
-  out: Tensor | null,
-) => Tensor | Tensor[];
+export type KernelOf<P> = (inputs: readonly (Tensor | null)[], params: P, out: Tensor | null) => Tensor | Tensor[];
+export type Kernel<K extends OpName> = KernelOf<OpParams[K]>;
 
 export type KernelTable<K extends OpName = OpName> = { [N in K]: Kernel<N> };
 

@@ -2,9 +2,10 @@
 import type { BinaryName, CompareName, PredicateName, UnaryName } from '../../backend/backend.js';
 import { bool, type DType, float32, float64, getDefaultDtype, int64, promoteTypes } from '../dtype.js';
 import { opError } from '../errors.js';
+import type { NoParams } from '../opnames.js';
 import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
-import { alloc, broadcast, cast, contiguousStrides, deviceOf, elementwise, floating, type Kernel, type KernelTable, promote, refuseFloat8 } from './common.js';
+import { alloc, broadcast, cast, contiguousStrides, deviceOf, elementwise, floating, type KernelOf, type KernelTable, promote, refuseFloat8 } from './common.js';
 import { allocStrided } from './common.js';
 import { denseOrder } from '../shape.js';
 
@@ -25,7 +26,7 @@ const compareNames: CompareName[] = ['eq', 'ne', 'lt', 'le', 'gt', 'ge', 'logica
 const toFloat = new Set<BinaryName>(['div', 'atan2', 'copysign', 'hypot', 'logaddexp', 'logaddexp2', 'xlogy']);
 const integral = new Set<BinaryName>(['gcd', 'lcm', 'bitwiseAnd', 'bitwiseOr', 'bitwiseXor', 'leftShift', 'rightShift']);
 
-function unaryKernel(name: UnaryName, mode: 'int' | 'float' | 'floatOnly'): Kernel<'abs'> {
+function unaryKernel(name: UnaryName, mode: 'int' | 'float' | 'floatOnly'): KernelOf<NoParams> {
   return ([x], _params, out) => {
     const t = x!;
     refuseFloat8(name, [t], t.dtype);
@@ -55,7 +56,7 @@ const binaryKernel = (name: BinaryName, alpha: number | bigint | null, given: re
   const shape = broadcast(name, inputs);
   // A number meets small floats in float32 where PyTorch computes with it unrounded.
   const wide = dtype.isReduced && (name === 'mul' || name === 'div');
-  const operands = inputs.map((t) => cast(t, wide && t.wrapped ? float32 : dtype));
+  const operands = inputs.map((t) => cast(t, wide && t.shape.length === 0 && shape.length > 0 && t.dtype.name !== 'float16' && t.dtype.name !== 'bfloat16' ? float32 : wide && t.wrapped ? float32 : dtype));
   if (!dtype.isFloatingPoint && device !== 'meta' && name !== 'maximum') checkInteger(name, inputs, operands);
   return elementwise(operands, shape, dtype, device, out, ([a, b], o) => {
     const backend = getBackend();
@@ -85,7 +86,7 @@ function hasMatch(x: Tensor, op: 'eq' | 'lt'): boolean {
   return one.storage.as(bool)[0] !== 0;
 }
 
-function compareKernel(name: CompareName): Kernel<'eq'> {
+function compareKernel(name: CompareName): KernelOf<NoParams> {
   return (inputs, _params, out) => {
     const [a, b] = inputs as [Tensor, Tensor];
     const logical = name.startsWith('logical');
@@ -98,7 +99,7 @@ function compareKernel(name: CompareName): Kernel<'eq'> {
   };
 }
 
-function predicateKernel(name: PredicateName): Kernel<'isnan'> {
+function predicateKernel(name: PredicateName): KernelOf<NoParams> {
   return ([x], _params, out) =>
     elementwise([x!], x!.shape, bool, x!.device, out && out.dtype === bool ? out : null, ([a], o) => getBackend().predicate(name, a!.nd(), o.nd()));
 }
@@ -127,7 +128,7 @@ function valueKind(value: number | bigint | null, dtype: DType): DType {
 const many = <N extends string, K>(names: readonly N[], make: (name: N) => K): Record<N, K> =>
   Object.fromEntries(names.map((n) => [n, make(n)])) as Record<N, K>;
 
-type Unary = Record<UnaryName, Kernel<'abs'>>;
+type Unary = Record<UnaryName, KernelOf<NoParams>>;
 
 export const elementwiseKernels = {
   ...({
@@ -136,7 +137,7 @@ export const elementwiseKernels = {
     ...many(floatOnlyUnary, (n) => unaryKernel(n, 'floatOnly')),
   } as Unary),
   ...many(predicateNames, predicateKernel),
-  ...many(binaryNames, (n): Kernel<'mul'> => (inputs, _params, out) => binaryKernel(n, null, inputs, out)),
+  ...many(binaryNames, (n): KernelOf<NoParams> => (inputs, _params, out) => binaryKernel(n, null, inputs, out)),
   ...many(compareNames, compareKernel),
   add: (inputs, { alpha }, out) => binaryKernel('add', alpha, inputs, out),
   sub: (inputs, { alpha }, out) => binaryKernel('sub', alpha, inputs, out),

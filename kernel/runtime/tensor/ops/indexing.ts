@@ -23,12 +23,11 @@ export type Index = number | bigint | Slice | null | '...' | boolean | Tensor | 
 
 /** The basic part as a view, and index tensors for the rest with the dimension each stands for. */
 function resolve(x: Tensor, given: readonly Index[]): { base: Tensor; dims: number[]; tensors: Tensor[] } {
-  const keys = given.map((k) => (Array.isArray(k) ? tensor(k as readonly Nested[], k.length === 0 ? { dtype: int64 } : {}) : typeof k === 'bigint' ? Number(k) : k)) as Exclude<Index, readonly Nested[] | bigint>[];
+  const keys = given.map((k) => (Array.isArray(k) ? tensor(k as readonly Nested[], k.length === 0 ? { dtype: int64 } : {}) : typeof k === 'bigint' ? Number(k) : k)) as (number | Slice | null | '...' | boolean | Tensor)[];
   const isMask = (k: unknown): k is Tensor => k instanceof Tensor && (k.dtype === bool || k.dtype === uint8);
   const consumed = keys.reduce<number>((n, k) => n + (k === null || k === '...' || typeof k === 'boolean' ? 0 : isMask(k) ? k.shape.length : 1), 0);
   if (consumed > x.shape.length) throw opError('get', [x], `${consumed} indices for ${x.shape.length} dimensions`, undefined, 'SB_INDEX_RANGE');
   if (keys.filter((k) => k === '...').length > 1) throw opError('get', [x], "'...' stands more than once");
-  const hasTensor = keys.some((k) => (k instanceof Tensor && (k.shape.length > 0 || isMask(k))) || typeof k === 'boolean');
   let base = x;
   let d = 0;
   const dims: number[] = [];
@@ -37,12 +36,7 @@ function resolve(x: Tensor, given: readonly Index[]): { base: Tensor; dims: numb
     if (k === '...') d += x.shape.length - consumed;
     else if (k === null) base = unsqueeze(base, d++);
     else if (typeof k === 'number') {
-      if (hasTensor) {
-        const n = base.shape[d]!;
-        if (k < -n || k >= n) throw opError('get', [x], `index ${k} is out of range for dimension ${d} with size ${n}`, undefined, 'SB_INDEX_RANGE');
-        dims.push(d++);
-        tensors.push(tensor(k, { dtype: int64 }));
-      } else base = select(base, d, k);
+      base = select(base, d, k);
     } else if (k instanceof Slice) {
       if (k.start !== null || k.stop !== null || k.step !== null) base = sliceDim(base, d, k.start, k.stop, k.step ?? 1);
       d++;
@@ -64,7 +58,7 @@ function resolve(x: Tensor, given: readonly Index[]): { base: Tensor; dims: numb
         dims.push(d++);
         tensors.push(column);
       }
-    } else if (k.shape.length === 0 && !hasTensor) {
+    } else if (k.shape.length === 0 && !k.dtype.isFloatingPoint) {
       base = select(base, d, Number(flatValues(k)[0]));
     } else {
       if (k.dtype.isFloatingPoint) throw opError('get', [x, k], 'an index tensor must be of integers or bools', undefined, 'SB_INDEX_DTYPE');

@@ -539,7 +539,7 @@ export const rules: BackwardTable = {
   },
   gather: { save: [1], grad: (c) => [applyOp('scatterAdd', [zerosOf(c.inMeta[0]!), c.input(1), c.grad], { dim: c.params.dim })] },
   scatter: {
-    save: (needs, p) => (p.reduce === null || p.reduce === 'add' ? [1] : [0, 1, 2, -1]),
+    save: (_needs, p) => (p.reduce === null || p.reduce === 'add' ? [1] : [0, 1, 2, -1]),
     grad: (c) => {
       const { dim, reduce } = c.params;
       const at = c.input(1);
