@@ -31,7 +31,7 @@ export function checkObservations(program: Program, rank: number, seen: Readonly
   const absent: Json = { absent: true };
   for (const [label, expectation] of Object.entries(program.expect)) {
     const expected = 'all' in expectation ? expectation.all : expectation.ranks[rank]!;
-    const got = seen.get(label) ?? absent;
+    const got = seen.has(label) ? seen.get(label)! : absent;
     const difference = firstDifference(got, expected, toleranceOf(label, program.tolerance));
     if (!difference) continue;
     const { where, note } = difference;

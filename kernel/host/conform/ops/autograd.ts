@@ -1,5 +1,5 @@
 /** ops_numerics: autograd, hooks and their log, recompute. */
-import { callIn, dtypeNamed, lookUp, method, type TensorLike } from '../access.js';
+import { callIn, dtypeNamed, method, type TensorLike } from '../access.js';
 import type { Machine } from '../machine.js';
 import { resolve } from '../resolve.js';
 import { plainDeep } from '../values.js';
@@ -50,7 +50,7 @@ op('ag.multi_hook', 'tensors label mode', (a, machine) => {
     mode === 'all'
       ? (grads: Grad[]) => void log.push([label, grads.map(copyOf)])
       : (grad: Grad) => void log.push([label, copyOf(grad)]);
-  return callIn('autograd', 'registerMultiGradHook', a.get('tensors'), hook, { mode });
+  return callIn('autograd', 'graph.registerMultiGradHook', a.get('tensors'), hook, { mode });
 });
 op('ag.final_callback', 't label', (a, machine) => {
   const log = logOf(machine);
@@ -110,17 +110,13 @@ op('ag.log', '', (_, machine) => logOf(machine).splice(0));
 
 rawOp('ag.checkpoint', (_, [module, ...args], kwargs) => {
   const preserveRngState = (kwargs['preserve_rng_state'] ?? true) as boolean;
-  return recompute()('checkpoint', module, ...args, { useReentrant: false, preserveRngState });
+  return callIn('torch', 'utils.checkpoint.checkpoint', module, ...args, { useReentrant: false, preserveRngState });
 });
-op('ag.checkpoint_sequential', 'mod segments x', (a) =>
-  recompute()('checkpointSequential', a.get('mod'), a.number('segments'), a.get('x'), { useReentrant: false }),
-);
-
-/** Activation recompute lives beside autograd or in a utils namespace. */
-function recompute(): (name: string, ...args: unknown[]) => unknown {
-  return (name, ...args) =>
-    callIn(lookUp('autograd', name) === undefined ? 'torch' : 'autograd', lookUp('autograd', name) === undefined ? `utils.checkpoint.${name}` : name, ...args);
-}
+op('ag.checkpoint_sequential', 'mod segments x', (a) => {
+  const parts = Array.from(a.get<Iterable<unknown>>('mod'));
+  const options = { useReentrant: false };
+  return callIn('torch', 'utils.checkpoint.checkpointSequential', parts, a.number('segments'), a.get('x'), options);
+});
 
 const calls = new WeakMap<object, number>();
 op('ag.count_calls', 'mod', (a) => {
@@ -134,6 +130,6 @@ rawOp('ag.saved_as', (machine, [dtype, name, ...args], kwargs) => {
   const wanted = dtypeNamed(String(dtype));
   const pack = (t: TensorLike) => ({ dtype: t.dtype, value: method(t, 'isFloatingPoint') === true ? method(t, 'to', wanted) : t });
   const unpack = (p: { dtype: unknown; value: unknown }) => method(p.value, 'to', p.dtype);
-  return callIn('autograd', 'savedTensorsHooks', pack, unpack, () => resolve(String(name))(machine, args, kwargs));
+  return callIn('autograd', 'graph.savedTensorsHooks', pack, unpack, () => resolve(String(name))(machine, args, kwargs));
 });
 
