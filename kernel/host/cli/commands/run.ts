@@ -1,31 +1,31 @@
 /** `shardbook run`: a script on N ranks, as torchrun does for PyTorch. */
 import { createWriteStream, existsSync, mkdirSync, statSync, type WriteStream } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ShardbookError } from '../../../runtime/base/index.js';
-import { type CellOutput, type CheckLevel, DEFAULT_WORLD_SIZE, Session } from '../../session/index.js';
+import { type ScriptFile, type ScriptRequest, transpileScript } from '../../script/index.js';
+import { DEFAULT_WORLD_SIZE, prepareWorld } from '../../session/index.js';
+import { distEntry, World } from '../../world/index.js';
 import type { Command } from '../command.js';
 
-const usage = `usage: shardbook run SCRIPT [--nproc N] [--max-restarts K] [--log-dir DIR] [--check LEVEL]
+const usage = `usage: shardbook run [--nproc N] [--max-restarts K] [--log-dir DIR] SCRIPT [ARG...]
 
-Runs a TypeScript or JavaScript file on N ranks (default ${DEFAULT_WORLD_SIZE}). The file imports what it needs from 'shardbook';
-the process group is there already. Lines that all ranks print are shown once, others are marked with their ranks.
+Runs a TypeScript or JavaScript file on N ranks (default ${DEFAULT_WORLD_SIZE}). The file imports what it needs from 'shardbook'; the
+process group is there already, and RANK and WORLD_SIZE are set as torchrun sets them. What a rank prints is marked with
+its number.
 
   --nproc N          number of ranks, 1 to 64
   --max-restarts K   run the script again, on fresh ranks, up to K times after a failure (default 0)
   --log-dir DIR      also write what each rank prints to DIR/rank-R.log
-  --check LEVEL      errors | warnings | off: what type errors of the script do (default off)
 
 Exit code 0 when every rank finished, 1 when one failed; the first failure is printed with its cause.`;
 
-const CHECK_LEVELS: readonly string[] = ['errors', 'warnings', 'off'] satisfies CheckLevel[];
-
 interface RunOptions {
-  script: string;
+  files: ScriptFile[];
+  argv: string[];
   world: number;
   maxRestarts: number;
   logDir: string | undefined;
-  checkLevel: CheckLevel;
 }
 
 function parse(args: string[]): RunOptions {
@@ -36,15 +36,14 @@ function parse(args: string[]): RunOptions {
       nproc: { type: 'string', default: String(DEFAULT_WORLD_SIZE) },
       'max-restarts': { type: 'string', default: '0' },
       'log-dir': { type: 'string' },
-      check: { type: 'string', default: 'off' },
     },
   });
-  const [script, ...rest] = positionals;
-  if (script === undefined || rest.length > 0) {
+  const [script, ...argv] = positionals;
+  if (script === undefined) {
     throw new ShardbookError({
       code: 'SB_RUN_USAGE',
-      message: `Cannot run ${positionals.length} scripts: one is wanted`,
-      help: 'shardbook run SCRIPT --nproc 4',
+      message: 'Cannot run nothing: the path of a script is wanted',
+      help: 'shardbook run --nproc 4 script.ts',
     });
   }
   const file = resolve(script);
@@ -55,18 +54,12 @@ function parse(args: string[]): RunOptions {
       help: 'give the path of a .ts or .js file',
     });
   }
-  if (!CHECK_LEVELS.includes(values.check)) {
-    throw new ShardbookError({
-      code: 'SB_RUN_USAGE',
-      message: `Cannot check types at level "${values.check}": one of ${CHECK_LEVELS.join(', ')} is wanted`,
-    });
-  }
   return {
-    script: file,
+    files: transpileScript(file),
+    argv,
     world: wholeNumber(values.nproc, '--nproc'),
     maxRestarts: wholeNumber(values['max-restarts'], '--max-restarts'),
     logDir: values['log-dir'],
-    checkLevel: values.check as CheckLevel,
   };
 }
 
@@ -78,14 +71,12 @@ function wholeNumber(text: string, option: string): number {
   });
 }
 
-/** Where the output goes: the terminal, and one file per rank when asked. */
+/** Where the output goes: the terminal, whole lines marked with their rank, and one file per rank when asked. */
 class Printer {
   private readonly logs: WriteStream[] = [];
+  private readonly pending = new Map<string, string>();
 
-  constructor(
-    private readonly world: number,
-    logDir: string | undefined,
-  ) {
+  constructor(world: number, logDir: string | undefined) {
     if (logDir === undefined) return;
     mkdirSync(logDir, { recursive: true });
     for (let rank = 0; rank < world; rank++) {
@@ -93,31 +84,21 @@ class Printer {
     }
   }
 
-  print(output: CellOutput): void {
-    if (output.type === 'stream') {
-      this.log(output.ranks, output.text);
-      (output.name === 'stdout' ? process.stdout : process.stderr).write(output.text);
-      return;
-    }
-    if (output.type === 'error') {
-      const text = `${output.traceback.join('\n')}\n`;
-      this.log(output.ranks, text);
-      process.stderr.write(text);
-      return;
-    }
-    if ('data' in output && typeof output.data['text/plain'] === 'string') {
-      const text = `${output.data['text/plain']}\n`;
-      this.log(output.ranks, text);
-      process.stdout.write(this.mark(output.ranks) + text);
-    }
+  print(rank: number, stream: 'stdout' | 'stderr', text: string): void {
+    this.logs[rank]?.write(text);
+    const key = `${stream} ${rank}`;
+    const lines = ((this.pending.get(key) ?? '') + text).split('\n');
+    this.pending.set(key, lines.pop() ?? '');
+    for (const line of lines) process[stream].write(`[${rank}] ${line}\n`);
   }
 
-  private mark(ranks: readonly number[]): string {
-    return ranks.length === this.world ? '' : `[rank ${ranks.join(',')}] `;
-  }
-
-  private log(ranks: readonly number[], text: string): void {
-    for (const rank of ranks) this.logs[rank]?.write(text);
+  /** Prints lines that never ended. */
+  flush(): void {
+    for (const [key, text] of this.pending) {
+      const [stream, rank] = key.split(' ') as ['stdout' | 'stderr', string];
+      if (text !== '') process[stream].write(`[${rank}] ${text}\n`);
+    }
+    this.pending.clear();
   }
 
   async close(): Promise<void> {
@@ -125,22 +106,43 @@ class Printer {
   }
 }
 
-async function attempt(options: RunOptions, printer: Printer): Promise<boolean> {
-  const session = await Session.start({
-    world: options.world,
-    cwd: dirname(options.script),
-    checkLevel: options.checkLevel,
+/** Resolves to the first failure in time, or to undefined when every rank finished. */
+async function attempt(options: RunOptions, printer: Printer): Promise<unknown> {
+  const { memory, supervisor } = prepareWorld(options.world);
+  const world = await World.start({
+    size: options.world,
+    entry: distEntry('run-worker.js'),
+    workerData: memory,
+    supervisor,
   });
-  const stop = () => void session.interrupt();
+  world.onOutput((rank, stream, text) => printer.print(rank, stream, text));
+  const stop = () => void world.interrupt();
   process.on('SIGINT', stop);
+  let failure: { rank: number; error: unknown } | undefined;
   try {
-    const code = `import ${JSON.stringify(`./${basename(options.script)}`)};`;
-    const result = await session.execute(code, { onOutput: (output) => printer.print(output) });
-    return result.status === 'ok';
+    const request: ScriptRequest = { files: options.files, argv: options.argv };
+    const ranks = Array.from({ length: options.world }, (_, rank) =>
+      world.request(rank, request).catch((error: unknown) => {
+        failure ??= { rank, error };
+      }),
+    );
+    await Promise.all(ranks);
+    return failure;
   } finally {
     process.off('SIGINT', stop);
-    await session.shutdown();
+    await world.stop();
+    printer.flush();
+    if (failure) process.stderr.write(`rank ${failure.rank} failed: ${describe(failure.error)}\n`);
   }
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const code = error instanceof ShardbookError ? `  [${error.code}]` : '';
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
+  // Frames of the runtime say nothing to the author of the script.
+  const own = frames.filter((line) => !/node:|[\\/]dist[\\/]/.test(line));
+  return [error.message + code, ...own].join('\n');
 }
 
 async function run(args: string[]): Promise<number> {
@@ -148,7 +150,7 @@ async function run(args: string[]): Promise<number> {
   const printer = new Printer(options.world, options.logDir);
   try {
     for (let restart = 0; ; restart++) {
-      if (await attempt(options, printer)) return 0;
+      if ((await attempt(options, printer)) === undefined) return 0;
       if (restart >= options.maxRestarts) return 1;
       process.stderr.write(`shardbook: restart ${restart + 1} of ${options.maxRestarts}\n`);
     }

@@ -1,0 +1,80 @@
+/** A rank of `shardbook run`: one script in a thread of its own, with the process group there already. */
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import vm from 'node:vm';
+import { CellModules, type Decoded, decode, lookUp } from '../session/rank/index.js';
+import type { RankLink } from '../world/index.js';
+import type { ScriptFile } from './transpile.js';
+
+export interface ScriptRequest {
+  files: ScriptFile[];
+  argv: string[];
+}
+
+export interface ScriptRankSetup {
+  link: RankLink;
+  /** What `import ... from 'shardbook'` gives. */
+  runtime: object;
+  beginWork(): void;
+  endWork(error?: unknown): void;
+  afterInterrupt(): void;
+}
+
+export function runScriptRank(setup: ScriptRankSetup): void {
+  const { link, beginWork, endWork, afterInterrupt } = setup;
+  link.onInterrupt(afterInterrupt);
+  link.serve(async (body) => {
+    const { files, argv } = body as ScriptRequest;
+    process.argv = [process.argv[0]!, files[0]!.source, ...argv];
+    mapStacks(files);
+    beginWork();
+    try {
+      await runFiles(files, setup.runtime);
+    } catch (error) {
+      endWork(error);
+      throw error;
+    }
+    endWork();
+  });
+}
+
+async function runFiles(files: ScriptFile[], runtime: object): Promise<void> {
+  const [main, ...others] = files;
+  const folder = path.dirname(main!.path);
+  const modules = new CellModules(folder, runtime);
+  modules.update(others);
+  for (const file of others) await modules.load(file.imports, path.dirname(file.path));
+  await modules.load(main!.imports);
+  // The main file runs in an async function, so that it may await at its top level.
+  const wrapped = `(async function (exports, require, module, __filename, __dirname) {\n${main!.code}\n})`;
+  const script = new vm.Script(wrapped, { filename: main!.path, lineOffset: -1 });
+  const module = { exports: {} };
+  const require = Object.assign(modules.requireFrom(), {
+    resolve: createRequire(main!.path).resolve,
+  });
+  await (script.runInThisContext() as (...args: unknown[]) => Promise<void>)(
+    module.exports,
+    require,
+    module,
+    main!.source,
+    folder,
+  );
+}
+
+/** From now on stacks of this thread name lines of the sources. */
+function mapStacks(files: readonly ScriptFile[]): void {
+  const maps = new Map<string, { source: string; map: Decoded }>();
+  for (const { path: name, source, map } of files) maps.set(name, { source, map: decode(map) });
+  Error.prepareStackTrace = (error, sites) => {
+    const frames = sites.map((site) => {
+      const entry = maps.get(site.getFileName() ?? '');
+      const place =
+        entry && lookUp(entry.map, (site.getLineNumber() ?? 1) - 1, (site.getColumnNumber() ?? 1) - 1);
+      if (!entry || !place) return `    at ${site}`;
+      const where = `${entry.source}:${place.line + 1}:${place.column + 1}`;
+      const name = site.getFunctionName();
+      return name ? `    at ${name} (${where})` : `    at ${where}`;
+    });
+    return [`${error.name}: ${error.message}`, ...frames].join('\n');
+  };
+}
