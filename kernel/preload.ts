@@ -17,4 +17,4 @@ export {
   updateDisplay,
   worldSize,
 } from './host/session/rank/index.js';
-export { CommDebugMode, dist, F, nn, optim, torch } from './runtime/index.js';
+export { CommDebugMode, dist, F, nn, optim, Tensor, torch } from './runtime/index.js';

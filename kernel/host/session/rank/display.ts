@@ -190,3 +190,14 @@ function ownBundle(value: unknown): MimeBundle | undefined {
 export function text(value: unknown): string {
   return inspect(value, { depth: 4, maxArrayLength: 100, maxStringLength: 10_000, breakLength: 100 });
 }
+
+/** Teaches Node's `inspect`, which the runtime knows nothing of, to show instances of a class by their `toString`. */
+export function inspectAsString(type: { prototype: object }): void {
+  if (inspect.custom in type.prototype) return;
+  Object.defineProperty(type.prototype, inspect.custom, {
+    configurable: true,
+    value(this: object) {
+      return String(this);
+    },
+  });
+}

@@ -8,6 +8,7 @@ export {
   HTML,
   Image,
   input,
+  inspectAsString,
   Latex,
   Markdown,
   type PlotTrace,
@@ -26,6 +27,6 @@ export type {
   RunReply,
   WhoEntry,
 } from './messages.js';
-export { rank, setPlace, worldSize } from './place.js';
 export { CellModules } from './modules.js';
+export { rank, setPlace, worldSize } from './place.js';
 export { type Decoded, decode, lookUp } from './source-map.js';
