@@ -1,4 +1,5 @@
 /** ops_c10d: in-place collectives, asynchronous work, point to point, objects, groups, collectives under autograd. */
+import { CommDebugMode } from '../../../runtime/index.js';
 import { callIn, construct, lookUp, method, type TensorLike } from '../access.js';
 import type { Args } from './registry.js';
 import { allToAllSingle, clone, dist, emptyLike, given, rankIn, reduceOp, sum, worldSizeOf, zerosOf } from './collectives.js';
@@ -233,3 +234,27 @@ op('c10d.fc.all_to_all', 't output_splits input_splits group', (a) =>
   })),
 );
 
+
+// ---------------------------------------------------------------- counting
+/** Kinds that are counted, by the beginning of our names. */
+const COUNTED: readonly (readonly [string, string])[] = [
+  ['reduceScatter', 'reduce_scatter'],
+  ['allGather', 'all_gather'],
+  ['allReduce', 'all_reduce'],
+  ['allToAll', 'all_to_all'],
+  ['broadcast', 'broadcast'],
+  ['scatter', 'scatter'],
+  ['gather', 'gather'],
+];
+
+op('comm.begin', '', (_, machine) => void machine.state.set('comm', new CommDebugMode().start()));
+op('comm.end', '', (_, machine) => {
+  const mode = machine.state.get('comm') as CommDebugMode;
+  mode.stop();
+  const counts: Record<string, number> = {};
+  for (const [name, count] of Object.entries(mode.getCommCounts())) {
+    const key = COUNTED.find(([start]) => name.startsWith(start))?.[1];
+    if (key !== undefined && !name.endsWith('Object') && !name.endsWith('ObjectList')) counts[key] = (counts[key] ?? 0) + count;
+  }
+  return counts;
+});

@@ -99,7 +99,10 @@ op('index', 'obj key', (a) => entryOf(a.get('obj'), a.get('key')));
 op('len', 'obj', (a) => lengthOf(a.get('obj')));
 
 function lengthOf(target: unknown): unknown {
-  if (isTensor(target)) return target.shape[0];
+  if (isTensor(target)) {
+    if (target.shape.length === 0) throw new Error('a tensor without dimensions has no length');
+    return target.shape[0];
+  }
   if (typeof target === 'string' || Array.isArray(target)) return target.length;
   if (isModule(target)) return Array.from(target as Iterable<unknown>).length;
   if (target instanceof Map || target instanceof Set) return target.size;
