@@ -15,36 +15,124 @@ export interface Nd {
 }
 
 export type UnaryName =
-  | 'abs' | 'neg' | 'exp' | 'exp2' | 'expm1' | 'log' | 'log2' | 'log10' | 'log1p' | 'sqrt' | 'rsqrt' | 'reciprocal'
-  | 'square' | 'sin' | 'cos' | 'tan' | 'asin' | 'acos' | 'atan' | 'sinh' | 'cosh' | 'tanh' | 'asinh' | 'acosh' | 'atanh'
-  | 'sigmoid' | 'relu' | 'sign' | 'ceil' | 'floor' | 'round' | 'trunc' | 'frac' | 'erf' | 'erfc' | 'erfinv' | 'lgamma'
-  | 'digamma' | 'trigamma' | 'silu' | 'mish' | 'logsigmoid' | 'bitwiseNot';
+  | 'abs'
+  | 'neg'
+  | 'exp'
+  | 'exp2'
+  | 'expm1'
+  | 'log'
+  | 'log2'
+  | 'log10'
+  | 'log1p'
+  | 'sqrt'
+  | 'rsqrt'
+  | 'reciprocal'
+  | 'square'
+  | 'sin'
+  | 'cos'
+  | 'tan'
+  | 'asin'
+  | 'acos'
+  | 'atan'
+  | 'sinh'
+  | 'cosh'
+  | 'tanh'
+  | 'asinh'
+  | 'acosh'
+  | 'atanh'
+  | 'sigmoid'
+  | 'relu'
+  | 'sign'
+  | 'ceil'
+  | 'floor'
+  | 'round'
+  | 'trunc'
+  | 'frac'
+  | 'erf'
+  | 'erfc'
+  | 'erfinv'
+  | 'lgamma'
+  | 'digamma'
+  | 'trigamma'
+  | 'silu'
+  | 'mish'
+  | 'logsigmoid'
+  | 'bitwiseNot';
 
-export type PredicateName = 'isnan' | 'isinf' | 'isfinite' | 'signbit' | 'logicalNot' | 'isposinf' | 'isneginf';
+export type PredicateName =
+  | 'isnan'
+  | 'isinf'
+  | 'isfinite'
+  | 'signbit'
+  | 'logicalNot'
+  | 'isposinf'
+  | 'isneginf';
 
 export type BinaryName =
-  | 'add' | 'sub' | 'mul' | 'div' | 'divFloor' | 'divTrunc' | 'pow' | 'atan2' | 'maximum' | 'minimum' | 'fmax' | 'fmin'
-  | 'remainder' | 'fmod' | 'copysign' | 'hypot' | 'logaddexp' | 'logaddexp2' | 'xlogy' | 'gcd' | 'lcm' | 'bitwiseAnd' | 'bitwiseOr'
-  | 'bitwiseXor' | 'leftShift' | 'rightShift' | 'nextafter';
+  | 'add'
+  | 'sub'
+  | 'mul'
+  | 'div'
+  | 'divFloor'
+  | 'divTrunc'
+  | 'pow'
+  | 'atan2'
+  | 'maximum'
+  | 'minimum'
+  | 'fmax'
+  | 'fmin'
+  | 'remainder'
+  | 'fmod'
+  | 'copysign'
+  | 'hypot'
+  | 'logaddexp'
+  | 'logaddexp2'
+  | 'xlogy'
+  | 'gcd'
+  | 'lcm'
+  | 'bitwiseAnd'
+  | 'bitwiseOr'
+  | 'bitwiseXor'
+  | 'leftShift'
+  | 'rightShift'
+  | 'nextafter';
 
-export type CompareName =
-  | 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge' | 'logicalAnd' | 'logicalOr' | 'logicalXor';
+export type CompareName = 'eq' | 'ne' | 'lt' | 'le' | 'gt' | 'ge' | 'logicalAnd' | 'logicalOr' | 'logicalXor';
 
 export type TernaryName = 'addcmul' | 'addcdiv' | 'lerp';
 
 export type ReduceName =
-  | 'sum' | 'nansum' | 'mean' | 'prod' | 'amax' | 'amin' | 'all' | 'any' | 'logsumexp' | 'countNonzero';
+  | 'sum'
+  | 'nansum'
+  | 'mean'
+  | 'prod'
+  | 'amax'
+  | 'amin'
+  | 'all'
+  | 'any'
+  | 'logsumexp'
+  | 'countNonzero';
 
 export type ScanName = 'cumsum' | 'cumprod' | 'logcumsumexp';
 
 export type ScatterMode = 'set' | 'add' | 'mul' | 'prod' | 'amax' | 'amin' | 'mean';
 
 export interface AdamParams {
-  lr: number; beta1: number; beta2: number; eps: number; weightDecay: number; step: number;
-  decoupled: boolean; maximize: boolean; gradScale?: number;
+  lr: number;
+  beta1: number;
+  beta2: number;
+  eps: number;
+  weightDecay: number;
+  step: number;
+  decoupled: boolean;
+  maximize: boolean;
+  gradScale?: number;
 }
 
-export interface AttentionParams { scale: number; causal: boolean }
+export interface AttentionParams {
+  scale: number;
+  causal: boolean;
+}
 
 export interface Backend {
   readonly name: string;
@@ -77,10 +165,37 @@ export interface Backend {
   softmax(x: Nd, dim: number, log: boolean, out: Nd): void;
   softmaxBackward(grad: Nd, y: Nd, dim: number, log: boolean, out: Nd): void;
   /** Over the last `inner` elements; mean and rstd have one entry a row. */
-  layerNorm(x: Nd, inner: number, weight: Nd | null, bias: Nd | null, eps: number, out: Nd, mean: Nd, rstd: Nd): void;
-  layerNormBackward(grad: Nd, x: Nd, mean: Nd, rstd: Nd, inner: number, weight: Nd | null, dx: Nd | null, dw: Nd | null, db: Nd | null): void;
+  layerNorm(
+    x: Nd,
+    inner: number,
+    weight: Nd | null,
+    bias: Nd | null,
+    eps: number,
+    out: Nd,
+    mean: Nd,
+    rstd: Nd,
+  ): void;
+  layerNormBackward(
+    grad: Nd,
+    x: Nd,
+    mean: Nd,
+    rstd: Nd,
+    inner: number,
+    weight: Nd | null,
+    dx: Nd | null,
+    dw: Nd | null,
+    db: Nd | null,
+  ): void;
   rmsNorm(x: Nd, inner: number, weight: Nd | null, eps: number, out: Nd, rstd: Nd): void;
-  rmsNormBackward(grad: Nd, x: Nd, rstd: Nd, inner: number, weight: Nd | null, dx: Nd | null, dw: Nd | null): void;
+  rmsNormBackward(
+    grad: Nd,
+    x: Nd,
+    rstd: Nd,
+    inner: number,
+    weight: Nd | null,
+    dx: Nd | null,
+    dw: Nd | null,
+  ): void;
   indexSelect(x: Nd, dim: number, index: Nd, out: Nd): void;
   /** out[..., index[i], ...] (mode) alpha * src[..., i, ...] along dim. */
   indexReduce(mode: ScatterMode, out: Nd, dim: number, index: Nd, src: Nd, alpha: number): void;
@@ -89,13 +204,31 @@ export interface Backend {
   /** Advanced index over the leading dimensions: flat positions into x's rows. */
   take(x: Nd, positions: Nd, out: Nd): void;
   put(out: Nd, positions: Nd, src: Nd, accumulate: boolean): void;
-  embeddingBackward(grad: Nd, index: Nd, rows: number, paddingIdx: number, scaleByFreq: boolean, out: Nd): void;
+  embeddingBackward(
+    grad: Nd,
+    index: Nd,
+    rows: number,
+    paddingIdx: number,
+    scaleByFreq: boolean,
+    out: Nd,
+  ): void;
   nllLoss(logp: Nd, target: Nd, weight: Nd | null, ignoreIndex: number, perItem: Nd, itemWeights: Nd): void;
   /** q [B, n, d], k [B, m, d], v [B, m, e], mask added to the scores [B, n, m]; lse [B, n]. */
   attention(q: Nd, k: Nd, v: Nd, mask: Nd | null, p: AttentionParams, out: Nd, lse: Nd): void;
   attentionBackward(
-    grad: Nd, q: Nd, k: Nd, v: Nd, mask: Nd | null, out: Nd, lse: Nd, gradLse: Nd | null, p: AttentionParams,
-    dq: Nd, dk: Nd, dv: Nd, dmask: Nd | null,
+    grad: Nd,
+    q: Nd,
+    k: Nd,
+    v: Nd,
+    mask: Nd | null,
+    out: Nd,
+    lse: Nd,
+    gradLse: Nd | null,
+    p: AttentionParams,
+    dq: Nd,
+    dk: Nd,
+    dv: Nd,
+    dmask: Nd | null,
   ): void;
   /** One step of Adam(W), all arrays contiguous float32 or float64, in place. */
   adam(param: Nd, grad: Nd, expAvg: Nd, expAvgSq: Nd, maxExpAvgSq: Nd | null, p: AdamParams): void;

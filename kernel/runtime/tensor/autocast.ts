@@ -9,16 +9,31 @@ const lower = new Set<OpName>(['mm', 'bmm', 'addmm', 'baddbmm', 'attention']);
 const widen = new Set<OpName>(['prod', 'cumprod', 'nllLoss', 'logcumsumexp']);
 const widest = new Set<OpName>(['cat', 'stack', 'indexCopy']);
 
-export function autocastInputs(name: OpName, inputs: readonly (Tensor | null)[], recorder: Recorder): readonly (Tensor | null)[] {
+export function autocastInputs(
+  name: OpName,
+  inputs: readonly (Tensor | null)[],
+  recorder: Recorder,
+): readonly (Tensor | null)[] {
   const target = state.autocast;
   if (!target) return inputs;
-  const eligible = (t: Tensor | null): t is Tensor => t?.dtype.isFloatingPoint === true && t.dtype.name !== 'float64' && !t.dtype.isFloat8;
-  const to = lower.has(name) ? target : widen.has(name) ? float32 : widest.has(name) && inputs.some((t) => eligible(t) && t.dtype === float32) ? float32 : null;
+  const eligible = (t: Tensor | null): t is Tensor =>
+    t?.dtype.isFloatingPoint === true && t.dtype.name !== 'float64' && !t.dtype.isFloat8;
+  const to = lower.has(name)
+    ? target
+    : widen.has(name)
+      ? float32
+      : widest.has(name) && inputs.some((t) => eligible(t) && t.dtype === float32)
+        ? float32
+        : null;
   if (!to) return inputs;
   // The casts are recorded, so that float32 parameters get float32 gradients, and are not cast again.
   state.autocast = null;
   try {
-    return inputs.map((t) => (eligible(t) && t.dtype !== to ? (recorder.apply('toCopy', [t], { dtype: to, device: t.device }) as Tensor) : t));
+    return inputs.map((t) =>
+      eligible(t) && t.dtype !== to
+        ? (recorder.apply('toCopy', [t], { dtype: to, device: t.device }) as Tensor)
+        : t,
+    );
   } finally {
     state.autocast = target;
   }

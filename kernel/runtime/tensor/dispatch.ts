@@ -4,11 +4,11 @@
  */
 import { assert } from '../base/index.js';
 import { autocastInputs } from './autocast.js';
-import { recordInplace, recordNode, type Recorder, ruleNeeds } from './autograd/record.js';
+import { type Recorder, recordInplace, recordNode, ruleNeeds } from './autograd/record.js';
 import { canCast, type DType } from './dtype.js';
 import { opError } from './errors.js';
-import { kernels } from './kernels/index.js';
 import { alloc } from './kernels/common.js';
+import { kernels } from './kernels/index.js';
 import type { OpName, OpParams } from './opnames.js';
 import { sameShape } from './shape.js';
 import { getBackend, state } from './state.js';
@@ -37,7 +37,10 @@ export interface DispatchMode {
 const subclasses: { type: abstract new (...args: never[]) => Tensor; handler: SubclassHandler }[] = [];
 
 /** Makes operations on instances of `type` go to `handler`; handlers registered later are asked first. */
-export function registerSubclass(type: abstract new (...args: never[]) => Tensor, handler: SubclassHandler): void {
+export function registerSubclass(
+  type: abstract new (...args: never[]) => Tensor,
+  handler: SubclassHandler,
+): void {
   subclasses.unshift({ type, handler });
 }
 
@@ -109,10 +112,18 @@ function runInplace(call: OpCall): Tensor {
   const result = kernel(call.inputs, call.params, out) as Tensor;
   if (result === self) return self;
   if (!canCast(result.dtype, self.dtype)) {
-    throw opError(`${name}_`, call.inputs, `the result is ${result.dtype.name} and cannot be written into ${self.dtype.name}`);
+    throw opError(
+      `${name}_`,
+      call.inputs,
+      `the result is ${result.dtype.name} and cannot be written into ${self.dtype.name}`,
+    );
   }
   if (!sameShape(result.shape, self.shape)) {
-    throw opError(`${name}_`, call.inputs, `the result has shape [${result.shape.join(', ')}], but an in-place operation keeps [${self.shape.join(', ')}]`);
+    throw opError(
+      `${name}_`,
+      call.inputs,
+      `the result has shape [${result.shape.join(', ')}], but an in-place operation keeps [${self.shape.join(', ')}]`,
+    );
   }
   if (!self.isMeta) copyInto(self, result);
   return self;
@@ -126,7 +137,9 @@ function copyInto(self: Tensor, source: Tensor): void {
     from = {
       ...from,
       shape: self.shape,
-      strides: self.shape.map((n, d) => (d < shift || (source.shape[d - shift] === 1 && n !== 1) ? 0 : source.strides[d - shift]!)),
+      strides: self.shape.map((n, d) =>
+        d < shift || (source.shape[d - shift] === 1 && n !== 1) ? 0 : source.strides[d - shift]!,
+      ),
     };
   }
   getBackend().copy(from, self.nd());
@@ -186,22 +199,41 @@ export function applyInplace<K extends OpName>(name: K, inputs: OpInputs, params
 function checkWritable(name: string, inputs: OpInputs): void {
   const self = inputs[0]!;
   if (self.strides.some((s, d) => s === 0 && self.shape[d]! > 1)) {
-    throw opError(`${name}_`, inputs, 'several elements of the written tensor are one place in memory', 'clone() it first');
+    throw opError(
+      `${name}_`,
+      inputs,
+      'several elements of the written tensor are one place in memory',
+      'clone() it first',
+    );
   }
   for (const other of inputs) {
-    if (!other || other === self || other.storage !== self.storage || other.numel() === 0 || self.numel() === 0) continue;
+    if (
+      !other ||
+      other === self ||
+      other.storage !== self.storage ||
+      other.numel() === 0 ||
+      self.numel() === 0
+    )
+      continue;
     if (sameLayout(self, other)) continue;
     if (self.isContiguous() && other.isContiguous()) {
       const [a, b] = [self.storageOffset, other.storageOffset];
       if (a < b + other.numel() && b < a + self.numel()) {
-        throw opError(`${name}_`, inputs, 'the written and the read tensor overlap in memory', 'clone() the one that is read');
+        throw opError(
+          `${name}_`,
+          inputs,
+          'the written and the read tensor overlap in memory',
+          'clone() the one that is read',
+        );
       }
     }
   }
 }
 
 function sameLayout(a: Tensor, b: Tensor): boolean {
-  return a.storageOffset === b.storageOffset && sameShape(a.shape, b.shape) && sameShape(a.strides, b.strides);
+  return (
+    a.storageOffset === b.storageOffset && sameShape(a.shape, b.shape) && sameShape(a.strides, b.strides)
+  );
 }
 
 /** A cast below autograd. */

@@ -43,7 +43,18 @@ export const uint8 = new DType('uint8', 'u8');
 export const bool = new DType('bool', 'bool');
 
 export const dtypes: Record<DTypeName, DType> = {
-  float64, float32, float16, bfloat16, float8_e4m3fn, float8_e5m2, int64, int32, int16, int8, uint8, bool,
+  float64,
+  float32,
+  float16,
+  bfloat16,
+  float8_e4m3fn,
+  float8_e5m2,
+  int64,
+  int32,
+  int16,
+  int8,
+  uint8,
+  bool,
 };
 
 let defaultDtype = float32;
@@ -109,12 +120,24 @@ function combine(higher: DType | null, lower: DType | null): DType | null {
   return higher;
 }
 
-export interface FloatInfo { bits: number; max: number; min: number; eps: number; tiny: number; smallestSubnormal: number }
+export interface FloatInfo {
+  bits: number;
+  max: number;
+  min: number;
+  eps: number;
+  tiny: number;
+  smallestSubnormal: number;
+}
 
 /** Numeric limits of a floating dtype. */
 export function finfo(dtype: DType): FloatInfo {
   const make = (bits: number, max: number, mantissa: number, least: number): FloatInfo => ({
-    bits, max, min: -max, eps: 2 ** -mantissa, tiny: 2 ** least, smallestSubnormal: 2 ** (least - mantissa),
+    bits,
+    max,
+    min: -max,
+    eps: 2 ** -mantissa,
+    tiny: 2 ** least,
+    smallestSubnormal: 2 ** (least - mantissa),
   });
   switch (dtype.name) {
     case 'float64':
@@ -130,16 +153,28 @@ export function finfo(dtype: DType): FloatInfo {
     case 'float8_e5m2':
       return make(8, 57344, 2, -14);
     default:
-      throw new ShardbookError({ code: 'SB_DTYPE', message: `Cannot give finfo of ${dtype.name}: not a floating dtype`, help: 'use torch.iinfo' });
+      throw new ShardbookError({
+        code: 'SB_DTYPE',
+        message: `Cannot give finfo of ${dtype.name}: not a floating dtype`,
+        help: 'use torch.iinfo',
+      });
   }
 }
 
-export interface IntInfo { bits: number; max: bigint; min: bigint }
+export interface IntInfo {
+  bits: number;
+  max: bigint;
+  min: bigint;
+}
 
 /** Numeric limits of an integer dtype. */
 export function iinfo(dtype: DType): IntInfo {
   if (dtype.category !== 'int') {
-    throw new ShardbookError({ code: 'SB_DTYPE', message: `Cannot give iinfo of ${dtype.name}: not an integer dtype`, help: 'use torch.finfo' });
+    throw new ShardbookError({
+      code: 'SB_DTYPE',
+      message: `Cannot give iinfo of ${dtype.name}: not an integer dtype`,
+      help: 'use torch.finfo',
+    });
   }
   const bits = BigInt(dtype.itemsize * 8);
   if (dtype === uint8) return { bits: 8, max: 255n, min: 0n };

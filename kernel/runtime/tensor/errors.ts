@@ -4,11 +4,19 @@ import type { Tensor } from './tensor.js';
 
 export function describeAll(inputs: readonly (Tensor | null)[]): string {
   const parts = inputs.filter((t): t is Tensor => t !== null).map((t) => t.describe());
-  return parts.length <= 1 ? parts.join('') : `${parts.slice(0, -1).join(', ')} and ${parts[parts.length - 1]}`;
+  return parts.length <= 1
+    ? parts.join('')
+    : `${parts.slice(0, -1).join(', ')} and ${parts[parts.length - 1]}`;
 }
 
 /** `Cannot run "matmul": f32[3, 4] and f32[5, 6]: inner sizes 4 and 5 differ`. */
-export function opError(op: string, inputs: readonly (Tensor | null)[], why: string, help?: string, code = 'SB_OP_INPUT'): ShardbookError {
+export function opError(
+  op: string,
+  inputs: readonly (Tensor | null)[],
+  why: string,
+  help?: string,
+  code = 'SB_OP_INPUT',
+): ShardbookError {
   const operands = describeAll(inputs);
   return new ShardbookError({
     code,

@@ -1,28 +1,79 @@
 /** Every operation as a method of Tensor: x.sum(1) is sum(x, 1). */
+
+import { type BackwardOptions, backward } from './autograd/engine.js';
 import * as creation from './ops/creation.js';
+import { logSoftmax, softmax } from './ops/fused.js';
 import * as indexing from './ops/indexing.js';
 import * as matmul from './ops/matmul.js';
 import * as p from './ops/pointwise.js';
 import * as random from './ops/random.js';
 import * as r from './ops/reductions.js';
-import * as v from './ops/views.js';
-import { logSoftmax, softmax } from './ops/fused.js';
-import { backward, type BackwardOptions } from './autograd/engine.js';
-import { formatTensor } from './print.js';
 import type { Operand } from './ops/scalar.js';
+import * as v from './ops/views.js';
+import { formatTensor } from './print.js';
 import type { Storage } from './storage.js';
 import { Tensor } from './tensor.js';
 
 const { bool: _bool, whereOp, ...pointwise } = p;
 const { checkDevice: _c, bfloat, boolCast, ...views } = v;
 const { alloc: _a, truth, variance, ...reductions } = r;
-const { empty: _e, zeros: _z, ones: _o, full: _f, tensor: _t, arange: _ar, linspace: _l, eye: _ey, meshgrid: _m, scalarTensor: _s, fromTypedArray: _ft, asTensor: _at, sizesAndOptions: _so, trilIndices: _ti, triuIndices: _tu, applyInplace: _ai, stack: _st, flatValues: _fv, ...created } = creation;
-const { arange: _x1, equal: _x2, numelOf: _x3, permute: _x4, repeat: _x5, sort: _x6, sum: _x7, sumToSize: _x8, view: _x9, slice: _sl, Slice: _Sl, where: _w, ...indexed } = indexing;
-const { uniform_, normal_, exponential_, geometric_, cauchy_, logNormal_, random_, bernoulli_, bernoulli, multinomial } = random;
+const {
+  empty: _e,
+  zeros: _z,
+  ones: _o,
+  full: _f,
+  tensor: _t,
+  arange: _ar,
+  linspace: _l,
+  eye: _ey,
+  meshgrid: _m,
+  scalarTensor: _s,
+  fromTypedArray: _ft,
+  asTensor: _at,
+  sizesAndOptions: _so,
+  trilIndices: _ti,
+  triuIndices: _tu,
+  applyInplace: _ai,
+  stack: _st,
+  flatValues: _fv,
+  ...created
+} = creation;
+const {
+  arange: _x1,
+  equal: _x2,
+  numelOf: _x3,
+  permute: _x4,
+  repeat: _x5,
+  sort: _x6,
+  sum: _x7,
+  sumToSize: _x8,
+  view: _x9,
+  slice: _sl,
+  Slice: _Sl,
+  where: _w,
+  ...indexed
+} = indexing;
+const {
+  uniform_,
+  normal_,
+  exponential_,
+  geometric_,
+  cauchy_,
+  logNormal_,
+  random_,
+  bernoulli_,
+  bernoulli,
+  multinomial,
+} = random;
 
 /** Adds the gradient of this scalar (or of `gradient . this`) into .grad of the leaves. */
-function runBackward(x: Tensor, gradient?: Tensor | null | BackwardOptions, options: BackwardOptions = {}): void {
-  if (gradient && !(gradient instanceof Tensor)) backward(x, (gradient as BackwardOptions & { gradient?: Tensor }).gradient ?? null, gradient);
+function runBackward(
+  x: Tensor,
+  gradient?: Tensor | null | BackwardOptions,
+  options: BackwardOptions = {},
+): void {
+  if (gradient && !(gradient instanceof Tensor))
+    backward(x, (gradient as BackwardOptions & { gradient?: Tensor }).gradient ?? null, gradient);
   else backward(x, (gradient as Tensor | null | undefined) ?? null, options);
 }
 function where(x: Tensor, condition: Tensor, other: Parameters<typeof whereOp>[2]): Tensor {
@@ -126,21 +177,68 @@ interface OwnMethods {
 }
 
 interface PointwiseMethods extends MethodsOf<typeof p, 'bool' | 'whereOp'> {}
-interface ReductionMethods extends MethodsOf<typeof r, 'alloc' | 'truth' | 'variance' | 'max' | 'min' | 'median' | 'nanmedian' | 'pair'> {}
+interface ReductionMethods
+  extends MethodsOf<
+    typeof r,
+    'alloc' | 'truth' | 'variance' | 'max' | 'min' | 'median' | 'nanmedian' | 'pair'
+  > {}
 interface ViewMethods extends MethodsOf<typeof v, 'checkDevice' | 'bfloat' | 'boolCast'> {}
 interface CreationMethods
   extends Pick<
     MethodsOf<typeof creation>,
-    'newZeros' | 'newOnes' | 'newEmpty' | 'newFull' | 'newTensor' | 'zerosLike' | 'onesLike' | 'emptyLike' | 'fullLike' | 'tolist'
+    | 'newZeros'
+    | 'newOnes'
+    | 'newEmpty'
+    | 'newFull'
+    | 'newTensor'
+    | 'zerosLike'
+    | 'onesLike'
+    | 'emptyLike'
+    | 'fullLike'
+    | 'tolist'
   > {}
 interface IndexMethods
-  extends MethodsOf<typeof indexing, 'arange' | 'equal' | 'numelOf' | 'permute' | 'repeat' | 'sort' | 'sum' | 'sumToSize' | 'view' | 'slice' | 'Slice' | 'where' | 'nonzero'> {}
+  extends MethodsOf<
+    typeof indexing,
+    | 'arange'
+    | 'equal'
+    | 'numelOf'
+    | 'permute'
+    | 'repeat'
+    | 'sort'
+    | 'sum'
+    | 'sumToSize'
+    | 'view'
+    | 'slice'
+    | 'Slice'
+    | 'where'
+    | 'nonzero'
+  > {}
 interface RandomMethods
-  extends Pick<MethodsOf<typeof random>, 'uniform_' | 'normal_' | 'exponential_' | 'geometric_' | 'cauchy_' | 'logNormal_' | 'bernoulli_' | 'bernoulli' | 'random_' | 'multinomial'> {}
+  extends Pick<
+    MethodsOf<typeof random>,
+    | 'uniform_'
+    | 'normal_'
+    | 'exponential_'
+    | 'geometric_'
+    | 'cauchy_'
+    | 'logNormal_'
+    | 'bernoulli_'
+    | 'bernoulli'
+    | 'random_'
+    | 'multinomial'
+  > {}
 interface MatmulMethods extends MethodsOf<typeof matmul> {}
 
 export interface TensorMethods
-  extends PointwiseMethods, ReductionMethods, ViewMethods, CreationMethods, IndexMethods, RandomMethods, MatmulMethods, OwnMethods {}
+  extends PointwiseMethods,
+    ReductionMethods,
+    ViewMethods,
+    CreationMethods,
+    IndexMethods,
+    RandomMethods,
+    MatmulMethods,
+    OwnMethods {}
 
 declare module './tensor.js' {
   interface Tensor extends TensorMethods {
@@ -173,6 +271,19 @@ Object.defineProperties(Tensor.prototype, {
     },
     configurable: true,
   },
-  T: { get(this: Tensor): Tensor { return v.permute(this, this.shape.map((_, d) => this.shape.length - 1 - d)); }, configurable: true },
-  mT: { get(this: Tensor): Tensor { return v.transpose(this, -2, -1); }, configurable: true },
+  T: {
+    get(this: Tensor): Tensor {
+      return v.permute(
+        this,
+        this.shape.map((_, d) => this.shape.length - 1 - d),
+      );
+    },
+    configurable: true,
+  },
+  mT: {
+    get(this: Tensor): Tensor {
+      return v.transpose(this, -2, -1);
+    },
+    configurable: true,
+  },
 });

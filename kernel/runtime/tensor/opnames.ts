@@ -1,5 +1,12 @@
 /** The closed list of operations below autograd, each with the type of its parameters. Everything else is composed of these. */
-import type { BinaryName, CompareName, PredicateName, ScanName, ScatterMode, UnaryName } from '../backend/backend.js';
+import type {
+  BinaryName,
+  CompareName,
+  PredicateName,
+  ScanName,
+  ScatterMode,
+  UnaryName,
+} from '../backend/backend.js';
 import type { DType } from './dtype.js';
 import type { Device } from './tensor.js';
 
@@ -9,8 +16,13 @@ export interface NoParams {
 
 type Plain = UnaryName | PredicateName | CompareName | Exclude<BinaryName, 'add' | 'sub'>;
 
-export interface Dims { dims: readonly number[]; keepdim: boolean }
-export interface OneDim { dim: number }
+export interface Dims {
+  dims: readonly number[];
+  keepdim: boolean;
+}
+export interface OneDim {
+  dim: number;
+}
 
 interface SpecialParams {
   add: { alpha: number | bigint };

@@ -20,7 +20,11 @@ function sci(v: number): string {
 }
 const special = (v: number): string => (Number.isNaN(v) ? 'nan' : v > 0 ? 'inf' : '-inf');
 
-function formatFor(values: readonly (number | bigint | boolean)[], floating: boolean, isBool: boolean): Format {
+function formatFor(
+  values: readonly (number | bigint | boolean)[],
+  floating: boolean,
+  isBool: boolean,
+): Format {
   if (isBool) {
     const write = (v: number | bigint | boolean): string => (v ? 'True' : 'False');
     return { width: values.reduce<number>((w, v) => Math.max(w, write(v).length), 0), write };
@@ -82,8 +86,11 @@ export function formatTensor(x: Tensor, name = 'tensor'): string {
     const f = formatFor(shown, floating, x.dtype === bool);
     const render = (d: number, at: number, indent: number): string => {
       if (d === x.shape.length) return f.write(values[at]!).padStart(f.width);
-      const parts = cells(d).map((i) => (i === '...' ? '...' : render(d + 1, at + i * strides[d]!, indent + 1)));
-      if (d < x.shape.length - 1) return `[${parts.map((p) => (p === '...' ? '...' : p)).join(`,${'\n'.repeat(x.shape.length - 1 - d)}${' '.repeat(indent + 1)}`)}]`;
+      const parts = cells(d).map((i) =>
+        i === '...' ? '...' : render(d + 1, at + i * strides[d]!, indent + 1),
+      );
+      if (d < x.shape.length - 1)
+        return `[${parts.map((p) => (p === '...' ? '...' : p)).join(`,${'\n'.repeat(x.shape.length - 1 - d)}${' '.repeat(indent + 1)}`)}]`;
       const perLine = Math.max(1, Math.floor((WIDTH - indent) / (f.width + 2)));
       const lines: string[] = [];
       for (let i = 0; i < parts.length; i += perLine) lines.push(parts.slice(i, i + perLine).join(', '));

@@ -62,12 +62,19 @@ export function wrapDim(dim: number, ndim: number, op: string): number {
   return dim < 0 ? dim + n : dim;
 }
 
-export function wrapDims(dims: number | readonly number[] | null | undefined, ndim: number, op: string): number[] {
+export function wrapDims(
+  dims: number | readonly number[] | null | undefined,
+  ndim: number,
+  op: string,
+): number[] {
   if (dims === null || dims === undefined) return Array.from({ length: ndim }, (_, d) => d);
   const list = typeof dims === 'number' ? [dims] : dims;
   const out = list.map((d) => wrapDim(d, ndim, op));
   if (new Set(out).size !== out.length) {
-    throw new ShardbookError({ code: 'SB_DIM_REPEATED', message: `Cannot run "${op}": dimensions [${list.join(', ')}] name one dimension twice` });
+    throw new ShardbookError({
+      code: 'SB_DIM_REPEATED',
+      message: `Cannot run "${op}": dimensions [${list.join(', ')}] name one dimension twice`,
+    });
   }
   return ndim === 0 ? [] : out;
 }
@@ -135,9 +142,13 @@ export function inferShape(shape: Shape, total: number, op: string, describe: ()
   const at = out.indexOf(-1);
   const known = out.reduce((n, s, d) => (d === at ? n : n * s), 1);
   const fail = (why: string): never => {
-    throw new ShardbookError({ code: 'SB_SHAPE', message: `Cannot run "${op}": ${describe()} to [${shape.join(', ')}]: ${why}` });
+    throw new ShardbookError({
+      code: 'SB_SHAPE',
+      message: `Cannot run "${op}": ${describe()} to [${shape.join(', ')}]: ${why}`,
+    });
   };
-  if (out.some((s, d) => (s < 0 && d !== at) || !Number.isInteger(s))) fail('sizes must be whole numbers, at most one of them -1');
+  if (out.some((s, d) => (s < 0 && d !== at) || !Number.isInteger(s)))
+    fail('sizes must be whole numbers, at most one of them -1');
   if (at >= 0) {
     if (known === 0) fail('-1 is ambiguous beside a size of 0');
     if (total % known !== 0) fail(`${total} elements do not divide by ${known}`);

@@ -1,6 +1,7 @@
 /** What is switched on in this rank: backend, grad mode, inference mode, autocast, dispatch modes, saved-tensor hooks. */
-import { assert } from '../base/index.js';
+
 import type { Backend } from '../backend/backend.js';
+import { assert } from '../base/index.js';
 import type { DType } from './dtype.js';
 import type { Tensor } from './tensor.js';
 
@@ -42,7 +43,8 @@ function withState<R>(change: Partial<State>, body: () => R): R {
   const before = { ...state };
   Object.assign(state, change);
   const restore = (): void => {
-    for (const key of Object.keys(change) as (keyof State)[]) (state as unknown as Record<string, unknown>)[key] = before[key];
+    for (const key of Object.keys(change) as (keyof State)[])
+      (state as unknown as Record<string, unknown>)[key] = before[key];
   };
   let result: R;
   try {
@@ -70,7 +72,8 @@ export function setGradEnabled(on: boolean): boolean {
 export const noGrad = <R>(body: () => R): R => withState({ gradEnabled: false }, body);
 export const enableGrad = <R>(body: () => R): R => withState({ gradEnabled: true }, body);
 /** As noGrad, and the tensors made inside can never take part in autograd. */
-export const inferenceMode = <R>(body: () => R): R => withState({ gradEnabled: false, inferenceMode: true }, body);
+export const inferenceMode = <R>(body: () => R): R =>
+  withState({ gradEnabled: false, inferenceMode: true }, body);
 export const withGradMode = <R>(on: boolean, body: () => R): R => withState({ gradEnabled: on }, body);
 export const belowAutograd = <R>(body: () => R): R => {
   const before = state.belowAutograd;
@@ -83,12 +86,20 @@ export const belowAutograd = <R>(body: () => R): R => {
 };
 
 /** Runs matrix products inside `body` in `dtype` (bfloat16 unless told), as torch.autocast('cpu', ...). */
-export function autocast<R>(options: { dtype?: DType; enabled?: boolean }, body: () => R, fallback?: DType): R {
+export function autocast<R>(
+  options: { dtype?: DType; enabled?: boolean },
+  body: () => R,
+  fallback?: DType,
+): R {
   const on = options.enabled ?? true;
   return withState({ autocast: on ? (options.dtype ?? fallback ?? null) : null }, body);
 }
 
-export function savedTensorsHooks<R>(pack: (t: Tensor) => unknown, unpack: (packed: never) => Tensor, body: () => R): R {
+export function savedTensorsHooks<R>(
+  pack: (t: Tensor) => unknown,
+  unpack: (packed: never) => Tensor,
+  body: () => R,
+): R {
   const hooks: SavedTensorsHooks = { pack, unpack: unpack as (packed: unknown) => Tensor };
   return withState({ savedHooks: [...state.savedHooks, hooks] }, body);
 }

@@ -1,11 +1,12 @@
 /** The tensor: a view of a storage, with its place in the backward graph. Operations are added by methods.ts. */
-import { ShardbookError } from '../base/index.js';
+
 import type { Nd } from '../backend/backend.js';
+import { ShardbookError } from '../base/index.js';
 import { type Edge, type GradHook, Node, type RemovableHandle, register } from './autograd/node.js';
 import type { DType } from './dtype.js';
 import { contiguousStrides, isContiguousLayout, numelOf } from './shape.js';
 import { state } from './state.js';
-import { Storage } from './storage.js';
+import type { Storage } from './storage.js';
 
 export type Device = 'cpu' | 'meta';
 
@@ -126,7 +127,8 @@ export class Tensor {
 
   set grad(value: Tensor | null | undefined) {
     if (value) {
-      const same = value.shape.length === this.shape.length && value.shape.every((s, d) => s === this.shape[d]);
+      const same =
+        value.shape.length === this.shape.length && value.shape.every((s, d) => s === this.shape[d]);
       if (!same || value.dtype !== this.dtype) {
         throw new ShardbookError({
           code: 'SB_GRAD_MISMATCH',
@@ -228,7 +230,10 @@ export class Tensor {
   /** Keeps .grad of a tensor that is not a leaf. */
   retainGrad(): void {
     if (!this.requiresGrad) {
-      throw new ShardbookError({ code: 'SB_NO_GRAD', message: 'Cannot retain the gradient: the tensor does not require one' });
+      throw new ShardbookError({
+        code: 'SB_NO_GRAD',
+        message: 'Cannot retain the gradient: the tensor does not require one',
+      });
     }
     const node = this.#gradFnNow();
     if (!node || this.#retains) return;
@@ -275,7 +280,10 @@ let accumulate: (variable: Tensor, grad: Tensor) => void = () => undefined;
 let refreshView: (view: Tensor) => Node | null = () => null;
 
 /** Wired by the engine, which stands above this file. */
-export function installGradAccess(hooks: { accumulate: typeof accumulate; refreshView: typeof refreshView }): void {
+export function installGradAccess(hooks: {
+  accumulate: typeof accumulate;
+  refreshView: typeof refreshView;
+}): void {
   accumulate = hooks.accumulate;
   refreshView = hooks.refreshView;
 }

@@ -1,4 +1,13 @@
 /** The `torch` namespace. */
+
+import {
+  checkpoint,
+  checkpointSequential,
+  createSelectiveCheckpointContexts,
+} from './autograd/checkpoint.js';
+import * as grad from './autograd/engine.js';
+import { gradcheck, registerMultiGradHook } from './autograd/extras.js';
+import { AutogradFunction, onceDifferentiable } from './autograd/function.js';
 import * as dt from './dtype.js';
 import * as creation from './ops/creation.js';
 import * as fusedOps from './ops/fused.js';
@@ -7,28 +16,56 @@ import * as matmulOps from './ops/matmul.js';
 import * as p from './ops/pointwise.js';
 import * as random from './ops/random.js';
 import * as r from './ops/reductions.js';
-import { Float, type Operand, isFloatScalar, scalarDtype } from './ops/scalar.js';
+import { Float, isFloatScalar, type Operand, scalarDtype } from './ops/scalar.js';
 import * as v from './ops/views.js';
-import * as grad from './autograd/engine.js';
-import { AutogradFunction, onceDifferentiable } from './autograd/function.js';
-import { checkpoint, checkpointSequential, createSelectiveCheckpointContexts } from './autograd/checkpoint.js';
-import { gradcheck, registerMultiGradHook } from './autograd/extras.js';
-import { autocast as runAutocast, enableGrad, inferenceMode, isGradEnabled, isInferenceModeEnabled, noGrad, savedTensorsHooks, setGradEnabled } from './state.js';
-import { Tensor } from './tensor.js';
 import { broadcastShapes as joinShapes } from './shape.js';
+import {
+  enableGrad,
+  inferenceMode,
+  isGradEnabled,
+  isInferenceModeEnabled,
+  noGrad,
+  autocast as runAutocast,
+  savedTensorsHooks,
+  setGradEnabled,
+} from './state.js';
+import { Tensor } from './tensor.js';
 
 const { bool: _b, ...pointwise } = p;
-const { bfloat: _bf, boolCast: _bc, double: _d, float: _f, half: _h, long: _l, int: _i, short: _s, char: _c, byte: _by, checkDevice: _cd, type: _t, cpu: _cpu, ...views } = v;
+const {
+  bfloat: _bf,
+  boolCast: _bc,
+  double: _d,
+  float: _f,
+  half: _h,
+  long: _l,
+  int: _i,
+  short: _s,
+  char: _c,
+  byte: _by,
+  checkDevice: _cd,
+  type: _t,
+  cpu: _cpu,
+  ...views
+} = v;
 const { alloc: _a, variance, ...reductions } = r;
 const { applyInplace: _ai, stack: _st, flatValues: _fv, sizesAndOptions: _so, ...created } = creation;
 const { sort: _so2, sum: _su, view: _vi, permute: _pe, repeat: _re, ...indexed } = indexing;
 
 const operand = (x: Operand): dt.PromotionOperand =>
-  x instanceof Tensor ? { dtype: x.dtype, ndim: x.shape.length, wrapped: x.wrapped } : { dtype: scalarDtype(x), ndim: 0, wrapped: true };
+  x instanceof Tensor
+    ? { dtype: x.dtype, ndim: x.shape.length, wrapped: x.wrapped }
+    : { dtype: scalarDtype(x), ndim: 0, wrapped: true };
 
 /** Runs a body with matrix products in a low dtype (bfloat16): `autocast('cpu', { dtype }, () => ...)`. */
-function autocast<R>(_device: string, options: { dtype?: dt.DType; enabled?: boolean } | (() => R), body?: () => R): R {
-  return typeof options === 'function' ? runAutocast({}, options, dt.bfloat16) : runAutocast(options, body!, dt.bfloat16);
+function autocast<R>(
+  _device: string,
+  options: { dtype?: dt.DType; enabled?: boolean } | (() => R),
+  body?: () => R,
+): R {
+  return typeof options === 'function'
+    ? runAutocast({}, options, dt.bfloat16)
+    : runAutocast(options, body!, dt.bfloat16);
 }
 
 export const autograd = {
@@ -68,7 +105,11 @@ export const torch = {
   resultType: (a: Operand, b: Operand): dt.DType => dt.resultType([operand(a), operand(b)]),
   getDefaultDtype: dt.getDefaultDtype,
   setDefaultDtype: dt.setDefaultDtype,
-  broadcastShapes: (...shapes: (readonly number[])[]): number[] => joinShapes(shapes, () => `run "broadcastShapes": ${shapes.map((s) => `[${s.join(', ')}]`).join(' and ')}`),
+  broadcastShapes: (...shapes: (readonly number[])[]): number[] =>
+    joinShapes(
+      shapes,
+      () => `run "broadcastShapes": ${shapes.map((s) => `[${s.join(', ')}]`).join(' and ')}`,
+    ),
   isTensor: (x: unknown): x is Tensor => x instanceof Tensor,
   isFloatingPoint: (x: Tensor): boolean => x.dtype.isFloatingPoint,
   numel: (x: Tensor): number => x.numel(),
@@ -81,7 +122,12 @@ export const torch = {
   autocast,
   isFloatScalar,
   linalg: {
-    vectorNorm: (x: Tensor, ord: number | r.NormOptions = 2, dim?: r.DimArg | r.NormOptions, keepdim?: boolean | r.NormOptions): Tensor => r.norm(x, ord, dim, keepdim),
+    vectorNorm: (
+      x: Tensor,
+      ord: number | r.NormOptions = 2,
+      dim?: r.DimArg | r.NormOptions,
+      keepdim?: boolean | r.NormOptions,
+    ): Tensor => r.norm(x, ord, dim, keepdim),
     norm: r.norm,
   },
   random: {

@@ -2,7 +2,15 @@
  * Moving operands between storage and the four arrays computations run in: float32 (also for the small floats), float64,
  * int32 (also for the small integers and bool) and int64. Contiguous operands of those dtypes are used in place.
  */
-import { type DTypeName, decodeTable, encoder, isFloat, isSmallFloat, type TypedArray, toInt64 } from '../../base/index.js';
+import {
+  type DTypeName,
+  decodeTable,
+  encoder,
+  isFloat,
+  isSmallFloat,
+  type TypedArray,
+  toInt64,
+} from '../../base/index.js';
 import type { Nd } from '../backend.js';
 
 export type Floats = Float32Array | Float64Array;
@@ -37,7 +45,10 @@ export function contiguousStrides(shape: readonly number[]): number[] {
 }
 
 /** Calls `row(position, offset)` for every innermost row: its flat position and its offset in storage. */
-export function forRows(x: Nd, row: (position: number, offset: number) => void): { length: number; stride: number } {
+export function forRows(
+  x: Nd,
+  row: (position: number, offset: number) => void,
+): { length: number; stride: number } {
   const rank = x.shape.length;
   if (rank === 0) {
     row(0, x.offset);
@@ -183,7 +194,11 @@ export function target(out: Nd): Compute {
 
 /** Writes results into `out`, converting; nothing to do when they were computed in place. */
 export function store(values: Compute | Uint8Array, out: Nd): void {
-  if (values.buffer === out.data.buffer && values.byteOffset === out.data.byteOffset + out.offset * out.data.BYTES_PER_ELEMENT && isContiguous(out)) {
+  if (
+    values.buffer === out.data.buffer &&
+    values.byteOffset === out.data.byteOffset + out.offset * out.data.BYTES_PER_ELEMENT &&
+    isContiguous(out)
+  ) {
     return;
   }
   writeRaw(encode(values, out.dtype), out);
@@ -217,7 +232,14 @@ export function encode(values: Compute | Uint8Array, dtype: DTypeName): TypedArr
       return out;
     }
     default: {
-      const out = dtype === 'int32' ? new Int32Array(n) : dtype === 'int16' ? new Int16Array(n) : dtype === 'int8' ? new Int8Array(n) : new Uint8Array(n);
+      const out =
+        dtype === 'int32'
+          ? new Int32Array(n)
+          : dtype === 'int16'
+            ? new Int16Array(n)
+            : dtype === 'int8'
+              ? new Int8Array(n)
+              : new Uint8Array(n);
       if (values instanceof BigInt64Array) {
         for (let i = 0; i < n; i++) out[i] = Number(BigInt.asIntN(32, values[i]!));
       } else if (dtype === 'int32' && !(values instanceof Int32Array)) {

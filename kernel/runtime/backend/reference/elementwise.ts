@@ -1,6 +1,27 @@
 /** Elementwise kernels: loops over contiguous arrays; a single-element operand steps by zero. */
-import type { Backend, BinaryName, CompareName, Nd, PredicateName, TernaryName, UnaryName } from '../backend.js';
-import { bigs, type Compute, type Floats, floats, isContiguous, kindOf, load, type Numbers, raw, sizeOf, store, target } from './access.js';
+import type {
+  Backend,
+  BinaryName,
+  CompareName,
+  Nd,
+  PredicateName,
+  TernaryName,
+  UnaryName,
+} from '../backend.js';
+import {
+  bigs,
+  type Compute,
+  type Floats,
+  floats,
+  isContiguous,
+  kindOf,
+  load,
+  type Numbers,
+  raw,
+  sizeOf,
+  store,
+  target,
+} from './access.js';
 import * as sp from './special.js';
 
 type RealFunction = (x: number) => number;
@@ -128,13 +149,27 @@ function unaryBig(op: UnaryName, x: BigInt64Array, o: BigInt64Array): void {
   for (let i = 0; i < o.length; i++) {
     const v = x[i]!;
     o[i] =
-      op === 'abs' ? (v < 0n ? -v : v)
-      : op === 'neg' ? -v
-      : op === 'square' ? v * v
-      : op === 'sign' ? (v > 0n ? 1n : v < 0n ? -1n : 0n)
-      : op === 'relu' ? (v < 0n ? 0n : v)
-      : op === 'bitwiseNot' ? ~v
-      : v;
+      op === 'abs'
+        ? v < 0n
+          ? -v
+          : v
+        : op === 'neg'
+          ? -v
+          : op === 'square'
+            ? v * v
+            : op === 'sign'
+              ? v > 0n
+                ? 1n
+                : v < 0n
+                  ? -1n
+                  : 0n
+              : op === 'relu'
+                ? v < 0n
+                  ? 0n
+                  : v
+                : op === 'bitwiseNot'
+                  ? ~v
+                  : v;
   }
 }
 
@@ -186,7 +221,8 @@ const rareBinary: Partial<Record<BinaryName, (a: number, b: number) => number>> 
   copysign: (a, b) => (b < 0 || Object.is(b, -0) ? -Math.abs(a) : Math.abs(a)),
   hypot: Math.hypot,
   logaddexp: sp.logaddexp,
-  logaddexp2: (a, b) => (a === b && !Number.isFinite(a) ? a : Math.max(a, b) + Math.log2(1 + 2 ** -Math.abs(a - b))),
+  logaddexp2: (a, b) =>
+    a === b && !Number.isFinite(a) ? a : Math.max(a, b) + Math.log2(1 + 2 ** -Math.abs(a - b)),
   xlogy: (a, b) => (b !== b ? b : a === 0 ? 0 : a * Math.log(b)),
 };
 
@@ -241,7 +277,14 @@ function gcd(a: number, b: number): number {
   return Math.abs(a);
 }
 
-function binaryInt(op: BinaryName, a: Int32Array, sa: number, b: Int32Array, sb: number, o: Int32Array): void {
+function binaryInt(
+  op: BinaryName,
+  a: Int32Array,
+  sa: number,
+  b: Int32Array,
+  sb: number,
+  o: Int32Array,
+): void {
   const f = intFunctions[op];
   if (!f) throw new Error(`no integer kernel ${op}`);
   for (let i = 0; i < o.length; i++) o[i] = f(a[i * sa]!, b[i * sb]!);
@@ -360,7 +403,14 @@ export const axpy: Backend['axpy'] = (alpha, x, y, out) => {
   store(o, out);
 };
 
-function compareNumbers(op: CompareName, a: Numbers, sa: number, b: Numbers, sb: number, o: Uint8Array): void {
+function compareNumbers(
+  op: CompareName,
+  a: Numbers,
+  sa: number,
+  b: Numbers,
+  sb: number,
+  o: Uint8Array,
+): void {
   const n = o.length;
   switch (op) {
     case 'eq':
@@ -434,7 +484,8 @@ export const ternary: Backend['ternary'] = (op: TernaryName, value, x, y, z, out
   if (kindOf(out.dtype) === 'i64') {
     const k = BigInt(value);
     const [a, b, c] = [bigs(x), bigs(y), bigs(z)];
-    for (let i = 0; i < o.length; i++) o[i] = op === 'addcmul' ? a[i]! + k * b[i]! * c[i]! : a[i]! + (k * b[i]!) / c[i]!;
+    for (let i = 0; i < o.length; i++)
+      o[i] = op === 'addcmul' ? a[i]! + k * b[i]! * c[i]! : a[i]! + (k * b[i]!) / c[i]!;
     store(o, out);
     return;
   }
@@ -445,7 +496,8 @@ export const ternary: Backend['ternary'] = (op: TernaryName, value, x, y, z, out
   const cv = c.values as Numbers;
   const n = o.length;
   if (op === 'addcmul') for (let i = 0; i < n; i++) o[i] = a[i]! + value * bv[i * b.step]! * cv[i * c.step]!;
-  else if (op === 'addcdiv') for (let i = 0; i < n; i++) o[i] = a[i]! + (value * bv[i * b.step]!) / cv[i * c.step]!;
+  else if (op === 'addcdiv')
+    for (let i = 0; i < n; i++) o[i] = a[i]! + (value * bv[i * b.step]!) / cv[i * c.step]!;
   else {
     for (let i = 0; i < n; i++) {
       const s = a[i]!;

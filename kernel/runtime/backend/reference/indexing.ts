@@ -1,7 +1,21 @@
 /** Gather and scatter families. Values move as raw storage bits where nothing is computed. */
 import type { TypedArray } from '../../base/index.js';
 import type { Backend, Nd, ScatterMode } from '../backend.js';
-import { bigs, type Compute, contiguousStrides, encode, indices, kindOf, load, type Numbers, offsetsOf, raw, scratch, sizeOf, store } from './access.js';
+import {
+  bigs,
+  type Compute,
+  contiguousStrides,
+  encode,
+  indices,
+  kindOf,
+  load,
+  type Numbers,
+  offsetsOf,
+  raw,
+  scratch,
+  sizeOf,
+  store,
+} from './access.js';
 import { narrow } from './matmul.js';
 
 function spans(shape: readonly number[], dim: number): { outer: number; n: number; inner: number } {
@@ -82,7 +96,11 @@ class Cells {
       for (let i = 0; i < this.counts.length; i++) {
         const c = Math.max(1, this.counts[i]!);
         if (this.big) this.values[i] = floorDiv(this.values[i] as bigint, BigInt(c));
-        else this.values[i] = kindOf(this.out.dtype) === 'i32' ? Math.floor((this.values[i] as number) / c) : (this.values[i] as number) / c;
+        else
+          this.values[i] =
+            kindOf(this.out.dtype) === 'i32'
+              ? Math.floor((this.values[i] as number) / c)
+              : (this.values[i] as number) / c;
       }
     }
     const final: Compute = this.big ? (this.values as BigInt64Array) : this.floats();

@@ -1,13 +1,35 @@
 /** Matrix products: float32 in double accumulators by row panels, integers exactly. */
 import type { Backend, Nd } from '../backend.js';
-import { bigs, type Compute, doubles, type Floats, floats, ints, kindOf, load, raw, sizeOf, store, target } from './access.js';
+import {
+  bigs,
+  type Compute,
+  doubles,
+  type Floats,
+  floats,
+  ints,
+  kindOf,
+  load,
+  raw,
+  sizeOf,
+  store,
+  target,
+} from './access.js';
 
 /** Contiguous copy of one operand, transposed when asked, as doubles would cost memory: keep the element type. */
 function batches(x: Nd): number {
   return x.shape[0]!;
 }
 
-function product(a: Floats, ao: number, b: Floats, bo: number, o: Float64Array, n: number, k: number, m: number): void {
+function product(
+  a: Floats,
+  ao: number,
+  b: Floats,
+  bo: number,
+  o: Float64Array,
+  n: number,
+  k: number,
+  m: number,
+): void {
   o.fill(0);
   // Four rows of a at a time: each row of b is read once for all of them.
   let i = 0;
@@ -67,7 +89,16 @@ export const matmul: Backend['matmul'] = (x, y, out, bias = null, alpha = 1, bet
   store(o, out);
 };
 
-function integerProduct(x: Nd, y: Nd, o: Compute, count: number, n: number, k: number, m: number, big: boolean): void {
+function integerProduct(
+  x: Nd,
+  y: Nd,
+  o: Compute,
+  count: number,
+  n: number,
+  k: number,
+  m: number,
+  big: boolean,
+): void {
   if (big) {
     const [a, b, r] = [bigs(x), bigs(y), o as BigInt64Array];
     for (let s = 0; s < count; s++)
@@ -84,7 +115,8 @@ function integerProduct(x: Nd, y: Nd, o: Compute, count: number, n: number, k: n
     for (let i = 0; i < n; i++)
       for (let j = 0; j < m; j++) {
         let acc = 0;
-        for (let p = 0; p < k; p++) acc = (acc + Math.imul(a[(s * n + i) * k + p]!, b[(s * k + p) * m + j]!)) | 0;
+        for (let p = 0; p < k; p++)
+          acc = (acc + Math.imul(a[(s * n + i) * k + p]!, b[(s * k + p) * m + j]!)) | 0;
         r[(s * n + i) * m + j] = acc;
       }
 }
@@ -134,8 +166,16 @@ export const attention: Backend['attention'] = (q, k, v, mask, p, out, lse) => {
 };
 
 function scores(
-  q: Floats, qo: number, k: Floats, ko: number, d: number, last: number, scale: number,
-  mask: Floats | null, mo: number, s: Float64Array,
+  q: Floats,
+  qo: number,
+  k: Floats,
+  ko: number,
+  d: number,
+  last: number,
+  scale: number,
+  mask: Floats | null,
+  mo: number,
+  s: Float64Array,
 ): number {
   let top = Number.NEGATIVE_INFINITY;
   for (let j = 0; j < last; j++) {
@@ -150,7 +190,21 @@ function scores(
   return top;
 }
 
-export const attentionBackward: Backend['attentionBackward'] = (grad, q, k, v, mask, out, lse, gradLse, p, dq, dk, dv, dmask) => {
+export const attentionBackward: Backend['attentionBackward'] = (
+  grad,
+  q,
+  k,
+  v,
+  mask,
+  out,
+  lse,
+  gradLse,
+  p,
+  dq,
+  dk,
+  dv,
+  dmask,
+) => {
   const [batch, n, d] = q.shape as [number, number, number];
   const m = k.shape[1]!;
   const e = v.shape[2]!;
@@ -193,7 +247,12 @@ export const attentionBackward: Backend['attentionBackward'] = (grad, q, k, v, m
       }
     }
   }
-  for (const [values, into] of [[rq, dq], [rk, dk], [rv, dv]] as const) store(narrow(values, into), into);
+  for (const [values, into] of [
+    [rq, dq],
+    [rk, dk],
+    [rv, dv],
+  ] as const)
+    store(narrow(values, into), into);
   if (rm && dmask) store(narrow(rm, dmask), dmask);
 };
 

@@ -1,4 +1,5 @@
 /** Softmax, normalisations, negative log likelihood, embedding gradient, Adam. */
+import { decodeTable, encoder, isSmallFloat } from '../../base/index.js';
 import type { Backend, Nd } from '../backend.js';
 import { doubles, type Floats, floats, indices, isContiguous, rowsAlong, sizeOf, store } from './access.js';
 import { narrow } from './matmul.js';
@@ -12,6 +13,11 @@ export const softmax: Backend['softmax'] = (x, dim, log, out) => {
   const into = line(out, dim);
   const n = from.shape[from.shape.length - 1]!;
   const v = floats(from);
+  // PyTorch keeps the sum and its logarithm in the small format along the last dimension.
+  const small = log && isSmallFloat(x.dtype) && (x.shape.length === 0 || dim === x.shape.length - 1);
+  const enc = small ? encoder(x.dtype) : null;
+  const table = small ? decodeTable(x.dtype) : null;
+  const rounded = (z: number): number => table![enc!(z)]!;
   const o = new Float64Array(v.length);
   for (let base = 0; base < v.length; base += n) {
     let top = Number.NEGATIVE_INFINITY;
@@ -23,7 +29,7 @@ export const softmax: Backend['softmax'] = (x, dim, log, out) => {
       z += e;
     }
     if (log) {
-      const shift = Math.log(z);
+      const shift = small ? rounded(Math.log(rounded(z))) : Math.log(z);
       for (let i = base; i < base + n; i++) o[i] = v[i]! - top - shift;
     } else {
       for (let i = base; i < base + n; i++) o[i] = o[i]! / z;
@@ -81,7 +87,16 @@ export const layerNorm: Backend['layerNorm'] = (x, inner, weight, bias, eps, out
  * One row of the input's gradient in float32 as PyTorch computes it. Rows whose elements are nearly equal lose most digits, and
  * what is left depends on this order of operations.
  */
-function layerNormRow32(g: Floats, v: Floats, w: Floats | null, base: number, inner: number, m: number, s: number, out: Float64Array): void {
+function layerNormRow32(
+  g: Floats,
+  v: Floats,
+  w: Floats | null,
+  base: number,
+  inner: number,
+  m: number,
+  s: number,
+  out: Float64Array,
+): void {
   const f = Math.fround;
   const scale = f(1 / inner);
   let ds = 0;
@@ -91,15 +106,26 @@ function layerNormRow32(g: Floats, v: Floats, w: Floats | null, base: number, in
     ds = f(ds + f(gw * v[i]!));
     db = f(db + gw);
   }
-  const b = f(f(f(f(f(f(db * m) - ds) * s) * s) * s) * scale);
-  const c = f(f(-b * m) - f(f(db * s) * scale));
+  // A product that goes straight into a sum is not rounded in between: PyTorch's code is compiled to fused instructions.
+  const b = f(f(f(f(f(db * m - ds) * s) * s) * s) * scale);
+  const c = f(-b * m - f(f(db * s) * scale));
   for (let i = base; i < base + inner; i++) {
     const gw = w ? f(f(s * g[i]!) * w[i - base]!) : f(s * g[i]!);
-    out[i] = f(f(gw + f(b * v[i]!)) + c);
+    out[i] = f(f(gw + b * v[i]!) + c);
   }
 }
 
-export const layerNormBackward: Backend['layerNormBackward'] = (grad, x, mean, rstd, inner, weight, dx, dw, db) => {
+export const layerNormBackward: Backend['layerNormBackward'] = (
+  grad,
+  x,
+  mean,
+  rstd,
+  inner,
+  weight,
+  dx,
+  dw,
+  db,
+) => {
   const g = floats(grad);
   const v = floats(x);
   const mu = floats(mean);
@@ -203,7 +229,14 @@ export const nllLoss: Backend['nllLoss'] = (logp, target, weight, ignoreIndex, p
   store(narrow(used, itemWeights), itemWeights);
 };
 
-export const embeddingBackward: Backend['embeddingBackward'] = (grad, index, rows, paddingIdx, scaleByFreq, out) => {
+export const embeddingBackward: Backend['embeddingBackward'] = (
+  grad,
+  index,
+  rows,
+  paddingIdx,
+  scaleByFreq,
+  out,
+) => {
   const width = out.shape[1]!;
   const g = floats(grad);
   const ids = indices(index);

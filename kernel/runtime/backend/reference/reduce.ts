@@ -1,6 +1,20 @@
 /** Reductions, scans and sorting. Floats accumulate in double and round once at the end. */
 import type { Backend, Nd, ReduceName, ScanName } from '../backend.js';
-import { bigs, type Compute, doubles, type Floats, floats, kindOf, load, type Numbers, rowsAlong, scratch, sizeOf, store, target } from './access.js';
+import {
+  bigs,
+  type Compute,
+  doubles,
+  type Floats,
+  floats,
+  kindOf,
+  load,
+  type Numbers,
+  rowsAlong,
+  scratch,
+  sizeOf,
+  store,
+  target,
+} from './access.js';
 import { narrow } from './matmul.js';
 import { logaddexp } from './special.js';
 
@@ -115,7 +129,8 @@ export const vectorNorm: Backend['vectorNorm'] = (x, ord, dims, out) => {
       else if (ord === Number.NEGATIVE_INFINITY) acc = a < acc || a !== a ? a : acc;
       else acc += a ** ord;
     }
-    o[r] = ord === 2 ? Math.sqrt(acc) : ord === 1 || ord === 0 || !Number.isFinite(ord) ? acc : acc ** (1 / ord);
+    o[r] =
+      ord === 2 ? Math.sqrt(acc) : ord === 1 || ord === 0 || !Number.isFinite(ord) ? acc : acc ** (1 / ord);
   }
   store(narrow(o, out), out);
 };

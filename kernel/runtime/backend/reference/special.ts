@@ -61,7 +61,12 @@ export function lgamma(x: number): number {
   if (x < 0.5) return Math.log(Math.PI / Math.abs(Math.sin(Math.PI * x))) - lgamma(1 - x);
   if (x > 20) {
     const i = 1 / (x * x);
-    return (x - 0.5) * Math.log(x) - x + 0.5 * Math.log(2 * Math.PI) + (1 / 12 - i * (1 / 360 - i * (1 / 1260 - i / 1680))) / x;
+    return (
+      (x - 0.5) * Math.log(x) -
+      x +
+      0.5 * Math.log(2 * Math.PI) +
+      (1 / 12 - i * (1 / 360 - i * (1 / 1260 - i / 1680))) / x
+    );
   }
   const z = x - 1;
   let a = lanczos[0]!;

@@ -20,10 +20,16 @@ export interface CheckpointOptions {
 
 /** Runs `body` keeping only what it was called with; its activations are computed again in backward. */
 export function checkpoint<R>(body: () => R, options?: CheckpointOptions): R;
-export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...args: [...A, CheckpointOptions?]): R;
+export function checkpoint<A extends unknown[], R>(
+  body: (...args: A) => R,
+  ...args: [...A, CheckpointOptions?]
+): R;
 export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...given: unknown[]): R {
   const last = given[given.length - 1];
-  const isOptions = typeof last === 'object' && last !== null && ['useReentrant', 'preserveRngState', 'contextFn', 'earlyStop'].some((k) => k in last);
+  const isOptions =
+    typeof last === 'object' &&
+    last !== null &&
+    ['useReentrant', 'preserveRngState', 'contextFn', 'earlyStop'].some((k) => k in last);
   const o = (isOptions ? last : {}) as CheckpointOptions;
   const args = (isOptions ? given.slice(0, -1) : given) as A;
   const same = <T>(b: () => T): T => b();
@@ -85,9 +91,17 @@ export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...g
 }
 
 /** checkpoint over the parts of a sequence of functions; the last part runs plainly. */
-export function checkpointSequential(functions: readonly ((x: Tensor) => Tensor)[], segments: number, x: Tensor, options: CheckpointOptions = {}): Tensor {
+export function checkpointSequential(
+  functions: readonly ((x: Tensor) => Tensor)[],
+  segments: number,
+  x: Tensor,
+  options: CheckpointOptions = {},
+): Tensor {
   const size = Math.floor(functions.length / segments);
-  const run = (start: number, end: number) => (input: Tensor): Tensor => functions.slice(start, end).reduce((h, f) => f(h), input);
+  const run =
+    (start: number, end: number) =>
+    (input: Tensor): Tensor =>
+      functions.slice(start, end).reduce((h, f) => f(h), input);
   let out = x;
   let at = 0;
   for (let i = 0; i < segments - 1; i++, at += size) out = checkpoint(run(at, at + size), out, options);
@@ -97,7 +111,9 @@ export function checkpointSequential(functions: readonly ((x: Tensor) => Tensor)
 export type CheckpointPolicy = 'mustSave' | 'preferSave' | 'mustRecompute' | 'preferRecompute';
 
 /** Contexts for `contextFn`: results of operations the policy saves are kept from the first run and not computed again. */
-export function createSelectiveCheckpointContexts(policy: readonly OpName[] | ((op: OpName) => CheckpointPolicy | boolean)): ReturnType<ContextFn> {
+export function createSelectiveCheckpointContexts(
+  policy: readonly OpName[] | ((op: OpName) => CheckpointPolicy | boolean),
+): ReturnType<ContextFn> {
   const keeps = (op: OpName): boolean => {
     const answer = typeof policy === 'function' ? policy(op) : policy.includes(op);
     return answer === true || answer === 'mustSave' || answer === 'preferSave';

@@ -17,7 +17,11 @@ const passes: Pass[] = [];
 /** Queues a function for the end of the running backward pass, after every gradient is accumulated. */
 export function queueCallback(callback: () => void): void {
   const pass = passes[passes.length - 1];
-  if (!pass) throw new ShardbookError({ code: 'SB_NO_BACKWARD', message: 'Cannot queue a callback: no backward pass is running' });
+  if (!pass)
+    throw new ShardbookError({
+      code: 'SB_NO_BACKWARD',
+      message: 'Cannot queue a callback: no backward pass is running',
+    });
   pass.callbacks.push(callback);
 }
 
@@ -33,11 +37,22 @@ export interface BackwardOptions {
 }
 
 /** Gradients of the sum of `outputs . gradOutputs` accumulated into the leaves. */
-export function backward(outputs: Tensor | readonly Tensor[], gradOutputs?: Tensor | null | readonly (Tensor | null)[], options: BackwardOptions = {}): void {
+export function backward(
+  outputs: Tensor | readonly Tensor[],
+  gradOutputs?: Tensor | null | readonly (Tensor | null)[],
+  options: BackwardOptions = {},
+): void {
   const roots = asList(outputs);
   const grads = rootGrads(roots, gradOutputs, 'backward', options.createGraph ?? false);
   const inputs = options.inputs === undefined ? null : asList(options.inputs);
-  execute(roots, grads, options.retainGraph ?? options.createGraph ?? false, options.createGraph ?? false, inputs, true);
+  execute(
+    roots,
+    grads,
+    options.retainGraph ?? options.createGraph ?? false,
+    options.createGraph ?? false,
+    inputs,
+    true,
+  );
 }
 
 export interface GradOptions {
@@ -57,14 +72,20 @@ export function grad(
   options?: GradOptions,
 ): (Tensor | null)[] {
   const positional = gradOutputs instanceof Tensor || Array.isArray(gradOutputs) || gradOutputs === null;
-  const o: GradOptions = options ?? (positional || gradOutputs === undefined ? {} : (gradOutputs as GradOptions));
+  const o: GradOptions =
+    options ?? (positional || gradOutputs === undefined ? {} : (gradOutputs as GradOptions));
   const given = positional ? (gradOutputs as Tensor | null | readonly (Tensor | null)[]) : o.gradOutputs;
   const roots = asList(outputs);
   const targets = asList(inputs);
   const create = o.createGraph ?? false;
   const grads = rootGrads(roots, given, 'autograd.grad', create);
   for (const t of targets) {
-    if (!t.requiresGrad) throw new ShardbookError({ code: 'SB_NO_GRAD', message: `Cannot compute a gradient of ${t.describe()}: it does not require one`, help: 'call requiresGrad_() before it is used' });
+    if (!t.requiresGrad)
+      throw new ShardbookError({
+        code: 'SB_NO_GRAD',
+        message: `Cannot compute a gradient of ${t.describe()}: it does not require one`,
+        help: 'call requiresGrad_() before it is used',
+      });
   }
   const result = execute(roots, grads, o.retainGraph ?? create, create, targets, false);
   return result.map((g, i) => {
@@ -85,21 +106,38 @@ function asList(x: Tensor | readonly Tensor[]): Tensor[] {
   return x instanceof Tensor ? [x] : [...x];
 }
 
-function rootGrads(roots: readonly Tensor[], given: Tensor | null | undefined | readonly (Tensor | null)[], what: string, create: boolean): Tensor[] {
-  const list = given === null || given === undefined ? roots.map(() => null) : given instanceof Tensor ? [given] : given;
+function rootGrads(
+  roots: readonly Tensor[],
+  given: Tensor | null | undefined | readonly (Tensor | null)[],
+  what: string,
+  create: boolean,
+): Tensor[] {
+  const list =
+    given === null || given === undefined ? roots.map(() => null) : given instanceof Tensor ? [given] : given;
   return roots.map((root, i) => {
     if (!root.requiresGrad) {
-      throw new ShardbookError({ code: 'SB_NO_GRAD', message: `Cannot run ${what}: ${root.describe()} does not require a gradient and has no history`, help: 'some input must require a gradient, and the operations must not run inside noGrad' });
+      throw new ShardbookError({
+        code: 'SB_NO_GRAD',
+        message: `Cannot run ${what}: ${root.describe()} does not require a gradient and has no history`,
+        help: 'some input must require a gradient, and the operations must not run inside noGrad',
+      });
     }
     const g = list[i] ?? null;
     if (!g) {
       if (numelOf(root.shape) !== 1) {
-        throw new ShardbookError({ code: 'SB_NOT_SCALAR', message: `Cannot run ${what}: a gradient is made only for scalars, the output is ${root.describe()}`, help: 'pass the gradient of the output, or reduce it with sum() or mean()' });
+        throw new ShardbookError({
+          code: 'SB_NOT_SCALAR',
+          message: `Cannot run ${what}: a gradient is made only for scalars, the output is ${root.describe()}`,
+          help: 'pass the gradient of the output, or reduce it with sum() or mean()',
+        });
       }
       return withGradMode(create, () => root.detach().onesLike());
     }
     if (!sameShape(g.shape, root.shape)) {
-      throw new ShardbookError({ code: 'SB_GRAD_MISMATCH', message: `Cannot run ${what}: the gradient is ${g.describe()} and the output ${root.describe()}` });
+      throw new ShardbookError({
+        code: 'SB_GRAD_MISMATCH',
+        message: `Cannot run ${what}: the gradient is ${g.describe()} and the output ${root.describe()}`,
+      });
     }
     return g;
   });
@@ -113,7 +151,9 @@ class Queue {
     return this.#heap.length;
   }
   #before(a: { node: Node; order: number }, b: { node: Node; order: number }): boolean {
-    return a.node.sequenceNr !== b.node.sequenceNr ? a.node.sequenceNr > b.node.sequenceNr : a.order < b.order;
+    return a.node.sequenceNr !== b.node.sequenceNr
+      ? a.node.sequenceNr > b.node.sequenceNr
+      : a.order < b.order;
   }
   push(node: Node): void {
     const h = this.#heap;
@@ -192,7 +232,14 @@ function reaching(roots: readonly Node[], targets: ReadonlySet<Node>): Set<Node>
   return needed;
 }
 
-function execute(roots: readonly Tensor[], rootGradients: readonly Tensor[], keep: boolean, create: boolean, inputs: readonly Tensor[] | null, accumulate: boolean): (Tensor | null)[] {
+function execute(
+  roots: readonly Tensor[],
+  rootGradients: readonly Tensor[],
+  keep: boolean,
+  create: boolean,
+  inputs: readonly Tensor[] | null,
+  accumulate: boolean,
+): (Tensor | null)[] {
   const pass: Pass = { callbacks: [], nodes: new Set<Node>() };
   passes.push(pass);
   const savedBelow = state.belowAutograd;
@@ -214,7 +261,14 @@ function execute(roots: readonly Tensor[], rootGradients: readonly Tensor[], kee
   }
 }
 
-function walk(pass: Pass, roots: readonly Tensor[], rootGradients: readonly Tensor[], keep: boolean, inputs: readonly Tensor[] | null, accumulate: boolean): (Tensor | null)[] {
+function walk(
+  pass: Pass,
+  roots: readonly Tensor[],
+  rootGradients: readonly Tensor[],
+  keep: boolean,
+  inputs: readonly Tensor[] | null,
+  accumulate: boolean,
+): (Tensor | null)[] {
   const edges = roots.map((r) => r.gradEdge()!);
   const rootNodes = [...new Set(edges.map((e) => e.node))];
   const captures = inputs ? inputs.map((t) => t.gradEdge()) : [];
@@ -283,10 +337,16 @@ function runHooks(node: Node, given: Grads, _run: boolean): Grads {
     const next = hook(g);
     if (next) {
       if (!sameShape(next.shape, g.shape)) {
-        throw new ShardbookError({ code: 'SB_HOOK', message: `Cannot use what a hook returned: it is ${next.describe()} and the gradient ${g.describe()}` });
+        throw new ShardbookError({
+          code: 'SB_HOOK',
+          message: `Cannot use what a hook returned: it is ${next.describe()} and the gradient ${g.describe()}`,
+        });
       }
       if (next.dtype !== g.dtype) {
-        throw new ShardbookError({ code: 'SB_HOOK', message: `Cannot use what a hook returned: it is ${next.dtype.name} and the gradient ${g.dtype.name}` });
+        throw new ShardbookError({
+          code: 'SB_HOOK',
+          message: `Cannot use what a hook returned: it is ${next.dtype.name} and the gradient ${g.dtype.name}`,
+        });
       }
       grads = [...grads.slice(0, index), next, ...grads.slice(index + 1)];
     }
@@ -307,7 +367,10 @@ function validate(node: Node, g: Tensor, edge: Edge): Tensor {
   let out = g;
   if (!sameShape(out.shape, meta.shape)) {
     if (out.shape.length < meta.shape.length && numelOf(out.shape) !== numelOf(meta.shape)) {
-      throw new ShardbookError({ code: 'SB_GRAD_MISMATCH', message: `Cannot go on backward: "${node.name}" returned a gradient ${g.describe()} for a tensor of shape [${meta.shape.join(', ')}]` });
+      throw new ShardbookError({
+        code: 'SB_GRAD_MISMATCH',
+        message: `Cannot go on backward: "${node.name}" returned a gradient ${g.describe()} for a tensor of shape [${meta.shape.join(', ')}]`,
+      });
     }
     out = out.sumToSize(meta.shape);
   }

@@ -1,8 +1,7 @@
 /** Hooks over several tensors, gradient checking. */
 import { ShardbookError } from '../../base/index.js';
-import { noGrad } from '../state.js';
+import { getBackend, noGrad } from '../state.js';
 import { Tensor } from '../tensor.js';
-import { getBackend } from '../state.js';
 import { grad, queueCallback, willExecute } from './engine.js';
 import type { RemovableHandle } from './node.js';
 
@@ -54,10 +53,19 @@ export function registerMultiGradHook(
   };
 }
 
-export interface GradcheckOptions { eps?: number; atol?: number; rtol?: number; raiseException?: boolean }
+export interface GradcheckOptions {
+  eps?: number;
+  atol?: number;
+  rtol?: number;
+  raiseException?: boolean;
+}
 
 /** Whether the derivatives of `f` agree with central differences, in float64. */
-export function gradcheck(f: (...inputs: Tensor[]) => Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], o: GradcheckOptions = {}): boolean {
+export function gradcheck(
+  f: (...inputs: Tensor[]) => Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  o: GradcheckOptions = {},
+): boolean {
   const { eps = 1e-6, atol = 1e-5, rtol = 1e-3, raiseException = true } = o;
   const list = inputs instanceof Tensor ? [inputs] : [...inputs];
   const outputs = (): Tensor[] => {
@@ -74,7 +82,11 @@ export function gradcheck(f: (...inputs: Tensor[]) => Tensor | readonly Tensor[]
     for (let j = 0; j < n; j++) {
       const seed = y.detach().zerosLike().flatten();
       seed.set(j, 1);
-      const gs = grad([y], checked, [seed.view(y.shape)], { retainGraph: true, allowUnused: true, materializeGrads: true });
+      const gs = grad([y], checked, [seed.view(y.shape)], {
+        retainGraph: true,
+        allowUnused: true,
+        materializeGrads: true,
+      });
       gs.forEach((g, i) => {
         analytic[i]!.push(values(g!));
       });
@@ -93,7 +105,10 @@ export function gradcheck(f: (...inputs: Tensor[]) => Tensor | readonly Tensor[]
           const got = analytic[i]![j]![e]!;
           if (Math.abs(got - numeric) <= atol + rtol * Math.abs(numeric)) continue;
           if (!raiseException) return false;
-          throw new ShardbookError({ code: 'SB_GRADCHECK', message: `Cannot confirm the gradient: input ${i}, element ${e}, output ${j}: backward says ${got}, differences ${numeric}` });
+          throw new ShardbookError({
+            code: 'SB_GRADCHECK',
+            message: `Cannot confirm the gradient: input ${i}, element ${e}, output ${j}: backward says ${got}, differences ${numeric}`,
+          });
         }
       }
     }

@@ -46,7 +46,10 @@ export class FunctionContext {
 interface FunctionClass {
   name: string;
   forward(ctx: FunctionContext, ...args: never[]): Tensor | Tensor[];
-  backward(ctx: FunctionContext, ...grads: (Tensor | null)[]): Tensor | null | undefined | (Tensor | null | undefined)[];
+  backward(
+    ctx: FunctionContext,
+    ...grads: (Tensor | null)[]
+  ): Tensor | null | undefined | (Tensor | null | undefined)[];
 }
 
 class FunctionNode extends Node {
@@ -71,8 +74,11 @@ class FunctionNode extends Node {
     return this.tensorAt.map((at) => list[at] ?? null);
   }
 }
+
 import { zeros } from '../ops/creation.js';
-const makeZeros = (shape: readonly number[], dtype: Tensor['dtype']): Tensor => zeros(shape as number[], { dtype });
+
+const makeZeros = (shape: readonly number[], dtype: Tensor['dtype']): Tensor =>
+  zeros(shape as number[], { dtype });
 
 /** Base of custom operations: static `forward(ctx, ...)` and `backward(ctx, ...grads)`, used by `MyFunction.apply(...)`. */
 // biome-ignore lint/complexity/noStaticOnlyClass: mirrors torch.autograd.Function
@@ -80,24 +86,29 @@ export class AutogradFunction {
   static forward(_ctx: FunctionContext, ..._args: never[]): Tensor | Tensor[] {
     throw new Error('forward is not defined');
   }
-  static backward(_ctx: FunctionContext, ..._grads: (Tensor | null)[]): Tensor | null | undefined | (Tensor | null | undefined)[] {
+  static backward(
+    _ctx: FunctionContext,
+    ..._grads: (Tensor | null)[]
+  ): Tensor | null | undefined | (Tensor | null | undefined)[] {
     throw new Error('backward is not defined');
   }
   // biome-ignore lint/suspicious/noExplicitAny: the result type is the subclass's own
   static apply(this: FunctionClass, ...args: unknown[]): any {
+    // biome-ignore lint/complexity/noThisInStatic: the subclass that apply was called on, not this base
+    const owner = this;
     const ctx = new FunctionContext();
     const tensorAt = args.map((a, i) => (a instanceof Tensor ? i : -1)).filter((i) => i >= 0);
     const inputs = tensorAt.map((i) => args[i] as Tensor);
     ctx.needsInputGrad = args.map((a) => a instanceof Tensor && a.requiresGrad);
     const track = state.gradEnabled && inputs.some((t) => t.requiresGrad);
     const edges = inputs.map((t) => (t.requiresGrad ? t.gradEdge() : null));
-    const result = noGrad(() => this.forward(ctx, ...(args as never[])));
+    const result = noGrad(() => owner.forward(ctx, ...(args as never[])));
     const results = Array.isArray(result) ? result : [result];
     if (!track) {
       ctx.seal(results);
       return result;
     }
-    const node = new FunctionNode(this, ctx, tensorAt);
+    const node = new FunctionNode(owner, ctx, tensorAt);
     node.nextEdges.push(...edges);
     // An input returned unchanged is a new tensor in the graph, unless forward says it wrote it.
     const { dirty, fixed } = ctx.seal(results);
@@ -116,6 +127,8 @@ export class AutogradFunction {
 }
 
 /** For backward functions whose own gradient is not wanted: runs them without recording. */
-export function onceDifferentiable<A extends unknown[], R>(backward: (ctx: FunctionContext, ...grads: A) => R): (ctx: FunctionContext, ...grads: A) => R {
+export function onceDifferentiable<A extends unknown[], R>(
+  backward: (ctx: FunctionContext, ...grads: A) => R,
+): (ctx: FunctionContext, ...grads: A) => R {
   return (ctx, ...grads) => noGrad(() => backward(ctx, ...grads));
 }

@@ -114,7 +114,14 @@ function withoutGrad<R>(body: () => R): R {
 
 function bareView(t: Tensor): Tensor {
   if (t.constructor !== Tensor) return t.detach();
-  const out = new Tensor({ storage: t.storage, shape: t.shape, strides: t.strides, storageOffset: t.storageOffset, dtype: t.dtype, device: t.device });
+  const out = new Tensor({
+    storage: t.storage,
+    shape: t.shape,
+    strides: t.strides,
+    storageOffset: t.storageOffset,
+    dtype: t.dtype,
+    device: t.device,
+  });
   out.versionCounter = t.versionCounter;
   return out;
 }
@@ -201,13 +208,30 @@ function slots(node: OpNode): readonly number[] {
   return typeof save === 'function' ? save(node.needs, node.params) : (save ?? []);
 }
 
-function makeNode(name: OpName, inputs: readonly (Tensor | null)[], params: OpParams[OpName], needs: readonly boolean[]): OpNode {
+function makeNode(
+  name: OpName,
+  inputs: readonly (Tensor | null)[],
+  params: OpParams[OpName],
+  needs: readonly boolean[],
+): OpNode {
   for (const t of inputs) {
     if (t?.isInference && !state.inferenceMode) {
-      throw opError(name, inputs, 'an inference tensor cannot be saved for backward', 'clone it outside inferenceMode', 'SB_INFERENCE');
+      throw opError(
+        name,
+        inputs,
+        'an inference tensor cannot be saved for backward',
+        'clone it outside inferenceMode',
+        'SB_INFERENCE',
+      );
     }
   }
-  const node = new OpNode(name, params, ruleOf(name)!, needs, inputs.map((t) => (t ? metaOf(t) : null)));
+  const node = new OpNode(
+    name,
+    params,
+    ruleOf(name)!,
+    needs,
+    inputs.map((t) => (t ? metaOf(t) : null)),
+  );
   for (let i = 0; i < inputs.length; i++) node.nextEdges.push(needs[i] ? inputs[i]!.gradEdge() : null);
   return node;
 }
@@ -226,7 +250,15 @@ export function recordNode(
     for (const r of results) {
       if (r.versionCounter !== first.versionCounter || r === first) continue;
       r.viewBase = first.viewBase ?? first;
-      r.viewKind = state.inferenceMode ? 'inference' : !state.gradEnabled ? 'noGrad' : Array.isArray(result) ? 'multiOutput' : first.viewBase ? first.viewKind : 'normal';
+      r.viewKind = state.inferenceMode
+        ? 'inference'
+        : !state.gradEnabled
+          ? 'noGrad'
+          : Array.isArray(result)
+            ? 'multiOutput'
+            : first.viewBase
+              ? first.viewKind
+              : 'normal';
       r.attrVersion = r.version;
     }
   }
@@ -245,12 +277,22 @@ export function checkInplace(name: string, inputs: readonly (Tensor | null)[]): 
   const fail = (why: string, help: string): never => {
     throw opError(`${name}_`, inputs, why, help, 'SB_INPLACE');
   };
-  if (self.isLeaf && self.requiresGrad) fail('a leaf that requires a gradient cannot be written in place', 'do it inside torch.noGrad, or use the out-of-place operation');
+  if (self.isLeaf && self.requiresGrad)
+    fail(
+      'a leaf that requires a gradient cannot be written in place',
+      'do it inside torch.noGrad, or use the out-of-place operation',
+    );
   const base = self.viewBase;
   if (!base) return;
-  if (base.isLeaf && base.requiresGrad) fail('this is a view of a leaf that requires a gradient', 'do it inside torch.noGrad, or clone() the leaf first');
-  if (self.viewKind === 'multiOutput') fail('this view is one of several that one operation returned', 'clone() it first');
-  if (self.viewKind === 'noGrad') fail('this view was made inside noGrad and is written with gradients on', 'make the view outside noGrad');
+  if (base.isLeaf && base.requiresGrad)
+    fail(
+      'this is a view of a leaf that requires a gradient',
+      'do it inside torch.noGrad, or clone() the leaf first',
+    );
+  if (self.viewKind === 'multiOutput')
+    fail('this view is one of several that one operation returned', 'clone() it first');
+  if (self.viewKind === 'noGrad')
+    fail('this view was made inside noGrad and is written with gradients on', 'make the view outside noGrad');
 }
 
 /** Runs an in-place operation and rebases the history of what it wrote to. */
@@ -262,9 +304,17 @@ export function recordInplace(
 ): void {
   const self = inputs[0]!;
   if (self.isInference && !state.inferenceMode) {
-    throw opError(`${name}_`, inputs, 'an inference tensor cannot be written outside inferenceMode', 'clone it first', 'SB_INFERENCE');
+    throw opError(
+      `${name}_`,
+      inputs,
+      'an inference tensor cannot be written outside inferenceMode',
+      'clone it first',
+      'SB_INFERENCE',
+    );
   }
   const needs = state.gradEnabled ? ruleNeeds(name, inputs) : null;
+  if (state.gradEnabled && self.viewKind === 'noGrad' && self.viewBase?.requiresGrad)
+    checkInplace(name, inputs);
   if (!needs || !self.dtype.isFloatingPoint) {
     write();
     return;
@@ -275,7 +325,8 @@ export function recordInplace(
   const wanted = slots(node);
   const before = new Map<number, Tensor | null>();
   // The old value of what is overwritten is kept as a copy.
-  for (const s of wanted) if (s >= 0) before.set(s, s === 0 ? withoutGrad(() => self.detach().clone()) : (inputs[s] ?? null));
+  for (const s of wanted)
+    if (s >= 0) before.set(s, s === 0 ? withoutGrad(() => self.detach().clone()) : (inputs[s] ?? null));
   for (const [s, t] of before) if (s !== 0) node.keep(s, t);
   write();
   if (before.has(0)) node.keep(0, before.get(0));
@@ -309,9 +360,13 @@ export function asStridedNode(base: Tensor, view: Tensor): Node | null {
   const edge = base.gradEdge();
   const rule = ruleOf('asStrided');
   if (!edge || !rule || view.viewKind === 'noGrad' || view.viewKind === 'inference') return null;
-  const node = new OpNode('asStrided', { shape: view.shape, strides: view.strides, offset: view.storageOffset }, rule, [true], [
-    { ...metaOf(base), layout: { strides: base.strides, offset: base.storageOffset } } as InputMeta,
-  ]);
+  const node = new OpNode(
+    'asStrided',
+    { shape: view.shape, strides: view.strides, offset: view.storageOffset },
+    rule,
+    [true],
+    [{ ...metaOf(base), layout: { strides: base.strides, offset: base.storageOffset } } as InputMeta],
+  );
   node.nextEdges.push(edge);
   node.inputMeta.push(metaOf(view));
   return node;

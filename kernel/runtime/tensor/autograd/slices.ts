@@ -41,7 +41,9 @@ class CopySlices extends Node {
     const flat = reshape(grad, [-1]);
     const part = reshape(applyOp('indexSelect', [flat, this.#at], { dim: 0 }), this.#viewShape);
     const inner = this.inner.apply([part]);
-    const written = inner[0] ? reshape(inner[0], [-1]) : zeros([numelOf(this.#viewShape)], { dtype: grad.dtype });
+    const written = inner[0]
+      ? reshape(inner[0], [-1])
+      : zeros([numelOf(this.#viewShape)], { dtype: grad.dtype });
     const base = reshape(applyOp('indexCopy', [flat, this.#at, written], { dim: 0 }), grad.shape);
     return [base, ...inner.slice(1)];
   }

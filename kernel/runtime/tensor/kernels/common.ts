@@ -2,12 +2,24 @@
 import { bool, type DType, getDefaultDtype, resultType } from '../dtype.js';
 import { opError } from '../errors.js';
 import type { OpName, OpParams } from '../opnames.js';
-import { broadcastShapes, contiguousStrides, denseOrder, expandStrides, numelOf, sameShape, type Shape } from '../shape.js';
+import {
+  broadcastShapes,
+  contiguousStrides,
+  denseOrder,
+  expandStrides,
+  numelOf,
+  type Shape,
+  sameShape,
+} from '../shape.js';
 import { getBackend } from '../state.js';
 import { Storage } from '../storage.js';
 import { type Device, Tensor } from '../tensor.js';
 
-export type KernelOf<P> = (inputs: readonly (Tensor | null)[], params: P, out: Tensor | null) => Tensor | Tensor[];
+export type KernelOf<P> = (
+  inputs: readonly (Tensor | null)[],
+  params: P,
+  out: Tensor | null,
+) => Tensor | Tensor[];
 export type Kernel<K extends OpName> = KernelOf<OpParams[K]>;
 
 export type KernelTable<K extends OpName = OpName> = { [N in K]: Kernel<N> };
@@ -15,7 +27,12 @@ export type KernelTable<K extends OpName = OpName> = { [N in K]: Kernel<N> };
 /** A new contiguous tensor; zeros, as fresh memory is. */
 export function alloc(shape: Shape, dtype: DType, device: Device): Tensor {
   const bytes = numelOf(shape) * dtype.itemsize;
-  return new Tensor({ storage: device === 'meta' ? Storage.meta(bytes) : Storage.allocate(bytes), shape: [...shape], dtype, device });
+  return new Tensor({
+    storage: device === 'meta' ? Storage.meta(bytes) : Storage.allocate(bytes),
+    shape: [...shape],
+    dtype,
+    device,
+  });
 }
 
 /** New memory with given strides of a dense layout. */
@@ -32,7 +49,14 @@ export function allocStrided(shape: Shape, strides: Shape, dtype: DType, device:
 
 /** A tensor of the same storage seen otherwise; shares the version counter. */
 export function viewOf(x: Tensor, shape: Shape, strides: Shape, offset = x.storageOffset): Tensor {
-  const out = new Tensor({ storage: x.storage, shape: [...shape], strides: [...strides], storageOffset: offset, dtype: x.dtype, device: x.device });
+  const out = new Tensor({
+    storage: x.storage,
+    shape: [...shape],
+    strides: [...strides],
+    storageOffset: offset,
+    dtype: x.dtype,
+    device: x.device,
+  });
   out.versionCounter = x.versionCounter;
   return out;
 }
@@ -41,7 +65,14 @@ export function deviceOf(op: string, inputs: readonly (Tensor | null)[]): Device
   let device: Device | null = null;
   for (const t of inputs) {
     if (!t || (t.shape.length === 0 && inputs.length > 1 && t.device === 'cpu')) continue;
-    if (device && device !== t.device) throw opError(op, inputs, `operands are on ${device} and ${t.device}`, 'move them to one device', 'SB_DEVICE');
+    if (device && device !== t.device)
+      throw opError(
+        op,
+        inputs,
+        `operands are on ${device} and ${t.device}`,
+        'move them to one device',
+        'SB_DEVICE',
+      );
     device = t.device;
   }
   return device ?? inputs.find((t) => t !== null)?.device ?? 'cpu';
@@ -51,7 +82,11 @@ export function promote(inputs: readonly (Tensor | null)[]): DType {
   const first = inputs[0]!;
   // The common case: equal dtypes.
   if (inputs.every((t) => t !== null && t.dtype === first.dtype && !t.wrapped)) return first.dtype;
-  return resultType(inputs.filter((t): t is Tensor => t !== null).map((t) => ({ dtype: t.dtype, ndim: t.shape.length, wrapped: t.wrapped })));
+  return resultType(
+    inputs
+      .filter((t): t is Tensor => t !== null)
+      .map((t) => ({ dtype: t.dtype, ndim: t.shape.length, wrapped: t.wrapped })),
+  );
 }
 
 /** Integers and bools become the default floating dtype. */
@@ -86,7 +121,14 @@ export function broadcast(op: string, inputs: readonly (Tensor | null)[]): numbe
 
 /** float8 can be stored and cast, never computed in. */
 export function refuseFloat8(op: string, inputs: readonly (Tensor | null)[], dtype: DType): void {
-  if (dtype.isFloat8) throw opError(op, inputs, `no arithmetic in ${dtype.name}`, 'convert with .to(torch.float32) first', 'SB_DTYPE');
+  if (dtype.isFloat8)
+    throw opError(
+      op,
+      inputs,
+      `no arithmetic in ${dtype.name}`,
+      'convert with .to(torch.float32) first',
+      'SB_DTYPE',
+    );
 }
 
 /**
@@ -105,16 +147,42 @@ export function elementwise(
   const full = inputs.find((t) => sameShape(t.shape, shape) && shape.length > 1);
   if (!into && full && !full.isContiguous()) {
     const order = denseOrder(full.shape, full.strides);
-    if (order && inputs.every((t) => t.shape.length === 0 || (sameShape(t.shape, shape) && sameStrides(t, full)))) {
-      const permuted = inputs.map((t) => (t.shape.length === 0 ? t : viewOf(t, order.map((d) => t.shape[d]!), order.map((d) => t.strides[d]!))));
-      const inner = elementwise(permuted, order.map((d) => shape[d]!), dtype, device, null, body);
+    if (
+      order &&
+      inputs.every((t) => t.shape.length === 0 || (sameShape(t.shape, shape) && sameStrides(t, full)))
+    ) {
+      const permuted = inputs.map((t) =>
+        t.shape.length === 0
+          ? t
+          : viewOf(
+              t,
+              order.map((d) => t.shape[d]!),
+              order.map((d) => t.strides[d]!),
+            ),
+      );
+      const inner = elementwise(
+        permuted,
+        order.map((d) => shape[d]!),
+        dtype,
+        device,
+        null,
+        body,
+      );
       const back = order.map((_, d) => order.indexOf(d));
-      const result = viewOf(inner, back.map((d) => inner.shape[d]!), back.map((d) => inner.strides[d]!));
+      const result = viewOf(
+        inner,
+        back.map((d) => inner.shape[d]!),
+        back.map((d) => inner.strides[d]!),
+      );
       return result;
     }
   }
   const result = into ?? alloc(shape, dtype, device);
-  if (device !== 'meta') body(inputs.map((t) => expanded(t, shape)), result);
+  if (device !== 'meta')
+    body(
+      inputs.map((t) => expanded(t, shape)),
+      result,
+    );
   return result;
 }
 

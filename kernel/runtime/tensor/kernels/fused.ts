@@ -4,17 +4,36 @@ import { opError } from '../errors.js';
 import { contiguousStrides, numelOf, sameShape } from '../shape.js';
 import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
-import { alloc, cast, contiguous, deviceOf, expanded, floating, type KernelTable, refuseFloat8, viewOf } from './common.js';
+import {
+  alloc,
+  cast,
+  contiguous,
+  deviceOf,
+  expanded,
+  floating,
+  type KernelTable,
+  refuseFloat8,
+  viewOf,
+} from './common.js';
 
 function checkProduct(op: string, a: Tensor, b: Tensor, ndim: number): void {
-  for (const t of [a, b]) if (t.shape.length !== ndim) throw opError(op, [a, b], `both must have ${ndim} dimensions`);
+  for (const t of [a, b])
+    if (t.shape.length !== ndim) throw opError(op, [a, b], `both must have ${ndim} dimensions`);
   deviceOf(op, [a, b]);
-  if (a.dtype !== b.dtype) throw opError(op, [a, b], `dtypes ${a.dtype.name} and ${b.dtype.name} differ`, `convert with .to(torch.${a.dtype.name})`, 'SB_DTYPE');
+  if (a.dtype !== b.dtype)
+    throw opError(
+      op,
+      [a, b],
+      `dtypes ${a.dtype.name} and ${b.dtype.name} differ`,
+      `convert with .to(torch.${a.dtype.name})`,
+      'SB_DTYPE',
+    );
   refuseFloat8(op, [a, b], a.dtype);
   if (a.dtype.name === 'bool') throw opError(op, [a, b], 'not defined for bool', undefined, 'SB_DTYPE');
   const [k1, k2] = [a.shape[ndim - 1]!, b.shape[ndim - 2]!];
   if (k1 !== k2) throw opError(op === 'mm' ? 'matmul' : op, [a, b], `inner sizes ${k1} and ${k2} differ`);
-  if (ndim === 3 && a.shape[0] !== b.shape[0]) throw opError(op, [a, b], `batch sizes ${a.shape[0]} and ${b.shape[0]} differ`);
+  if (ndim === 3 && a.shape[0] !== b.shape[0])
+    throw opError(op, [a, b], `batch sizes ${a.shape[0]} and ${b.shape[0]} differ`);
 }
 
 function lift(x: Tensor): Tensor {
@@ -29,7 +48,13 @@ function product(op: string, a: Tensor, b: Tensor, bias: Tensor | null, alpha: n
     if (bias.dtype !== a.dtype) throw opError(op, [bias, a, b], 'the dtypes differ', undefined, 'SB_DTYPE');
     const shift = shape.length - bias.shape.length;
     if (shift < 0 || bias.shape.some((n, d) => n !== 1 && n !== shape[d + shift])) {
-      throw opError(op, [bias, a, b], `the first does not broadcast to [${shape.join(', ')}]`, undefined, 'SB_BROADCAST');
+      throw opError(
+        op,
+        [bias, a, b],
+        `the first does not broadcast to [${shape.join(', ')}]`,
+        undefined,
+        'SB_BROADCAST',
+      );
     }
   }
   const out = alloc(shape, a.dtype, a.device);
@@ -43,7 +68,8 @@ function product(op: string, a: Tensor, b: Tensor, bias: Tensor | null, alpha: n
 function softmax(x: Tensor, dim: number, dtype: DType | null, log: boolean): Tensor {
   const name = log ? 'logSoftmax' : 'softmax';
   const t = dtype ? cast(x, dtype) : x;
-  if (!t.dtype.isFloatingPoint || t.dtype.isFloat8) throw opError(name, [x], `not defined for ${t.dtype.name}`, 'pass { dtype: torch.float32 }', 'SB_DTYPE');
+  if (!t.dtype.isFloatingPoint || t.dtype.isFloat8)
+    throw opError(name, [x], `not defined for ${t.dtype.name}`, 'pass { dtype: torch.float32 }', 'SB_DTYPE');
   const out = alloc(t.shape, t.dtype, t.device);
   if (!t.isMeta && t.numel() > 0) getBackend().softmax(t.nd(), dim, log, out.nd());
   return out;
@@ -56,9 +82,12 @@ function softmaxBackward(grad: Tensor, y: Tensor, dim: number, dtype: DType, log
 }
 
 function checkNorm(op: string, x: Tensor, inner: readonly number[], weight: Tensor | null): void {
-  if (!x.dtype.isFloatingPoint || x.dtype.isFloat8) throw opError(op, [x], `not defined for ${x.dtype.name}`, undefined, 'SB_DTYPE');
-  if (inner.length === 0 || !sameShape(x.shape.slice(-inner.length), inner)) throw opError(op, [x], `the last sizes are not the normalized shape [${inner.join(', ')}]`);
-  if (weight && !sameShape(weight.shape, inner)) throw opError(op, [x, weight], `the weight is not of the normalized shape [${inner.join(', ')}]`);
+  if (!x.dtype.isFloatingPoint || x.dtype.isFloat8)
+    throw opError(op, [x], `not defined for ${x.dtype.name}`, undefined, 'SB_DTYPE');
+  if (inner.length === 0 || !sameShape(x.shape.slice(-inner.length), inner))
+    throw opError(op, [x], `the last sizes are not the normalized shape [${inner.join(', ')}]`);
+  if (weight && !sameShape(weight.shape, inner))
+    throw opError(op, [x, weight], `the weight is not of the normalized shape [${inner.join(', ')}]`);
 }
 
 /** Statistics are kept in float32 or better. */
@@ -84,7 +113,16 @@ export const fusedKernels = {
     const mean = alloc(statShape(t, inner), statDtype(t.dtype), t.device);
     const rstd = alloc(statShape(t, inner), statDtype(t.dtype), t.device);
     if (!t.isMeta) {
-      getBackend().layerNorm(t.nd(), numelOf(inner), weight?.nd() ?? null, bias?.nd() ?? null, eps, out.nd(), mean.nd(), rstd.nd());
+      getBackend().layerNorm(
+        t.nd(),
+        numelOf(inner),
+        weight?.nd() ?? null,
+        bias?.nd() ?? null,
+        eps,
+        out.nd(),
+        mean.nd(),
+        rstd.nd(),
+      );
     }
     return [out, mean, rstd];
   },
@@ -95,8 +133,15 @@ export const fusedKernels = {
     const db = alloc(mask[2] ? inner : [0], weight?.dtype ?? t.dtype, t.device);
     if (!t.isMeta) {
       getBackend().layerNormBackward(
-        grad!.nd(), t.nd(), mean!.nd(), rstd!.nd(), numelOf(inner), weight?.nd() ?? null,
-        mask[0] ? dx.nd() : null, mask[1] ? dw.nd() : null, mask[2] ? db.nd() : null,
+        grad!.nd(),
+        t.nd(),
+        mean!.nd(),
+        rstd!.nd(),
+        numelOf(inner),
+        weight?.nd() ?? null,
+        mask[0] ? dx.nd() : null,
+        mask[1] ? dw.nd() : null,
+        mask[2] ? db.nd() : null,
       );
     }
     return [dx, dw, db];
@@ -106,7 +151,8 @@ export const fusedKernels = {
     checkNorm('rmsNorm', t, inner, weight ?? null);
     const out = alloc(t.shape, t.dtype, t.device);
     const rstd = alloc(statShape(t, inner), statDtype(t.dtype), t.device);
-    if (!t.isMeta) getBackend().rmsNorm(t.nd(), numelOf(inner), weight?.nd() ?? null, eps, out.nd(), rstd.nd());
+    if (!t.isMeta)
+      getBackend().rmsNorm(t.nd(), numelOf(inner), weight?.nd() ?? null, eps, out.nd(), rstd.nd());
     return [out, rstd];
   },
   rmsNormBackward: ([grad, x, rstd, weight], { inner, mask }) => {
@@ -114,7 +160,15 @@ export const fusedKernels = {
     const dx = alloc(mask[0] ? t.shape : [0], t.dtype, t.device);
     const dw = alloc(mask[1] ? inner : [0], weight?.dtype ?? t.dtype, t.device);
     if (!t.isMeta) {
-      getBackend().rmsNormBackward(grad!.nd(), t.nd(), rstd!.nd(), numelOf(inner), weight?.nd() ?? null, mask[0] ? dx.nd() : null, mask[1] ? dw.nd() : null);
+      getBackend().rmsNormBackward(
+        grad!.nd(),
+        t.nd(),
+        rstd!.nd(),
+        numelOf(inner),
+        weight?.nd() ?? null,
+        mask[0] ? dx.nd() : null,
+        mask[1] ? dw.nd() : null,
+      );
     }
     return [dx, dw];
   },
@@ -130,7 +184,14 @@ export const fusedKernels = {
     const items = alloc([rows], reduction === 'none' ? x.dtype : stat, device);
     const used = alloc([rows], stat, device);
     const flat = classRows(x, rows, classes, spatial);
-    getBackend().nllLoss(flat.nd(), viewOf(contiguous(target!), [rows], [1]).nd(), weight?.nd() ?? null, ignoreIndex, items.nd(), used.nd());
+    getBackend().nllLoss(
+      flat.nd(),
+      viewOf(contiguous(target!), [rows], [1]).nd(),
+      weight?.nd() ?? null,
+      ignoreIndex,
+      items.nd(),
+      used.nd(),
+    );
     if (reduction === 'none') {
       getBackend().copy(items.nd(), viewOf(loss, [rows], [1]).nd());
       return [loss, total];
@@ -153,7 +214,10 @@ export const fusedKernels = {
     const t = ids.storage.as(int64) as BigInt64Array;
     const g = contiguous(cast(grad!, float64)).storage.as(float64) as Float64Array;
     const w = weight ? (contiguous(cast(weight, float64)).storage.as(float64) as Float64Array) : null;
-    const scale = reduction === 'mean' ? 1 / ((contiguous(cast(total!, float64)).storage.as(float64) as Float64Array)[0] ?? 1) : 1;
+    const scale =
+      reduction === 'mean'
+        ? 1 / ((contiguous(cast(total!, float64)).storage.as(float64) as Float64Array)[0] ?? 1)
+        : 1;
     const values = alloc(x.shape, float64, 'cpu');
     const v = values.storage.as(float64) as Float64Array;
     for (let r = 0; r < rows; r++) {
@@ -177,13 +241,28 @@ export const fusedKernels = {
     return [out, lse];
   },
   attentionBackward: ([grad, gradLse, q, k, v, mask, out, lse], { scale, causal, needs }) => {
-    const [dq, dk, dv] = [q!, k!, v!].map((t) => alloc(t.shape, t.dtype, t.device)) as [Tensor, Tensor, Tensor];
+    const [dq, dk, dv] = [q!, k!, v!].map((t) => alloc(t.shape, t.dtype, t.device)) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
     const scores = [q!.shape[0]!, q!.shape[1]!, k!.shape[1]!];
     const dm = alloc(needs[3] && mask ? scores : [0], mask?.dtype ?? q!.dtype, q!.device);
     if (!q!.isMeta) {
       getBackend().attentionBackward(
-        grad!.nd(), q!.nd(), k!.nd(), v!.nd(), mask ? expanded(mask, scores).nd() : null, out!.nd(), lse!.nd(), gradLse?.nd() ?? null,
-        { scale, causal }, dq.nd(), dk.nd(), dv.nd(), needs[3] && mask ? dm.nd() : null,
+        grad!.nd(),
+        q!.nd(),
+        k!.nd(),
+        v!.nd(),
+        mask ? expanded(mask, scores).nd() : null,
+        out!.nd(),
+        lse!.nd(),
+        gradLse?.nd() ?? null,
+        { scale, causal },
+        dq.nd(),
+        dk.nd(),
+        dv.nd(),
+        needs[3] && mask ? dm.nd() : null,
       );
     }
     return [dq, dk, dv, dm];
@@ -192,11 +271,16 @@ export const fusedKernels = {
 
 function checkAttention(q: Tensor, k: Tensor, v: Tensor): void {
   const inputs = [q, k, v];
-  if (inputs.some((t) => t.shape.length !== 3)) throw opError('attention', inputs, 'all must have three dimensions');
-  if (q.dtype !== k.dtype || q.dtype !== v.dtype) throw opError('attention', inputs, 'the dtypes differ', undefined, 'SB_DTYPE');
-  if (q.shape[2] !== k.shape[2]) throw opError('attention', inputs, `head sizes ${q.shape[2]} and ${k.shape[2]} of query and key differ`);
-  if (k.shape[1] !== v.shape[1]) throw opError('attention', inputs, `key and value have ${k.shape[1]} and ${v.shape[1]} positions`);
-  if (q.shape[0] !== k.shape[0] || q.shape[0] !== v.shape[0]) throw opError('attention', inputs, 'the batch sizes differ');
+  if (inputs.some((t) => t.shape.length !== 3))
+    throw opError('attention', inputs, 'all must have three dimensions');
+  if (q.dtype !== k.dtype || q.dtype !== v.dtype)
+    throw opError('attention', inputs, 'the dtypes differ', undefined, 'SB_DTYPE');
+  if (q.shape[2] !== k.shape[2])
+    throw opError('attention', inputs, `head sizes ${q.shape[2]} and ${k.shape[2]} of query and key differ`);
+  if (k.shape[1] !== v.shape[1])
+    throw opError('attention', inputs, `key and value have ${k.shape[1]} and ${v.shape[1]} positions`);
+  if (q.shape[0] !== k.shape[0] || q.shape[0] !== v.shape[0])
+    throw opError('attention', inputs, 'the batch sizes differ');
 }
 
 function rowsOf(x: Tensor): { rows: number; classes: number; spatial: number } {
@@ -210,21 +294,43 @@ function classRows(x: Tensor, rows: number, classes: number, spatial: number): T
   if (x.shape.length === 1) return viewOf(x, [1, classes], [0, x.strides[0]!]);
   if (spatial === 1 && x.shape.length === 2) return x;
   const order = [0, ...x.shape.map((_, d) => d).slice(2), 1];
-  const moved = contiguous(viewOf(x, order.map((d) => x.shape[d]!), order.map((d) => x.strides[d]!)));
+  const moved = contiguous(
+    viewOf(
+      x,
+      order.map((d) => x.shape[d]!),
+      order.map((d) => x.strides[d]!),
+    ),
+  );
   return viewOf(moved, [rows, classes], contiguousStrides([rows, classes]));
 }
 
 function checkTargets(x: Tensor, target: Tensor, ignoreIndex: number): void {
-  if (!floating(x.dtype) || !x.dtype.isFloatingPoint) throw opError('nllLoss', [x, target], `not defined for ${x.dtype.name}`, undefined, 'SB_DTYPE');
-  if (target.dtype !== int64 && target.dtype !== int32 && target.dtype.name !== 'uint8') throw opError('nllLoss', [x, target], `targets are ${target.dtype.name}, not int64`, undefined, 'SB_INDEX_DTYPE');
+  if (!floating(x.dtype) || !x.dtype.isFloatingPoint)
+    throw opError('nllLoss', [x, target], `not defined for ${x.dtype.name}`, undefined, 'SB_DTYPE');
+  if (target.dtype !== int64 && target.dtype !== int32 && target.dtype.name !== 'uint8')
+    throw opError(
+      'nllLoss',
+      [x, target],
+      `targets are ${target.dtype.name}, not int64`,
+      undefined,
+      'SB_INDEX_DTYPE',
+    );
   const want = x.shape.length === 1 ? [] : [x.shape[0]!, ...x.shape.slice(2)];
-  if (!sameShape(target.shape, want)) throw opError('nllLoss', [x, target], `targets must be [${want.join(', ')}]`);
+  if (!sameShape(target.shape, want))
+    throw opError('nllLoss', [x, target], `targets must be [${want.join(', ')}]`);
   if (x.isMeta) return;
   const classes = x.shape.length === 1 ? x.shape[0]! : x.shape[1]!;
   const ids = contiguous(cast(target, int64));
   const data = ids.storage.as(int64) as BigInt64Array;
   for (let i = 0; i < ids.numel(); i++) {
     const c = Number(data[ids.storageOffset + i]);
-    if (c !== ignoreIndex && (c < 0 || c >= classes)) throw opError('nllLoss', [x, target], `target ${c} is out of range for ${classes} classes`, undefined, 'SB_INDEX_RANGE');
+    if (c !== ignoreIndex && (c < 0 || c >= classes))
+      throw opError(
+        'nllLoss',
+        [x, target],
+        `target ${c} is out of range for ${classes} classes`,
+        undefined,
+        'SB_INDEX_RANGE',
+      );
   }
 }

@@ -9,12 +9,24 @@ import { cloneRaw } from './elementwise.js';
 
 function checkIndexDtype(op: string, inputs: readonly (Tensor | null)[], index: Tensor): void {
   if (index.dtype !== int64 && index.dtype !== int32) {
-    throw opError(op, inputs, `the index is ${index.dtype.name}`, 'indices are int64 (torch.int64) or int32', 'SB_INDEX_DTYPE');
+    throw opError(
+      op,
+      inputs,
+      `the index is ${index.dtype.name}`,
+      'indices are int64 (torch.int64) or int32',
+      'SB_INDEX_DTYPE',
+    );
   }
 }
 
 /** Non-negative int64 positions below `size`; negatives count from the end when allowed. */
-function positions(op: string, inputs: readonly (Tensor | null)[], index: Tensor, size: number, negative: boolean): Tensor {
+function positions(
+  op: string,
+  inputs: readonly (Tensor | null)[],
+  index: Tensor,
+  size: number,
+  negative: boolean,
+): Tensor {
   checkIndexDtype(op, inputs, index);
   if (index.isMeta) return index;
   const out = cloneRaw(cast(index, int64), true);
@@ -23,7 +35,13 @@ function positions(op: string, inputs: readonly (Tensor | null)[], index: Tensor
   for (let i = 0; i < data.length; i++) {
     const v = data[i]!;
     if (v >= n || v < (negative ? -n : 0n)) {
-      throw opError(op, inputs, `index ${v} is out of range for a dimension of ${size} elements`, undefined, 'SB_INDEX_RANGE');
+      throw opError(
+        op,
+        inputs,
+        `index ${v} is out of range for a dimension of ${size} elements`,
+        undefined,
+        'SB_INDEX_RANGE',
+      );
     }
     if (v < 0n) data[i] = v + n;
   }
@@ -35,7 +53,14 @@ function sizeAt(x: Tensor, dim: number): number {
 }
 
 function sameDtype(op: string, self: Tensor, source: Tensor): void {
-  if (self.dtype !== source.dtype) throw opError(op, [self, source], 'the dtypes differ', `convert with .to(torch.${self.dtype.name})`, 'SB_DTYPE');
+  if (self.dtype !== source.dtype)
+    throw opError(
+      op,
+      [self, source],
+      'the dtypes differ',
+      `convert with .to(torch.${self.dtype.name})`,
+      'SB_DTYPE',
+    );
 }
 
 /** Advanced index: which dims of x have index tensors, where the broadcast dims go, flat positions. */
@@ -53,7 +78,11 @@ interface Advanced {
 function advanced(op: string, x: Tensor, dims: readonly number[], given: readonly Tensor[]): Advanced {
   const rest = x.shape.map((_, d) => d).filter((d) => !dims.includes(d));
   const order = [...dims, ...rest];
-  const moved = viewOf(x, order.map((d) => x.shape[d]!), order.map((d) => x.strides[d]!));
+  const moved = viewOf(
+    x,
+    order.map((d) => x.shape[d]!),
+    order.map((d) => x.strides[d]!),
+  );
   const shape = broadcast(op, given);
   const flat = alloc(shape, int64, x.isMeta ? 'meta' : 'cpu');
   if (!x.isMeta) {
@@ -76,7 +105,11 @@ function advanced(op: string, x: Tensor, dims: readonly number[], given: readonl
 }
 
 function permuted(x: Tensor, order: readonly number[]): Tensor {
-  return viewOf(x, order.map((d) => x.shape[d]!), order.map((d) => x.strides[d]!));
+  return viewOf(
+    x,
+    order.map((d) => x.shape[d]!),
+    order.map((d) => x.strides[d]!),
+  );
 }
 
 function inverse(order: readonly number[]): number[] {
@@ -94,24 +127,42 @@ export const indexingKernels = {
   index: ([x, ...given], { dims }) => {
     const a = advanced('index', x!, dims, given as Tensor[]);
     const out = alloc(a.leadShape, x!.dtype, x!.device);
-    if (!x!.isMeta && out.numel() > 0) getBackend().take(asRows(a.moved, dims.length).nd(), a.flat.nd(), out.nd());
+    if (!x!.isMeta && out.numel() > 0)
+      getBackend().take(asRows(a.moved, dims.length).nd(), a.flat.nd(), out.nd());
     return permuted(out, a.order);
   },
   indexPut: ([x, values, ...given], { dims, accumulate }) => {
     const out = cloneRaw(x!, true);
-    if (x!.dtype !== values!.dtype) throw opError('indexPut', [x!, values!], 'the dtypes of tensor and values differ', undefined, 'SB_DTYPE');
+    if (x!.dtype !== values!.dtype)
+      throw opError(
+        'indexPut',
+        [x!, values!],
+        'the dtypes of tensor and values differ',
+        undefined,
+        'SB_DTYPE',
+      );
     const a = advanced('indexPut', out, dims, given as Tensor[]);
     const source = contiguous(permuted(expandTo('indexPut', values!, a.shape), inverse(a.order)));
     if (x!.isMeta || numelOf(a.shape) === 0) return out;
     const work = contiguous(a.moved);
     const rows = viewOf(work, [numelOf(work.shape)], [1]);
     const leading = numelOf(a.flat.shape);
-    getBackend().put(rows.nd(), a.flat.nd(), viewOf(source, [leading, numelOf(source.shape) / leading], contiguousStrides([leading, numelOf(source.shape) / leading])).nd(), accumulate);
+    getBackend().put(
+      rows.nd(),
+      a.flat.nd(),
+      viewOf(
+        source,
+        [leading, numelOf(source.shape) / leading],
+        contiguousStrides([leading, numelOf(source.shape) / leading]),
+      ).nd(),
+      accumulate,
+    );
     if (work !== a.moved) getBackend().copy(work.nd(), a.moved.nd());
     return out;
   },
   indexSelect: ([x, index], { dim }) => {
-    if (index!.shape.length > 1) throw opError('indexSelect', [x!, index!], 'the index must have one dimension');
+    if (index!.shape.length > 1)
+      throw opError('indexSelect', [x!, index!], 'the index must have one dimension');
     const ids = positions('indexSelect', [x!, index!], index!, sizeAt(x!, dim), false);
     const shape = [...x!.shape];
     if (shape.length > 0) shape[dim] = index!.numel();
@@ -119,7 +170,8 @@ export const indexingKernels = {
     if (!out.isMeta) getBackend().indexSelect(x!.nd(), dim, ids.nd(), out.nd());
     return out;
   },
-  indexAdd: ([x, index, source], { dim, alpha }) => indexWrite('indexAdd', 'add', x!, dim, index!, source!, alpha),
+  indexAdd: ([x, index, source], { dim, alpha }) =>
+    indexWrite('indexAdd', 'add', x!, dim, index!, source!, alpha),
   indexCopy: ([x, index, source], { dim }) => indexWrite('indexCopy', 'set', x!, dim, index!, source!, 1),
   gather: ([x, index], { dim }) => {
     checkGather('gather', x!, index!, dim);
@@ -128,7 +180,8 @@ export const indexingKernels = {
     if (!out.isMeta && out.numel() > 0) getBackend().gather(x!.nd(), dim, ids.nd(), out.nd());
     return out;
   },
-  scatter: ([x, index, source], { dim, reduce, includeSelf }) => scattered('scatter', x!, dim, index!, source!, reduce ?? 'set', includeSelf),
+  scatter: ([x, index, source], { dim, reduce, includeSelf }) =>
+    scattered('scatter', x!, dim, index!, source!, reduce ?? 'set', includeSelf),
   scatterAdd: ([x, index, source], { dim }) => scattered('scatterAdd', x!, dim, index!, source!, 'add', true),
   maskedFill: ([x, mask, value], p) => {
     const t = x!;
@@ -141,17 +194,33 @@ export const indexingKernels = {
       checkFits('maskedFill', t, p.value!);
       getBackend().fill(p.value!, v.nd());
     }
-    getBackend().where(expanded(mask!, shape).nd(), expanded(v, shape).nd(), expanded(t, shape).nd(), out.nd());
+    getBackend().where(
+      expanded(mask!, shape).nd(),
+      expanded(v, shape).nd(),
+      expanded(t, shape).nd(),
+      out.nd(),
+    );
     return out;
   },
   maskedSelect: ([x, mask]) => {
     checkMask('maskedSelect', [x!, mask!], mask!);
-    if (x!.isMeta) throw opError('maskedSelect', [x!], 'the size of the result depends on data a meta tensor does not have', undefined, 'SB_META');
+    if (x!.isMeta)
+      throw opError(
+        'maskedSelect',
+        [x!],
+        'the size of the result depends on data a meta tensor does not have',
+        undefined,
+        'SB_META',
+      );
     const shape = broadcast('maskedSelect', [x!, mask!]);
     const at = truePositions(expanded(mask!, shape));
     const flat = contiguous(expanded(x!, shape));
     const out = alloc([at.length], x!.dtype, 'cpu');
-    getBackend().take(viewOf(flat, [numelOf(shape), 1], [1, 1]).nd(), { dtype: 'int32', data: at, shape: [at.length], strides: [1], offset: 0 }, out.nd());
+    getBackend().take(
+      viewOf(flat, [numelOf(shape), 1], [1, 1]).nd(),
+      { dtype: 'int32', data: at, shape: [at.length], strides: [1], offset: 0 },
+      out.nd(),
+    );
     return out;
   },
   maskedScatter: ([x, mask, source]) => {
@@ -160,40 +229,71 @@ export const indexingKernels = {
     const out = contiguous(cloneRaw(expanded(x!, broadcast('maskedScatter', [x!, mask!])), true));
     if (out.isMeta) return out;
     const at = truePositions(expanded(mask!, out.shape));
-    if (at.length > source!.numel()) throw opError('maskedScatter', [x!, mask!, source!], `the mask has ${at.length} places and the source only ${source!.numel()} elements`);
+    if (at.length > source!.numel())
+      throw opError(
+        'maskedScatter',
+        [x!, mask!, source!],
+        `the mask has ${at.length} places and the source only ${source!.numel()} elements`,
+      );
     const flat = viewOf(out, [out.numel()], [1]);
     const from = viewOf(contiguous(source!), [at.length, 1], [1, 1]);
-    if (at.length > 0) getBackend().put(flat.nd(), { dtype: 'int32', data: at, shape: [at.length], strides: [1], offset: 0 }, from.nd(), false);
+    if (at.length > 0)
+      getBackend().put(
+        flat.nd(),
+        { dtype: 'int32', data: at, shape: [at.length], strides: [1], offset: 0 },
+        from.nd(),
+        false,
+      );
     return out;
   },
   embedding: ([weight, index]) => {
     checkIndexDtype('embedding', [weight!, index!], index!);
-    if (weight!.shape.length !== 2) throw opError('embedding', [weight!, index!], 'the weight must have two dimensions');
+    if (weight!.shape.length !== 2)
+      throw opError('embedding', [weight!, index!], 'the weight must have two dimensions');
     const out = alloc([...index!.shape, weight!.shape[1]!], weight!.dtype, weight!.device);
     if (out.isMeta) return out;
     const ids = positions('embedding', [weight!, index!], index!, weight!.shape[0]!, false);
     if (out.numel() > 0) {
       const n = index!.numel();
       const width = weight!.shape[1]!;
-      getBackend().indexSelect(weight!.nd(), 0, viewOf(ids, [n], [1]).nd(), viewOf(out, [n, width], [width, 1]).nd());
+      getBackend().indexSelect(
+        weight!.nd(),
+        0,
+        viewOf(ids, [n], [1]).nd(),
+        viewOf(out, [n, width], [width, 1]).nd(),
+      );
     }
     return out;
   },
   embeddingBackward: ([grad, index], { rows, paddingIdx, scaleGradByFreq }) => {
     const width = grad!.shape[grad!.shape.length - 1]!;
     const out = alloc([rows, width], grad!.dtype, grad!.device);
-    if (!out.isMeta) getBackend().embeddingBackward(grad!.nd(), index!.nd(), rows, paddingIdx, scaleGradByFreq, out.nd());
+    if (!out.isMeta)
+      getBackend().embeddingBackward(grad!.nd(), index!.nd(), rows, paddingIdx, scaleGradByFreq, out.nd());
     return out;
   },
 } satisfies Partial<KernelTable>;
 
 function checkMask(op: string, inputs: readonly Tensor[], mask: Tensor): void {
-  if (mask.dtype !== bool) throw opError(op, inputs, `the mask is ${mask.dtype.name}, not bool`, 'compare first, or convert with .to(torch.bool)', 'SB_DTYPE');
+  if (mask.dtype !== bool)
+    throw opError(
+      op,
+      inputs,
+      `the mask is ${mask.dtype.name}, not bool`,
+      'compare first, or convert with .to(torch.bool)',
+      'SB_DTYPE',
+    );
 }
 
 function checkFits(op: string, t: Tensor, value: number | bigint): void {
   if (typeof value === 'number' && !Number.isInteger(value) && !t.dtype.isFloatingPoint) {
-    throw opError(op, [t], `${value} cannot be held by ${t.dtype.name}`, 'use a whole number, or convert the tensor to a floating dtype', 'SB_DTYPE');
+    throw opError(
+      op,
+      [t],
+      `${value} cannot be held by ${t.dtype.name}`,
+      'use a whole number, or convert the tensor to a floating dtype',
+      'SB_DTYPE',
+    );
   }
 }
 
@@ -210,14 +310,24 @@ function truePositions(mask: Tensor): Int32Array {
 function expandTo(op: string, x: Tensor, shape: readonly number[]): Tensor {
   // Leading dimensions of size 1 beyond the target's are dropped, as assignment allows.
   let t = x;
-  while (t.shape.length > shape.length && t.shape[0] === 1) t = viewOf(t, t.shape.slice(1), t.strides.slice(1));
+  while (t.shape.length > shape.length && t.shape[0] === 1)
+    t = viewOf(t, t.shape.slice(1), t.strides.slice(1));
   const shift = shape.length - t.shape.length;
   const fits = shift >= 0 && t.shape.every((n, d) => n === 1 || n === shape[d + shift]);
-  if (!fits) throw opError(op, [x], `values do not broadcast to [${shape.join(', ')}]`, undefined, 'SB_BROADCAST');
+  if (!fits)
+    throw opError(op, [x], `values do not broadcast to [${shape.join(', ')}]`, undefined, 'SB_BROADCAST');
   return expanded(t, shape);
 }
 
-function indexWrite(op: 'indexAdd' | 'indexCopy', mode: 'add' | 'set', x: Tensor, dim: number, index: Tensor, source: Tensor, alpha: number): Tensor {
+function indexWrite(
+  op: 'indexAdd' | 'indexCopy',
+  mode: 'add' | 'set',
+  x: Tensor,
+  dim: number,
+  index: Tensor,
+  source: Tensor,
+  alpha: number,
+): Tensor {
   sameDtype(op, x, source);
   if (index.shape.length > 1) throw opError(op, [x, index, source], 'the index must have one dimension');
   const n = index.numel();
@@ -227,27 +337,39 @@ function indexWrite(op: 'indexAdd' | 'indexCopy', mode: 'add' | 'set', x: Tensor
   }
   const ids = positions(op, [x, index, source], index, sizeAt(x, dim), op === 'indexCopy' ? false : false);
   const out = cloneRaw(x, true);
-  if (!out.isMeta && n > 0 && x.numel() > 0) getBackend().indexReduce(mode, out.nd(), dim, ids.nd(), source.nd(), alpha);
+  if (!out.isMeta && n > 0 && x.numel() > 0)
+    getBackend().indexReduce(mode, out.nd(), dim, ids.nd(), source.nd(), alpha);
   return out;
 }
 
 function checkGather(op: string, x: Tensor, index: Tensor, dim: number): void {
   if (index.numel() === 0) return;
   const ndim = Math.max(1, x.shape.length);
-  if (Math.max(1, index.shape.length) !== ndim) throw opError(op, [x, index], 'tensor and index must have the same number of dimensions');
+  if (Math.max(1, index.shape.length) !== ndim)
+    throw opError(op, [x, index], 'tensor and index must have the same number of dimensions');
   for (let d = 0; d < index.shape.length; d++) {
-    if (d !== dim && index.shape[d]! > (x.shape[d] ?? 1)) throw opError(op, [x, index], `the index is larger than the tensor in dimension ${d}`);
+    if (d !== dim && index.shape[d]! > (x.shape[d] ?? 1))
+      throw opError(op, [x, index], `the index is larger than the tensor in dimension ${d}`);
   }
 }
 
-function scattered(op: string, x: Tensor, dim: number, index: Tensor, source: Tensor, mode: 'set' | 'add' | 'mul' | 'prod' | 'amax' | 'amin' | 'mean', includeSelf: boolean): Tensor {
+function scattered(
+  op: string,
+  x: Tensor,
+  dim: number,
+  index: Tensor,
+  source: Tensor,
+  mode: 'set' | 'add' | 'mul' | 'prod' | 'amax' | 'amin' | 'mean',
+  includeSelf: boolean,
+): Tensor {
   checkIndexDtype(op, [x, index], index);
   checkGather(op, x, index, dim);
   sameDtype(op, x, source);
   const out = cloneRaw(x, true);
   if (index.numel() === 0) return out;
   for (let d = 0; d < index.shape.length; d++) {
-    if (source.shape.length > 0 && index.shape[d]! > source.shape[d]!) throw opError(op, [x, index, source], `the index is larger than the source in dimension ${d}`);
+    if (source.shape.length > 0 && index.shape[d]! > source.shape[d]!)
+      throw opError(op, [x, index, source], `the index is larger than the source in dimension ${d}`);
   }
   const ids = positions(op, [x, index], index, sizeAt(x, dim), false);
   const from = source.shape.length === index.shape.length ? source : expanded(source, index.shape);

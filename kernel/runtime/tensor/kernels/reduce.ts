@@ -9,7 +9,9 @@ import type { Tensor } from '../tensor.js';
 import { alloc, cast, contiguous, type KernelTable, refuseFloat8, viewOf } from './common.js';
 
 function reducedShape(shape: readonly number[], dims: readonly number[], keepdim: boolean): number[] {
-  return keepdim ? shape.map((n, d) => (dims.includes(d) ? 1 : n)) : shape.filter((_, d) => !dims.includes(d));
+  return keepdim
+    ? shape.map((n, d) => (dims.includes(d) ? 1 : n))
+    : shape.filter((_, d) => !dims.includes(d));
 }
 
 /** The result seen without its kept dimensions, as backends write it. */
@@ -42,7 +44,8 @@ function summed(name: 'sum' | 'prod' | 'nansum', x: Tensor, p: Dims & { dtype: D
 
 function extreme(name: 'amax' | 'amin', x: Tensor, p: Dims): Tensor {
   refuseFloat8(name, [x], x.dtype);
-  if (p.dims.some((d) => x.shape[d] === 0)) throw opError(name, [x], 'the reduced dimension has no elements', undefined, 'SB_EMPTY');
+  if (p.dims.some((d) => x.shape[d] === 0))
+    throw opError(name, [x], 'the reduced dimension has no elements', undefined, 'SB_EMPTY');
   return reduce(name, x, p, x.dtype);
 }
 
@@ -52,23 +55,41 @@ function logic(name: 'all' | 'any', x: Tensor, p: Dims): Tensor {
 
 function needsFloat(name: string, x: Tensor): void {
   if (!x.dtype.isFloatingPoint || x.dtype.isFloat8) {
-    throw opError(name, [x], `not defined for ${x.dtype.name}`, 'convert with .to(torch.float32) first', 'SB_DTYPE');
+    throw opError(
+      name,
+      [x],
+      `not defined for ${x.dtype.name}`,
+      'convert with .to(torch.float32) first',
+      'SB_DTYPE',
+    );
   }
 }
 
 function alongDim(name: string, x: Tensor, dim: number): void {
   refuseFloat8(name, [x], x.dtype);
-  if (x.shape.length > 0 && x.shape[dim] === 0) throw opError(name, [x], `dimension ${dim} has no elements`, undefined, 'SB_EMPTY');
+  if (x.shape.length > 0 && x.shape[dim] === 0)
+    throw opError(name, [x], `dimension ${dim} has no elements`, undefined, 'SB_EMPTY');
 }
 
-function best(name: 'max' | 'min' | 'argmax' | 'argmin', x: Tensor, dim: number, keepdim: boolean): [Tensor, Tensor] {
+function best(
+  name: 'max' | 'min' | 'argmax' | 'argmin',
+  x: Tensor,
+  dim: number,
+  keepdim: boolean,
+): [Tensor, Tensor] {
   alongDim(name, x, dim);
   const dims = x.shape.length === 0 ? [] : [dim];
   const shape = reducedShape(x.shape, dims, keepdim);
   const values = alloc(shape, x.dtype, x.device);
   const indices = alloc(shape, int64, x.device);
   if (!x.isMeta && numelOf(shape) > 0) {
-    getBackend().argReduce(name.endsWith('max'), x.nd(), dim, flatResult(values, x, dims).nd(), flatResult(indices, x, dims).nd());
+    getBackend().argReduce(
+      name.endsWith('max'),
+      x.nd(),
+      dim,
+      flatResult(values, x, dims).nd(),
+      flatResult(indices, x, dims).nd(),
+    );
   }
   return [values, indices];
 }
@@ -134,7 +155,14 @@ export const reduceKernels = {
   prod: ([x], p) => summed('prod', x!, p),
   mean: ([x], p) => {
     const dtype = p.dtype ?? x!.dtype;
-    if (!dtype.isFloatingPoint || dtype.isFloat8) throw opError('mean', [x!], `not defined for ${dtype.name}`, 'pass { dtype: torch.float32 } or convert first', 'SB_DTYPE');
+    if (!dtype.isFloatingPoint || dtype.isFloat8)
+      throw opError(
+        'mean',
+        [x!],
+        `not defined for ${dtype.name}`,
+        'pass { dtype: torch.float32 } or convert first',
+        'SB_DTYPE',
+      );
     return reduce('mean', cast(x!, dtype), p, dtype);
   },
   amax: ([x], p) => extreme('amax', x!, p),
@@ -164,12 +192,14 @@ export const reduceKernels = {
   sort: ([x], { dim, descending }) => sorted(x!, dim, descending),
   topk: ([x], { dim, k, largest }) => {
     const n = x!.shape.length === 0 ? 1 : x!.shape[dim]!;
-    if (k < 0 || k > n) throw opError('topk', [x!], `k ${k} is out of range: dimension ${dim} has ${n} elements`);
+    if (k < 0 || k > n)
+      throw opError('topk', [x!], `k ${k} is out of range: dimension ${dim} has ${n} elements`);
     return sorted(x!, dim, largest).map((t) => take(t, dim, 0, k));
   },
   kthvalue: ([x], { dim, k, keepdim }) => {
     const n = x!.shape.length === 0 ? 1 : x!.shape[dim]!;
-    if (k < 1 || k > n) throw opError('kthvalue', [x!], `k ${k} is out of range: dimension ${dim} has ${n} elements`);
+    if (k < 1 || k > n)
+      throw opError('kthvalue', [x!], `k ${k} is out of range: dimension ${dim} has ${n} elements`);
     return sorted(x!, dim, false).map((t) => dropDim(take(t, dim, k - 1, 1), dim, keepdim));
   },
   median: ([x], { dim, keepdim, ignoreNan }) => {
@@ -185,7 +215,12 @@ export const reduceKernels = {
       // The lower of the two middle values; nan counts as the largest, and one nan makes the median nan.
       const flags = alloc(t.shape, bool, 'cpu');
       getBackend().predicate('isnan', t.nd(), flags.nd());
-      const nans = reduce('countNonzero', flags, { dims: t.shape.length === 0 ? [] : [dim], keepdim: true }, int64);
+      const nans = reduce(
+        'countNonzero',
+        flags,
+        { dims: t.shape.length === 0 ? [] : [dim], keepdim: true },
+        int64,
+      );
       const counts = nans.storage.as(int64) as BigInt64Array;
       const at = position.storage.as(int64) as BigInt64Array;
       for (let i = 0; i < at.length; i++) {
@@ -198,8 +233,10 @@ export const reduceKernels = {
     }
     return [dropDim(outV, dim, keepdim), dropDim(outI, dim, keepdim)];
   },
-  cumsum: ([x], { dim, dtype }) => scanned('cumsum', x!, dim, dtype ?? (x!.dtype.isFloatingPoint ? x!.dtype : int64)),
-  cumprod: ([x], { dim, dtype }) => scanned('cumprod', x!, dim, dtype ?? (x!.dtype.isFloatingPoint ? x!.dtype : int64)),
+  cumsum: ([x], { dim, dtype }) =>
+    scanned('cumsum', x!, dim, dtype ?? (x!.dtype.isFloatingPoint ? x!.dtype : int64)),
+  cumprod: ([x], { dim, dtype }) =>
+    scanned('cumprod', x!, dim, dtype ?? (x!.dtype.isFloatingPoint ? x!.dtype : int64)),
   logcumsumexp: ([x], { dim }) => {
     needsFloat('logcumsumexp', x!);
     return scanned('logcumsumexp', x!, dim, x!.dtype);

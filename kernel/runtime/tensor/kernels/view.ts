@@ -4,8 +4,8 @@ import { opError } from '../errors.js';
 import { contiguousStrides, numelOf, sameShape, viewStrides } from '../shape.js';
 import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
-import { alloc, cast, expanded, type KernelTable, viewOf } from './common.js';
 import { Tensor as TensorClass } from '../tensor.js';
+import { alloc, cast, expanded, type KernelTable, viewOf } from './common.js';
 
 function drop(x: readonly number[], dims: readonly number[]): number[] {
   return x.filter((_, d) => !dims.includes(d));
@@ -21,7 +21,13 @@ export const viewKernels = {
   view: ([x], { shape }) => {
     const strides = viewStrides(x!.shape, x!.strides, shape);
     if (!strides) {
-      throw opError('view', [x!], `to [${shape.join(', ')}]: strides [${x!.strides.join(', ')}] do not allow a view`, 'use reshape, which copies where it must', 'SB_VIEW');
+      throw opError(
+        'view',
+        [x!],
+        `to [${shape.join(', ')}]: strides [${x!.strides.join(', ')}] do not allow a view`,
+        'use reshape, which copies where it must',
+        'SB_VIEW',
+      );
     }
     return viewOf(x!, shape, strides);
   },
@@ -33,15 +39,47 @@ export const viewKernels = {
     let offset = t.storageOffset;
     if (ratio !== 1) {
       const last = shape.length - 1;
-      if (last < 0) throw opError('view', [t], `a 0-dim tensor cannot be viewed as ${dtype.name}, which has another size`, undefined, 'SB_VIEW');
-      if (strides[last] !== 1) throw opError('view', [t], `to ${dtype.name}: the last dimension is not contiguous`, 'call contiguous() first', 'SB_VIEW');
-      const fits = ratio > 1 || (shape[last]! % (1 / ratio) === 0 && offset % (1 / ratio) === 0 && strides.slice(0, -1).every((s) => s % (1 / ratio) === 0));
-      if (!fits) throw opError('view', [t], `to ${dtype.name}: sizes and offset are not divisible by ${1 / ratio}`, undefined, 'SB_VIEW');
+      if (last < 0)
+        throw opError(
+          'view',
+          [t],
+          `a 0-dim tensor cannot be viewed as ${dtype.name}, which has another size`,
+          undefined,
+          'SB_VIEW',
+        );
+      if (strides[last] !== 1)
+        throw opError(
+          'view',
+          [t],
+          `to ${dtype.name}: the last dimension is not contiguous`,
+          'call contiguous() first',
+          'SB_VIEW',
+        );
+      const fits =
+        ratio > 1 ||
+        (shape[last]! % (1 / ratio) === 0 &&
+          offset % (1 / ratio) === 0 &&
+          strides.slice(0, -1).every((s) => s % (1 / ratio) === 0));
+      if (!fits)
+        throw opError(
+          'view',
+          [t],
+          `to ${dtype.name}: sizes and offset are not divisible by ${1 / ratio}`,
+          undefined,
+          'SB_VIEW',
+        );
       shape[last] = shape[last]! * ratio;
       strides = strides.map((s, d) => (d === last ? 1 : s * ratio));
       offset *= ratio;
     }
-    const out = new TensorClass({ storage: t.storage, shape, strides, storageOffset: offset, dtype, device: t.device });
+    const out = new TensorClass({
+      storage: t.storage,
+      shape,
+      strides,
+      storageOffset: offset,
+      dtype,
+      device: t.device,
+    });
     out.versionCounter = t.versionCounter;
     return out;
   },
@@ -49,7 +87,13 @@ export const viewKernels = {
     const t = x!;
     const shift = shape.length - t.shape.length;
     const fail = (): never => {
-      throw opError('expand', [t], `to [${shape.join(', ')}]: only dimensions of size 1 can be expanded, new ones come first`, undefined, 'SB_BROADCAST');
+      throw opError(
+        'expand',
+        [t],
+        `to [${shape.join(', ')}]: only dimensions of size 1 can be expanded, new ones come first`,
+        undefined,
+        'SB_BROADCAST',
+      );
     };
     if (shift < 0) fail();
     const sizes = shape.map((n, d) => {
@@ -57,10 +101,15 @@ export const viewKernels = {
       const old = t.shape[d - shift]!;
       return n === -1 ? old : n === old || old === 1 ? n : fail();
     });
-    return expanded(t, sizes).shape === t.shape ? viewOf(t, t.shape, t.strides) : expanded(t, sizes) === t ? viewOf(t, t.shape, t.strides) : expanded(t, sizes);
+    return expanded(t, sizes).shape === t.shape
+      ? viewOf(t, t.shape, t.strides)
+      : expanded(t, sizes) === t
+        ? viewOf(t, t.shape, t.strides)
+        : expanded(t, sizes);
   },
   permute: ([x], { dims }) => viewOf(x!, pick(x!.shape, dims), pick(x!.strides, dims)),
-  select: ([x], { dim, index }) => viewOf(x!, drop(x!.shape, [dim]), drop(x!.strides, [dim]), x!.storageOffset + index * x!.strides[dim]!),
+  select: ([x], { dim, index }) =>
+    viewOf(x!, drop(x!.shape, [dim]), drop(x!.strides, [dim]), x!.storageOffset + index * x!.strides[dim]!),
   slice: ([x], { dim, start, end, step }) => {
     const shape = [...x!.shape];
     const strides = [...x!.strides];
@@ -82,7 +131,12 @@ export const viewKernels = {
     const columns = t.shape[dim2]!;
     const n = Math.max(0, offset >= 0 ? Math.min(rows, columns - offset) : Math.min(rows + offset, columns));
     const shift = n === 0 ? 0 : offset >= 0 ? offset * t.strides[dim2]! : -offset * t.strides[dim1]!;
-    return viewOf(t, [...drop(t.shape, [dim1, dim2]), n], [...drop(t.strides, [dim1, dim2]), t.strides[dim1]! + t.strides[dim2]!], t.storageOffset + shift);
+    return viewOf(
+      t,
+      [...drop(t.shape, [dim1, dim2]), n],
+      [...drop(t.strides, [dim1, dim2]), t.strides[dim1]! + t.strides[dim2]!],
+      t.storageOffset + shift,
+    );
   },
   unfold: ([x], { dim, size, step }) => {
     const t = x!;
@@ -95,9 +149,14 @@ export const viewKernels = {
     return viewOf(t, [...shape, size], [...strides, inner]);
   },
   asStrided: ([x], { shape, strides, offset }) => {
-    const last = numelOf(shape) === 0 ? offset : offset + shape.reduce((s, n, d) => s + (n - 1) * strides[d]!, 1);
+    const last =
+      numelOf(shape) === 0 ? offset : offset + shape.reduce((s, n, d) => s + (n - 1) * strides[d]!, 1);
     if (last * x!.dtype.itemsize > x!.storage.nbytes) {
-      throw opError('asStrided', [x!], `sizes [${shape.join(', ')}], strides [${strides.join(', ')}], offset ${offset} reach beyond the storage of ${x!.storage.nbytes} bytes`);
+      throw opError(
+        'asStrided',
+        [x!],
+        `sizes [${shape.join(', ')}], strides [${strides.join(', ')}], offset ${offset} reach beyond the storage of ${x!.storage.nbytes} bytes`,
+      );
     }
     return viewOf(x!, shape, strides, offset);
   },
@@ -112,7 +171,9 @@ export const viewKernels = {
     });
   },
   unbind: ([x], { dim }) =>
-    Array.from({ length: x!.shape[dim]! }, (_, i) => viewOf(x!, drop(x!.shape, [dim]), drop(x!.strides, [dim]), x!.storageOffset + i * x!.strides[dim]!)),
+    Array.from({ length: x!.shape[dim]! }, (_, i) =>
+      viewOf(x!, drop(x!.shape, [dim]), drop(x!.strides, [dim]), x!.storageOffset + i * x!.strides[dim]!),
+    ),
   flip: ([x], { dims }) => {
     let out = x!;
     if (dims.length === 0) out = viewOf(x!, x!.shape, x!.strides);
@@ -135,7 +196,8 @@ export const viewKernels = {
     if (model.shape.length === 0) throw opError('cat', all, '0-dim tensors cannot be joined', 'use stack');
     let n = 0;
     for (const t of parts) {
-      const fits = t.shape.length === model.shape.length && t.shape.every((s, d) => d === dim || s === model.shape[d]);
+      const fits =
+        t.shape.length === model.shape.length && t.shape.every((s, d) => d === dim || s === model.shape[d]);
       if (!fits) throw opError('cat', [model, t], `sizes must agree except in dimension ${dim}`);
       n += t.shape[dim]!;
     }
@@ -153,7 +215,8 @@ export const viewKernels = {
   stack: (inputs, { dim }) => {
     const all = inputs as Tensor[];
     const model = all[0]!;
-    for (const t of all) if (!sameShape(t.shape, model.shape)) throw opError('stack', [model, t], 'the shapes differ');
+    for (const t of all)
+      if (!sameShape(t.shape, model.shape)) throw opError('stack', [model, t], 'the shapes differ');
     const dtype = all.map((t) => t.dtype).reduce(promoteTypes);
     const out = alloc(model.shape.toSpliced(dim, 0, all.length), dtype, model.device);
     const strides = out.strides.toSpliced(dim, 1);
@@ -179,9 +242,18 @@ export const viewKernels = {
     if (out.isMeta) return out;
     if (value !== 0) getBackend().fill(value, out.nd());
     const sizes = cut.map(([a, b]) => Math.max(0, b - a));
-    const at = (base: Tensor, starts: number[]): number => base.storageOffset + starts.reduce((s, n, d) => s + n * base.strides[d]!, 0);
+    const at = (base: Tensor, starts: number[]): number =>
+      base.storageOffset + starts.reduce((s, n, d) => s + n * base.strides[d]!, 0);
     getBackend().copy(
-      viewOf(t, sizes, t.strides, at(t, cut.map(([a]) => a))).nd(),
+      viewOf(
+        t,
+        sizes,
+        t.strides,
+        at(
+          t,
+          cut.map(([a]) => a),
+        ),
+      ).nd(),
       viewOf(out, sizes, out.strides, at(out, before)).nd(),
     );
     return out;
@@ -201,7 +273,12 @@ function reorder(x: Tensor, dim: number, from: (i: number, n: number) => number)
   const out = alloc(x.shape, x.dtype, x.device);
   if (x.isMeta || x.shape.length === 0) return x.isMeta ? out : copyOf(x);
   const index = Int32Array.from({ length: n }, (_, i) => from(i, n));
-  getBackend().indexSelect(x.nd(), dim, { dtype: 'int32', data: index, shape: [n], strides: [1], offset: 0 }, out.nd());
+  getBackend().indexSelect(
+    x.nd(),
+    dim,
+    { dtype: 'int32', data: index, shape: [n], strides: [1], offset: 0 },
+    out.nd(),
+  );
   return out;
 }
 
@@ -212,7 +289,8 @@ function triangle(x: Tensor, keep: (row: number, column: number) => boolean): Te
   const [rows, columns] = x.shape.slice(-2) as [number, number];
   const mask = alloc([rows, columns], bool, 'cpu');
   const flags = mask.storage.as(bool) as Uint8Array;
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) flags[r * columns + c] = keep(r, c) ? 1 : 0;
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++) flags[r * columns + c] = keep(r, c) ? 1 : 0;
   const zero = alloc([], x.dtype, 'cpu');
   getBackend().where(expanded(mask, x.shape).nd(), x.nd(), expanded(zero, x.shape).nd(), out.nd());
   return out;

@@ -1,15 +1,16 @@
 /** New tensors. */
-import { type DType, bool, float64, getDefaultDtype, int64 } from '../dtype.js';
+
+import type { TypedArray } from '../../base/index.js';
 import { applyInplace } from '../dispatch.js';
+import { bool, type DType, float64, getDefaultDtype, int64 } from '../dtype.js';
 import { opError } from '../errors.js';
 import { alloc, allocStrided, cast } from '../kernels/common.js';
 import { contiguousStrides, denseOrder } from '../shape.js';
 import { getBackend } from '../state.js';
 import { Storage } from '../storage.js';
-import type { TypedArray } from '../../base/index.js';
 import { Tensor } from '../tensor.js';
-import { Float, isFloatScalar, plain, type Scalar, type TensorOptions } from './scalar.js';
-import { checkDevice, stack, broadcastTensors, reshape } from './views.js';
+import { type Float, isFloatScalar, plain, type Scalar, type TensorOptions } from './scalar.js';
+import { broadcastTensors, checkDevice, reshape, stack } from './views.js';
 
 export type Nested = Scalar | Tensor | readonly Nested[] | TypedArray;
 
@@ -19,12 +20,16 @@ function finish(t: Tensor, o: TensorOptions): Tensor {
 }
 
 /** Splits `zeros(2, 3, { dtype })` and `zeros([2, 3], { dtype })`. */
-export function sizesAndOptions(args: readonly (number | readonly number[] | TensorOptions)[], op: string): [number[], TensorOptions] {
+export function sizesAndOptions(
+  args: readonly (number | readonly number[] | TensorOptions)[],
+  op: string,
+): [number[], TensorOptions] {
   const last = args[args.length - 1];
   const o = typeof last === 'object' && last !== null && !Array.isArray(last) ? (last as TensorOptions) : {};
   const rest = o === last ? args.slice(0, -1) : args;
   const shape = (rest.length === 1 && Array.isArray(rest[0]) ? [...rest[0]] : [...rest]) as number[];
-  if (shape.some((n) => typeof n !== 'number' || n < 0 || !Number.isInteger(n))) throw opError(op, [], `sizes [${shape.join(', ')}] must be whole numbers, none negative`);
+  if (shape.some((n) => typeof n !== 'number' || n < 0 || !Number.isInteger(n)))
+    throw opError(op, [], `sizes [${shape.join(', ')}] must be whole numbers, none negative`);
   return [shape, o];
 }
 type SizeArgs = (number | readonly number[] | TensorOptions)[];
@@ -41,16 +46,26 @@ export function ones(...args: SizeArgs): Tensor {
   return full(shape, 1, { ...o, dtype: o.dtype ?? getDefaultDtype() });
 }
 export function full(shape: readonly number[] | number, value: Scalar, o: TensorOptions = {}): Tensor {
-  const dtype = o.dtype ?? (typeof value === 'boolean' ? bool : isFloatScalar(value) ? getDefaultDtype() : int64);
+  const dtype =
+    o.dtype ?? (typeof value === 'boolean' ? bool : isFloatScalar(value) ? getDefaultDtype() : int64);
   const t = alloc(typeof shape === 'number' ? [shape] : shape, dtype, checkDevice(o.device) ?? 'cpu');
   if (!t.isMeta) getBackend().fill(plain(value), t.nd());
   return finish(t, o);
 }
-export const scalarTensor = (value: Scalar, o: TensorOptions = {}): Tensor => full([], value, { ...o, dtype: o.dtype ?? getDefaultDtype() });
+export const scalarTensor = (value: Scalar, o: TensorOptions = {}): Tensor =>
+  full([], value, { ...o, dtype: o.dtype ?? getDefaultDtype() });
 
 export function emptyLike(x: Tensor, o: TensorOptions = {}): Tensor {
   const order = denseOrder(x.shape, x.strides);
-  return finish(allocStrided(x.shape, order ? x.strides : contiguousStrides(x.shape), o.dtype ?? x.dtype, checkDevice(o.device) ?? x.device), o);
+  return finish(
+    allocStrided(
+      x.shape,
+      order ? x.strides : contiguousStrides(x.shape),
+      o.dtype ?? x.dtype,
+      checkDevice(o.device) ?? x.device,
+    ),
+    o,
+  );
 }
 /** Below autograd subclasses decide what a like-tensor is: fullLike goes through dispatch. */
 export function fullLike(x: Tensor, value: Scalar, o: TensorOptions = {}): Tensor {
@@ -59,7 +74,9 @@ export function fullLike(x: Tensor, value: Scalar, o: TensorOptions = {}): Tenso
   if (!t.isMeta) getBackend().fill(plain(value), t.nd());
   return finish(t, o);
 }
+
 import { applyOp } from '../dispatch.js';
+
 const dispatchFullLike = (x: Tensor, value: number | bigint): Tensor => applyOp('fullLike', [x], { value });
 export const zerosLike = (x: Tensor, o: TensorOptions = {}): Tensor => fullLike(x, 0, o);
 export const onesLike = (x: Tensor, o: TensorOptions = {}): Tensor => fullLike(x, 1, o);
@@ -73,15 +90,21 @@ export const newOnes = (x: Tensor, ...args: SizeArgs): Tensor => {
   return ones(shape, inherit(x, o));
 };
 export const newEmpty = newZeros;
-export const newFull = (x: Tensor, shape: readonly number[], value: Scalar, o: TensorOptions = {}): Tensor => full(shape, value, inherit(x, o));
-export const newTensor = (x: Tensor, data: Nested, o: TensorOptions = {}): Tensor => tensor(data, inherit(x, o));
+export const newFull = (x: Tensor, shape: readonly number[], value: Scalar, o: TensorOptions = {}): Tensor =>
+  full(shape, value, inherit(x, o));
+export const newTensor = (x: Tensor, data: Nested, o: TensorOptions = {}): Tensor =>
+  tensor(data, inherit(x, o));
 
 /** A tensor of nested arrays. Whole numbers make int64, as in PyTorch; give `dtype` where JavaScript cannot tell 1.0 from 1. */
 export function tensor(data: Nested, o: TensorOptions = {}): Tensor {
   if (data instanceof Tensor) return finish(cast(data.detach().clone(), o.dtype ?? data.dtype), o);
   if (ArrayBuffer.isView(data)) {
-    const dtype = o.dtype ?? (data instanceof Float64Array || data instanceof Float32Array ? getDefaultDtype() : int64);
-    const source = data instanceof BigInt64Array ? fromArray(data.slice(), int64) : fromArray(Float64Array.from(data as Float64Array), float64);
+    const dtype =
+      o.dtype ?? (data instanceof Float64Array || data instanceof Float32Array ? getDefaultDtype() : int64);
+    const source =
+      data instanceof BigInt64Array
+        ? fromArray(data.slice(), int64)
+        : fromArray(Float64Array.from(data as Float64Array), float64);
     return finish(toDevice(cast(source, dtype), o), o);
   }
   const shape: number[] = [];
@@ -89,10 +112,13 @@ export function tensor(data: Nested, o: TensorOptions = {}): Tensor {
   collect(data as Scalar | readonly Nested[], 0, shape, values);
   const dtype = o.dtype ?? infer(values);
   const exact = !dtype.isFloatingPoint && values.some((v) => typeof v === 'bigint');
-  const array = exact ? BigInt64Array.from(values, (v) => BigInt(plain(v))) : Float64Array.from(values, (v) => Number(v));
+  const array = exact
+    ? BigInt64Array.from(values, (v) => BigInt(plain(v)))
+    : Float64Array.from(values, (v) => Number(v));
   return finish(toDevice(cast(viewShape(fromArray(array, exact ? int64 : float64), shape), dtype), o), o);
 }
-const toDevice = (t: Tensor, o: TensorOptions): Tensor => (checkDevice(o.device) === 'meta' ? t.to('meta') : t);
+const toDevice = (t: Tensor, o: TensorOptions): Tensor =>
+  checkDevice(o.device) === 'meta' ? t.to('meta') : t;
 function viewShape(t: Tensor, shape: readonly number[]): Tensor {
   return new Tensor({ storage: t.storage, shape, dtype: t.dtype });
 }
@@ -117,20 +143,32 @@ function collect(data: Nested, depth: number, shape: number[], out: Scalar[]): v
   if (ArrayBuffer.isView(data) || Array.isArray(data)) {
     const list = data as readonly Nested[];
     if (shape.length === depth) shape.push(list.length);
-    else if (shape[depth] !== list.length) throw opError('tensor', [], `nested lists of lengths ${shape[depth]} and ${list.length} at depth ${depth}`, 'all lists at one depth must be equally long');
+    else if (shape[depth] !== list.length)
+      throw opError(
+        'tensor',
+        [],
+        `nested lists of lengths ${shape[depth]} and ${list.length} at depth ${depth}`,
+        'all lists at one depth must be equally long',
+      );
     for (const e of list) collect(e, depth + 1, shape, out);
     return;
   }
   if (shape.length > depth) throw opError('tensor', [], 'numbers and lists are mixed at one depth');
   out.push(data as Scalar);
 }
-export const asTensor = (data: Nested, o: TensorOptions = {}): Tensor => (data instanceof Tensor ? (o.dtype ? data.to(o.dtype) : data) : tensor(data, o));
+export const asTensor = (data: Nested, o: TensorOptions = {}): Tensor =>
+  data instanceof Tensor ? (o.dtype ? data.to(o.dtype) : data) : tensor(data, o);
 /** A tensor over the memory of a typed array, shared where the array spans its buffer. */
 export const fromTypedArray = (data: TypedArray, shape: readonly number[], dtype: DType): Tensor =>
   new Tensor({ storage: Storage.of(data, dtype), shape: [...shape], dtype });
 
 type Bound = number | bigint | Float;
-export function arange(start: Bound, end?: Bound | TensorOptions, step?: Bound | TensorOptions, options?: TensorOptions): Tensor {
+export function arange(
+  start: Bound,
+  end?: Bound | TensorOptions,
+  step?: Bound | TensorOptions,
+  options?: TensorOptions,
+): Tensor {
   const isO = (v: unknown): v is TensorOptions => typeof v === 'object' && !(v instanceof Number);
   const o = [end, step, options].find(isO) ?? {};
   const hasEnd = end !== undefined && !isO(end);
@@ -145,7 +183,12 @@ export function arange(start: Bound, end?: Bound | TensorOptions, step?: Bound |
   for (let i = 0; i < n; i++) values[i] = x + i * s;
   return finish(toDevice(cast(fromArray(values, float64), dtype), o), o);
 }
-export function linspace(start: Bound, end: Bound, steps: number | { steps: number } & TensorOptions, options: TensorOptions = {}): Tensor {
+export function linspace(
+  start: Bound,
+  end: Bound,
+  steps: number | ({ steps: number } & TensorOptions),
+  options: TensorOptions = {},
+): Tensor {
   const o: TensorOptions = typeof steps === 'object' ? steps : options;
   const n = typeof steps === 'object' ? steps.steps : steps;
   const [a, b] = [Number(start), Number(end)];
@@ -159,29 +202,53 @@ export function eye(n: number, m?: number | TensorOptions, options: TensorOption
   const o = typeof m === 'object' ? m : options;
   const values = new Float64Array(n * columns);
   for (let i = 0; i < Math.min(n, columns); i++) values[i * columns + i] = 1;
-  return finish(toDevice(cast(viewShape(fromArray(values, float64), [n, columns]), o.dtype ?? getDefaultDtype()), o), o);
+  return finish(
+    toDevice(cast(viewShape(fromArray(values, float64), [n, columns]), o.dtype ?? getDefaultDtype()), o),
+    o,
+  );
 }
 function triangle(rows: number, columns: number, keep: (r: number, c: number) => boolean): Tensor {
   const at: [number[], number[]] = [[], []];
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) if (keep(r, c)) { at[0].push(r); at[1].push(c); }
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++)
+      if (keep(r, c)) {
+        at[0].push(r);
+        at[1].push(c);
+      }
   return tensor(at, { dtype: int64 });
 }
-export const trilIndices = (r: number, c: number, offset: number | { offset?: number } = 0): Tensor => triangle(r, c, (i, j) => j - i <= (typeof offset === 'number' ? offset : (offset.offset ?? 0)));
-export const triuIndices = (r: number, c: number, offset: number | { offset?: number } = 0): Tensor => triangle(r, c, (i, j) => j - i >= (typeof offset === 'number' ? offset : (offset.offset ?? 0)));
+export const trilIndices = (r: number, c: number, offset: number | { offset?: number } = 0): Tensor =>
+  triangle(r, c, (i, j) => j - i <= (typeof offset === 'number' ? offset : (offset.offset ?? 0)));
+export const triuIndices = (r: number, c: number, offset: number | { offset?: number } = 0): Tensor =>
+  triangle(r, c, (i, j) => j - i >= (typeof offset === 'number' ? offset : (offset.offset ?? 0)));
 export function meshgrid(...args: (Tensor | readonly Tensor[] | { indexing?: 'ij' | 'xy' })[]): Tensor[] {
   const last = args[args.length - 1];
-  const o = last && !(last instanceof Tensor) && !Array.isArray(last) ? (last as { indexing?: 'ij' | 'xy' }) : {};
+  const o =
+    last && !(last instanceof Tensor) && !Array.isArray(last) ? (last as { indexing?: 'ij' | 'xy' }) : {};
   const list = (o === last ? args.slice(0, -1) : args).flat() as Tensor[];
   const swap = o.indexing === 'xy' && list.length > 1;
   const axes = swap ? [list[1]!, list[0]!, ...list.slice(2)] : list;
-  const grids = broadcastTensors(axes.map((t, i) => reshape(t, axes.map((_, d) => (d === i ? t.numel() : 1)))));
+  const grids = broadcastTensors(
+    axes.map((t, i) =>
+      reshape(
+        t,
+        axes.map((_, d) => (d === i ? t.numel() : 1)),
+      ),
+    ),
+  );
   const out = swap ? [grids[1]!, grids[0]!, ...grids.slice(2)] : grids;
   return swap ? out.map((g) => g.transpose(0, 1)).map((g) => g.transpose(0, 1)) : out;
 }
 
 /** The number in a tensor of one element; int64 beyond 2^53 comes as bigint. */
 export function item(x: Tensor): number | bigint | boolean {
-  if (x.numel() !== 1) throw opError('item', [x], `only a tensor with one element is a number, this has ${x.numel()}`, 'index it, reduce it, or use tolist()');
+  if (x.numel() !== 1)
+    throw opError(
+      'item',
+      [x],
+      `only a tensor with one element is a number, this has ${x.numel()}`,
+      'index it, reduce it, or use tolist()',
+    );
   if (x.isMeta) throw opError('item', [x], 'a meta tensor has no data', undefined, 'SB_META');
   return flatValues(x)[0]!;
 }
@@ -190,7 +257,9 @@ export function flatValues(x: Tensor): (number | bigint | boolean)[] {
   if (x.dtype === int64) {
     const data = alloc(x.shape, int64, 'cpu');
     getBackend().copy(x.nd(), data.nd());
-    return Array.from(data.storage.as(int64) as BigInt64Array, (v) => (v >= -9007199254740991n && v <= 9007199254740991n ? Number(v) : v));
+    return Array.from(data.storage.as(int64) as BigInt64Array, (v) =>
+      v >= -9007199254740991n && v <= 9007199254740991n ? Number(v) : v,
+    );
   }
   const data = alloc(x.shape, float64, 'cpu');
   getBackend().copy(x.nd(), data.nd());

@@ -4,15 +4,33 @@ import { bool, int64, uint8 } from '../dtype.js';
 import { opError } from '../errors.js';
 import { broadcastShapes, numelOf, wrapDim } from '../shape.js';
 import { Tensor } from '../tensor.js';
-import { flatValues, tensor, zeros, arange, type Nested } from './creation.js';
-import { type Operand, plain, type Scalar, wrap } from './scalar.js';
+import { arange, flatValues, type Nested, tensor, zeros } from './creation.js';
 import { copy_, whereOp } from './pointwise.js';
-import { alias, expand, permute, repeat, reshape, select, sliceDim, stack, sumToSize, to, transpose, unsqueeze, view } from './views.js';
 import { equal, sort, sum } from './reductions.js';
+import { type Operand, plain, type Scalar, wrap } from './scalar.js';
+import {
+  alias,
+  expand,
+  permute,
+  repeat,
+  reshape,
+  select,
+  sliceDim,
+  stack,
+  sumToSize,
+  to,
+  transpose,
+  unsqueeze,
+  view,
+} from './views.js';
 
 /** `start:stop:step` between brackets. */
 export class Slice {
-  constructor(readonly start: number | null = null, readonly stop: number | null = null, readonly step: number | null = null) {}
+  constructor(
+    readonly start: number | null = null,
+    readonly stop: number | null = null,
+    readonly step: number | null = null,
+  ) {}
 }
 export function slice(start?: number | null, stop?: number | null, step?: number | null): Slice {
   return stop === undefined ? new Slice(null, start ?? null) : new Slice(start ?? null, stop, step ?? null);
@@ -23,10 +41,32 @@ export type Index = number | bigint | Slice | null | '...' | boolean | Tensor | 
 
 /** The basic part as a view, and index tensors for the rest with the dimension each stands for. */
 function resolve(x: Tensor, given: readonly Index[]): { base: Tensor; dims: number[]; tensors: Tensor[] } {
-  const keys = given.map((k) => (Array.isArray(k) ? tensor(k as readonly Nested[], k.length === 0 ? { dtype: int64 } : {}) : typeof k === 'bigint' ? Number(k) : k)) as (number | Slice | null | '...' | boolean | Tensor)[];
-  const isMask = (k: unknown): k is Tensor => k instanceof Tensor && (k.dtype === bool || k.dtype === uint8);
-  const consumed = keys.reduce<number>((n, k) => n + (k === null || k === '...' || typeof k === 'boolean' ? 0 : isMask(k) ? k.shape.length : 1), 0);
-  if (consumed > x.shape.length) throw opError('get', [x], `${consumed} indices for ${x.shape.length} dimensions`, undefined, 'SB_INDEX_RANGE');
+  const keys = given.map((k) =>
+    Array.isArray(k)
+      ? tensor(k as readonly Nested[], k.length === 0 ? { dtype: int64 } : {})
+      : typeof k === 'bigint'
+        ? Number(k)
+        : k,
+  ) as (number | Slice | null | '...' | boolean | Tensor)[];
+  const isMask = (k: unknown): boolean => k instanceof Tensor && (k.dtype === bool || k.dtype === uint8);
+  const consumed = keys.reduce<number>(
+    (n, k) =>
+      n +
+      (k === null || k === '...' || typeof k === 'boolean'
+        ? 0
+        : k instanceof Tensor && isMask(k)
+          ? k.shape.length
+          : 1),
+    0,
+  );
+  if (consumed > x.shape.length)
+    throw opError(
+      'get',
+      [x],
+      `${consumed} indices for ${x.shape.length} dimensions`,
+      undefined,
+      'SB_INDEX_RANGE',
+    );
   if (keys.filter((k) => k === '...').length > 1) throw opError('get', [x], "'...' stands more than once");
   let base = x;
   let d = 0;
@@ -38,7 +78,8 @@ function resolve(x: Tensor, given: readonly Index[]): { base: Tensor; dims: numb
     else if (typeof k === 'number') {
       base = select(base, d, k);
     } else if (k instanceof Slice) {
-      if (k.start !== null || k.stop !== null || k.step !== null) base = sliceDim(base, d, k.start, k.stop, k.step ?? 1);
+      if (k.start !== null || k.stop !== null || k.step !== null)
+        base = sliceDim(base, d, k.start, k.stop, k.step ?? 1);
       d++;
     } else if (typeof k === 'boolean') {
       base = unsqueeze(base, d);
@@ -52,7 +93,14 @@ function resolve(x: Tensor, given: readonly Index[]): { base: Tensor; dims: numb
         continue;
       }
       k.shape.forEach((n, i) => {
-        if (n !== base.shape[d + i]) throw opError('get', [x, k], `the mask has size ${n} where the tensor has ${base.shape[d + i]}`, undefined, 'SB_INDEX_RANGE');
+        if (n !== base.shape[d + i])
+          throw opError(
+            'get',
+            [x, k],
+            `the mask has size ${n} where the tensor has ${base.shape[d + i]}`,
+            undefined,
+            'SB_INDEX_RANGE',
+          );
       });
       for (const column of nonzeroColumns(k)) {
         dims.push(d++);
@@ -61,7 +109,14 @@ function resolve(x: Tensor, given: readonly Index[]): { base: Tensor; dims: numb
     } else if (k.shape.length === 0 && !k.dtype.isFloatingPoint) {
       base = select(base, d, Number(flatValues(k)[0]));
     } else {
-      if (k.dtype.isFloatingPoint) throw opError('get', [x, k], 'an index tensor must be of integers or bools', undefined, 'SB_INDEX_DTYPE');
+      if (k.dtype.isFloatingPoint)
+        throw opError(
+          'get',
+          [x, k],
+          'an index tensor must be of integers or bools',
+          undefined,
+          'SB_INDEX_DTYPE',
+        );
       dims.push(d++);
       tensors.push(k.dtype === int64 ? k : to(k, int64));
     }
@@ -85,16 +140,35 @@ export function set(x: Tensor, key: Index | readonly Index[], value: Operand): T
     copy_(base, source);
     return x;
   }
-  applyInplace('indexPut', [base, v.dtype === base.dtype ? v : to(v, base.dtype), ...tensors], { dims, accumulate: false });
+  applyInplace('indexPut', [base, v.dtype === base.dtype ? v : to(v, base.dtype), ...tensors], {
+    dims,
+    accumulate: false,
+  });
   return x;
 }
-export function indexPut_(x: Tensor, indices: readonly Tensor[], values: Tensor, accumulate: boolean | { accumulate?: boolean } = false): Tensor {
+export function indexPut_(
+  x: Tensor,
+  indices: readonly Tensor[],
+  values: Tensor,
+  accumulate: boolean | { accumulate?: boolean } = false,
+): Tensor {
   const { base, dims, tensors } = resolve(x, indices);
-  return applyInplace('indexPut', [base, values, ...tensors], { dims, accumulate: typeof accumulate === 'boolean' ? accumulate : (accumulate.accumulate ?? false) });
+  return applyInplace('indexPut', [base, values, ...tensors], {
+    dims,
+    accumulate: typeof accumulate === 'boolean' ? accumulate : (accumulate.accumulate ?? false),
+  });
 }
-export function indexPut(x: Tensor, indices: readonly Tensor[], values: Tensor, accumulate: boolean | { accumulate?: boolean } = false): Tensor {
+export function indexPut(
+  x: Tensor,
+  indices: readonly Tensor[],
+  values: Tensor,
+  accumulate: boolean | { accumulate?: boolean } = false,
+): Tensor {
   const { base, dims, tensors } = resolve(x, indices);
-  return applyOp('indexPut', [base, values, ...tensors], { dims, accumulate: typeof accumulate === 'boolean' ? accumulate : (accumulate.accumulate ?? false) });
+  return applyOp('indexPut', [base, values, ...tensors], {
+    dims,
+    accumulate: typeof accumulate === 'boolean' ? accumulate : (accumulate.accumulate ?? false),
+  });
 }
 
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
@@ -102,14 +176,29 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 }
 type Alpha = { alpha?: Scalar };
 export const indexAdd = (x: Tensor, dim: number, index: Tensor, source: Tensor, o: Alpha = {}): Tensor =>
-  applyOp('indexAdd', [x, index, source], { dim: wrapDim(dim, x.shape.length, 'indexAdd'), alpha: Number(plain(o.alpha ?? 1)) });
+  applyOp('indexAdd', [x, index, source], {
+    dim: wrapDim(dim, x.shape.length, 'indexAdd'),
+    alpha: Number(plain(o.alpha ?? 1)),
+  });
 export const indexAdd_ = (x: Tensor, dim: number, index: Tensor, source: Tensor, o: Alpha = {}): Tensor =>
-  applyInplace('indexAdd', [x, index, source], { dim: wrapDim(dim, x.shape.length, 'indexAdd'), alpha: Number(plain(o.alpha ?? 1)) });
-export const indexCopy = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor => applyOp('indexCopy', [x, index, source], { dim: wrapDim(dim, x.shape.length, 'indexCopy') });
-export const indexCopy_ = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor => applyInplace('indexCopy', [x, index, source], { dim: wrapDim(dim, x.shape.length, 'indexCopy') });
+  applyInplace('indexAdd', [x, index, source], {
+    dim: wrapDim(dim, x.shape.length, 'indexAdd'),
+    alpha: Number(plain(o.alpha ?? 1)),
+  });
+export const indexCopy = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor =>
+  applyOp('indexCopy', [x, index, source], { dim: wrapDim(dim, x.shape.length, 'indexCopy') });
+export const indexCopy_ = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor =>
+  applyInplace('indexCopy', [x, index, source], { dim: wrapDim(dim, x.shape.length, 'indexCopy') });
 function fillSource(x: Tensor, dim: number, index: Tensor, value: Operand): [Tensor, Tensor, Tensor] {
   const v = to(wrap(value), x.dtype);
-  return [x, index, expand(v, x.shape.map((n, d) => (d === dim ? index.numel() : n)))];
+  return [
+    x,
+    index,
+    expand(
+      v,
+      x.shape.map((n, d) => (d === dim ? index.numel() : n)),
+    ),
+  ];
 }
 export const indexFill = (x: Tensor, dim: number, index: Tensor, value: Operand): Tensor => {
   const d = wrapDim(dim, x.shape.length, 'indexFill');
@@ -119,41 +208,110 @@ export const indexFill_ = (x: Tensor, dim: number, index: Tensor, value: Operand
   const d = wrapDim(dim, x.shape.length, 'indexFill');
   return applyInplace('indexCopy', fillSource(x, d, wrapNegative(index, x.shape[d]!), value), { dim: d });
 };
-const wrapNegative = (index: Tensor, n: number): Tensor => whereOp(applyOp('lt', [index, wrap(0)], {}), applyOp('add', [index, wrap(n)], { alpha: 1 }), index);
+const wrapNegative = (index: Tensor, n: number): Tensor =>
+  whereOp(applyOp('lt', [index, wrap(0)], {}), applyOp('add', [index, wrap(n)], { alpha: 1 }), index);
 
-export const gather = (x: Tensor, dim: number, index: Tensor): Tensor => applyOp('gather', [x, index], { dim: wrapDim(dim, x.shape.length, 'gather') });
+export const gather = (x: Tensor, dim: number, index: Tensor): Tensor =>
+  applyOp('gather', [x, index], { dim: wrapDim(dim, x.shape.length, 'gather') });
 export function takeAlongDim(x: Tensor, index: Tensor, dim?: number): Tensor {
   if (dim === undefined) return gather(reshape(x, [-1]), 0, reshape(index, [-1]));
   const d = wrapDim(dim, x.shape.length, 'takeAlongDim');
-  const shape = broadcastShapes([x.shape.map((n, i) => (i === d ? 1 : n)), index.shape.map((n, i) => (i === d ? 1 : n))], () => `run "takeAlongDim": ${x.describe()} and ${index.describe()}`);
-  return gather(expand(x, shape.map((n, i) => (i === d ? x.shape[d]! : n))), d, expand(index, shape.map((n, i) => (i === d ? index.shape[d]! : n))));
+  const shape = broadcastShapes(
+    [x.shape.map((n, i) => (i === d ? 1 : n)), index.shape.map((n, i) => (i === d ? 1 : n))],
+    () => `run "takeAlongDim": ${x.describe()} and ${index.describe()}`,
+  );
+  return gather(
+    expand(
+      x,
+      shape.map((n, i) => (i === d ? x.shape[d]! : n)),
+    ),
+    d,
+    expand(
+      index,
+      shape.map((n, i) => (i === d ? index.shape[d]! : n)),
+    ),
+  );
 }
-export const take = (x: Tensor, index: Tensor): Tensor => applyOp('index', [reshape(x, [-1]), index], { dims: [0] });
+export const take = (x: Tensor, index: Tensor): Tensor =>
+  applyOp('index', [reshape(x, [-1]), index], { dims: [0] });
 type Reduce = 'add' | 'multiply' | 'sum' | 'prod' | 'mean' | 'amax' | 'amin';
-function scatterCall(x: Tensor, dim: number, index: Tensor, source: Operand, reduce: Reduce | null, includeSelf: boolean): [readonly Tensor[], { dim: number; reduce: 'add' | 'mul' | 'prod' | 'mean' | 'amax' | 'amin' | null; includeSelf: boolean }] {
+function scatterCall(
+  x: Tensor,
+  dim: number,
+  index: Tensor,
+  source: Operand,
+  reduce: Reduce | null,
+  includeSelf: boolean,
+): [
+  readonly Tensor[],
+  { dim: number; reduce: 'add' | 'mul' | 'prod' | 'mean' | 'amax' | 'amin' | null; includeSelf: boolean },
+] {
   const s = source instanceof Tensor ? source : expand(to(wrap(source), x.dtype), index.shape);
   const mode = reduce === 'sum' ? 'add' : reduce === 'multiply' ? 'mul' : reduce;
   return [[x, index, s], { dim: wrapDim(dim, x.shape.length, 'scatter'), reduce: mode, includeSelf }];
 }
-export const scatter = (x: Tensor, dim: number, index: Tensor, source: Operand, o: { reduce?: Reduce } = {}): Tensor => applyOp('scatter', ...scatterCall(x, dim, index, source, o.reduce ?? null, true));
-export const scatter_ = (x: Tensor, dim: number, index: Tensor, source: Operand, o: { reduce?: Reduce } = {}): Tensor => applyInplace('scatter', ...scatterCall(x, dim, index, source, o.reduce ?? null, true));
-export const scatterAdd = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor => applyOp('scatterAdd', [x, index, source], { dim: wrapDim(dim, x.shape.length, 'scatterAdd') });
-export const scatterAdd_ = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor => applyInplace('scatterAdd', [x, index, source], { dim: wrapDim(dim, x.shape.length, 'scatterAdd') });
+export const scatter = (
+  x: Tensor,
+  dim: number,
+  index: Tensor,
+  source: Operand,
+  o: { reduce?: Reduce } = {},
+): Tensor => applyOp('scatter', ...scatterCall(x, dim, index, source, o.reduce ?? null, true));
+export const scatter_ = (
+  x: Tensor,
+  dim: number,
+  index: Tensor,
+  source: Operand,
+  o: { reduce?: Reduce } = {},
+): Tensor => applyInplace('scatter', ...scatterCall(x, dim, index, source, o.reduce ?? null, true));
+export const scatterAdd = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor =>
+  applyOp('scatterAdd', [x, index, source], { dim: wrapDim(dim, x.shape.length, 'scatterAdd') });
+export const scatterAdd_ = (x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor =>
+  applyInplace('scatterAdd', [x, index, source], { dim: wrapDim(dim, x.shape.length, 'scatterAdd') });
 type Include = { includeSelf?: boolean };
-export const scatterReduce = (x: Tensor, dim: number, index: Tensor, source: Tensor, reduce: Reduce, o: Include = {}): Tensor => applyOp('scatter', ...scatterCall(x, dim, index, source, reduce, o.includeSelf ?? true));
-export const scatterReduce_ = (x: Tensor, dim: number, index: Tensor, source: Tensor, reduce: Reduce, o: Include = {}): Tensor => applyInplace('scatter', ...scatterCall(x, dim, index, source, reduce, o.includeSelf ?? true));
+export const scatterReduce = (
+  x: Tensor,
+  dim: number,
+  index: Tensor,
+  source: Tensor,
+  reduce: Reduce,
+  o: Include = {},
+): Tensor => applyOp('scatter', ...scatterCall(x, dim, index, source, reduce, o.includeSelf ?? true));
+export const scatterReduce_ = (
+  x: Tensor,
+  dim: number,
+  index: Tensor,
+  source: Tensor,
+  reduce: Reduce,
+  o: Include = {},
+): Tensor => applyInplace('scatter', ...scatterCall(x, dim, index, source, reduce, o.includeSelf ?? true));
 
-function maskArgs(x: Tensor, mask: Tensor, value: Operand): [readonly Tensor[], { value: number | bigint | null }] {
+function maskArgs(
+  x: Tensor,
+  mask: Tensor,
+  value: Operand,
+): [readonly Tensor[], { value: number | bigint | null }] {
   return value instanceof Tensor ? [[x, mask, value], { value: null }] : [[x, mask], { value: plain(value) }];
 }
-export const maskedFill = (x: Tensor, mask: Tensor, value: Operand): Tensor => applyOp('maskedFill', ...maskArgs(x, mask, value));
-export const maskedFill_ = (x: Tensor, mask: Tensor, value: Operand): Tensor => applyInplace('maskedFill', ...maskArgs(x, mask, value));
+export const maskedFill = (x: Tensor, mask: Tensor, value: Operand): Tensor =>
+  applyOp('maskedFill', ...maskArgs(x, mask, value));
+export const maskedFill_ = (x: Tensor, mask: Tensor, value: Operand): Tensor =>
+  applyInplace('maskedFill', ...maskArgs(x, mask, value));
 export const maskedSelect = (x: Tensor, mask: Tensor): Tensor => applyOp('maskedSelect', [x, mask], {});
-export const maskedScatter = (x: Tensor, mask: Tensor, source: Tensor): Tensor => applyOp('maskedScatter', [x, mask, source], {});
-export const maskedScatter_ = (x: Tensor, mask: Tensor, source: Tensor): Tensor => applyInplace('maskedScatter', [x, mask, source], {});
+export const maskedScatter = (x: Tensor, mask: Tensor, source: Tensor): Tensor =>
+  applyOp('maskedScatter', [x, mask, source], {});
+export const maskedScatter_ = (x: Tensor, mask: Tensor, source: Tensor): Tensor =>
+  applyInplace('maskedScatter', [x, mask, source], {});
 
 function positionsOf(x: Tensor): number[] {
-  if (x.isMeta) throw opError('nonzero', [x], 'the size of the result depends on data a meta tensor does not have', undefined, 'SB_META');
+  if (x.isMeta)
+    throw opError(
+      'nonzero',
+      [x],
+      'the size of the result depends on data a meta tensor does not have',
+      undefined,
+      'SB_META',
+    );
   const at: number[] = [];
   flatValues(x).forEach((v, i) => {
     if (v !== 0 && v !== false && v !== 0n) at.push(i);
@@ -165,7 +323,10 @@ function nonzeroColumns(x: Tensor): Tensor[] {
   let inner = x.numel();
   return x.shape.map((n) => {
     inner /= n === 0 ? 1 : n;
-    return tensor(at.map((p) => Math.floor(p / Math.max(1, inner)) % Math.max(1, n)), { dtype: int64 });
+    return tensor(
+      at.map((p) => Math.floor(p / Math.max(1, inner)) % Math.max(1, n)),
+      { dtype: int64 },
+    );
   });
 }
 /** Places of what is not zero: [count, ndim], or a tensor for each dimension with `asTuple`. */
@@ -181,11 +342,17 @@ export const argwhere = (x: Tensor): Tensor => nonzero(x);
 export function where(condition: Tensor): Tensor[];
 export function where(condition: Tensor, x: Operand, other: Operand): Tensor;
 export function where(condition: Tensor, x?: Operand, other?: Operand): Tensor | Tensor[] {
-  return x === undefined || other === undefined ? nonzero(condition, { asTuple: true }) : whereOp(condition, x, other);
+  return x === undefined || other === undefined
+    ? nonzero(condition, { asTuple: true })
+    : whereOp(condition, x, other);
 }
 
 const numbers = (x: Tensor): number[] => flatValues(x).map(Number);
-export interface SearchOptions { right?: boolean; outInt32?: boolean; side?: 'left' | 'right' }
+export interface SearchOptions {
+  right?: boolean;
+  outInt32?: boolean;
+  side?: 'left' | 'right';
+}
 function search(row: readonly number[], v: number, right: boolean): number {
   let [lo, hi] = [0, row.length];
   while (lo < hi) {
@@ -208,19 +375,37 @@ export function searchsorted(sorted: Tensor, values: Operand, o: SearchOptions =
   });
   return reshape(tensor(out, { dtype: int64 }), v.shape);
 }
-export const bucketize = (values: Operand, boundaries: Tensor, o: SearchOptions = {}): Tensor => searchsorted(boundaries, values, o);
-export function bincount(x: Tensor, weights?: Tensor | null | { weights?: Tensor; minlength?: number }, minlength: number | { minlength?: number } = 0): Tensor {
-  const o = weights && !(weights instanceof Tensor) ? weights : { weights: weights ?? undefined, minlength: typeof minlength === 'number' ? minlength : (minlength.minlength ?? 0) };
+export const bucketize = (values: Operand, boundaries: Tensor, o: SearchOptions = {}): Tensor =>
+  searchsorted(boundaries, values, o);
+export function bincount(
+  x: Tensor,
+  weights?: Tensor | null | { weights?: Tensor; minlength?: number },
+  minlength: number | { minlength?: number } = 0,
+): Tensor {
+  const o =
+    weights && !(weights instanceof Tensor)
+      ? weights
+      : {
+          weights: weights ?? undefined,
+          minlength: typeof minlength === 'number' ? minlength : (minlength.minlength ?? 0),
+        };
   const ids = numbers(x);
-  if (ids.some((i) => i < 0) || x.dtype.isFloatingPoint || x.shape.length > 1) throw opError('bincount', [x], 'needs one dimension of integers, none negative');
-  const n = Math.max(o.minlength ?? 0, ids.reduce((a, b) => Math.max(a, b + 1), 0));
+  if (ids.some((i) => i < 0) || x.dtype.isFloatingPoint || x.shape.length > 1)
+    throw opError('bincount', [x], 'needs one dimension of integers, none negative');
+  const n = Math.max(
+    o.minlength ?? 0,
+    ids.reduce((a, b) => Math.max(a, b + 1), 0),
+  );
   const out = new Array<number>(n).fill(0);
   const w = o.weights ? numbers(o.weights) : null;
   ids.forEach((id, i) => {
     out[id] = out[id]! + (w ? w[i]! : 1);
   });
-  return tensor(out, { dtype: o.weights ? (o.weights.dtype.name === 'float32' ? o.weights.dtype : float64) : int64 });
+  return tensor(out, {
+    dtype: o.weights ? (o.weights.dtype.name === 'float32' ? o.weights.dtype : float64) : int64,
+  });
 }
+
 import { float64 } from '../dtype.js';
 export function histc(x: Tensor, bins = 100, min = 0, max = 0): Tensor {
   const v = numbers(x);
@@ -228,15 +413,27 @@ export function histc(x: Tensor, bins = 100, min = 0, max = 0): Tensor {
   if (lo === hi) [lo, hi] = [Math.min(...v), Math.max(...v)];
   if (lo === hi) [lo, hi] = [lo - 1, hi + 1];
   const out = new Array<number>(bins).fill(0);
-  for (const e of v) if (e >= lo && e <= hi) out[Math.min(bins - 1, Math.floor(((e - lo) / (hi - lo)) * bins))]!++;
+  for (const e of v)
+    if (e >= lo && e <= hi) out[Math.min(bins - 1, Math.floor(((e - lo) / (hi - lo)) * bins))]!++;
   return tensor(out, { dtype: x.dtype });
 }
 export function isin(elements: Operand, test: Operand, o: { invert?: boolean } = {}): Tensor {
   const [e, t] = [wrap(elements), wrap(test)];
   const set = new Set(flatValues(t).map(Number));
-  return reshape(tensor(flatValues(e).map((v) => set.has(Number(v)) !== (o.invert ?? false)), { dtype: bool }), e.shape);
+  return reshape(
+    tensor(
+      flatValues(e).map((v) => set.has(Number(v)) !== (o.invert ?? false)),
+      { dtype: bool },
+    ),
+    e.shape,
+  );
 }
-export interface UniqueOptions { sorted?: boolean; returnInverse?: boolean; returnCounts?: boolean; dim?: number | null }
+export interface UniqueOptions {
+  sorted?: boolean;
+  returnInverse?: boolean;
+  returnCounts?: boolean;
+  dim?: number | null;
+}
 export function unique(x: Tensor, given: UniqueOptions | boolean = {}): Tensor | Tensor[] {
   const o = typeof given === 'boolean' ? {} : given;
   return groups(x, o, true);
@@ -244,7 +441,12 @@ export function unique(x: Tensor, given: UniqueOptions | boolean = {}): Tensor |
 export const uniqueConsecutive = (x: Tensor, o: UniqueOptions = {}): Tensor | Tensor[] => groups(x, o, false);
 function groups(x: Tensor, o: UniqueOptions, ordered: boolean): Tensor | Tensor[] {
   const flat = o.dim === undefined || o.dim === null;
-  const rows = flat ? reshape(x, [-1, 1]) : reshape(transpose(x, 0, wrapDim(o.dim!, x.shape.length, 'unique')), [x.shape[wrapDim(o.dim!, x.shape.length, 'unique')]!, -1]);
+  const rows = flat
+    ? reshape(x, [-1, 1])
+    : reshape(transpose(x, 0, wrapDim(o.dim!, x.shape.length, 'unique')), [
+        x.shape[wrapDim(o.dim!, x.shape.length, 'unique')]!,
+        -1,
+      ]);
   const width = rows.shape[1]!;
   const v = flatValues(rows).map(Number);
   const order = Array.from({ length: rows.shape[0]! }, (_, i) => i);
@@ -269,27 +471,51 @@ function groups(x: Tensor, o: UniqueOptions, ordered: boolean): Tensor | Tensor[
   }
   const pick = indexSelect(flat ? reshape(x, [-1]) : x, flat ? 0 : o.dim!, tensor(firsts, { dtype: int64 }));
   const out = [pick];
-  if (o.returnInverse) out.push(reshape(tensor(inverse, { dtype: int64 }), flat ? x.shape : [inverse.length]));
+  if (o.returnInverse)
+    out.push(reshape(tensor(inverse, { dtype: int64 }), flat ? x.shape : [inverse.length]));
   if (o.returnCounts) out.push(tensor(counts, { dtype: int64 }));
   return out.length === 1 ? pick : out;
 }
-export function repeatInterleave(x: Tensor, repeats: number | Tensor, dim?: number | null | { dim?: number }): Tensor {
+export function repeatInterleave(
+  x: Tensor,
+  repeats: number | Tensor,
+  dim?: number | null | { dim?: number },
+): Tensor {
   const at = typeof dim === 'object' && dim !== null ? dim.dim : dim;
   const source = at === undefined || at === null ? reshape(x, [-1]) : x;
   const d = wrapDim(at ?? 0, source.shape.length, 'repeatInterleave');
   const n = source.shape[d] ?? 1;
-  const each = typeof repeats === 'number' ? new Array<number>(n).fill(repeats) : repeats.numel() === 1 ? new Array<number>(n).fill(numbers(repeats)[0]!) : numbers(repeats);
+  const each =
+    typeof repeats === 'number'
+      ? new Array<number>(n).fill(repeats)
+      : repeats.numel() === 1
+        ? new Array<number>(n).fill(numbers(repeats)[0]!)
+        : numbers(repeats);
   if (each.length !== n) throw opError('repeatInterleave', [x], `${each.length} repeats for ${n} elements`);
-  return indexSelect(source, d, tensor(each.flatMap((r, i) => new Array<number>(r).fill(i)), { dtype: int64 }));
+  return indexSelect(
+    source,
+    d,
+    tensor(
+      each.flatMap((r, i) => new Array<number>(r).fill(i)),
+      { dtype: int64 },
+    ),
+  );
 }
 export function oneHot(x: Tensor, numClasses: number | { numClasses?: number } = -1): Tensor {
   const wanted = typeof numClasses === 'number' ? numClasses : (numClasses.numClasses ?? -1);
   const ids = numbers(x);
   const n = wanted === -1 ? ids.reduce((a, b) => Math.max(a, b + 1), 0) : wanted;
-  if (x.dtype !== int64) throw opError('oneHot', [x], `indices are ${x.dtype.name}, not int64`, undefined, 'SB_INDEX_DTYPE');
-  if (ids.length === 0 && wanted <= 0) throw opError('oneHot', [x], 'the number of classes of an empty tensor must be given');
-  if (ids.some((i) => i < 0 || i >= n)) throw opError('oneHot', [x], `a class is out of range for ${n} classes`, undefined, 'SB_INDEX_RANGE');
+  if (x.dtype !== int64)
+    throw opError('oneHot', [x], `indices are ${x.dtype.name}, not int64`, undefined, 'SB_INDEX_DTYPE');
+  if (ids.length === 0 && wanted <= 0)
+    throw opError('oneHot', [x], 'the number of classes of an empty tensor must be given');
+  if (ids.some((i) => i < 0 || i >= n))
+    throw opError('oneHot', [x], `a class is out of range for ${n} classes`, undefined, 'SB_INDEX_RANGE');
   const out = zeros([...x.shape, n], { dtype: int64 });
-  return applyOp('scatter', [out, unsqueeze(x, -1), expand(to(wrap(1), int64), [...x.shape, 1])], { dim: x.shape.length, reduce: null, includeSelf: true });
+  return applyOp('scatter', [out, unsqueeze(x, -1), expand(to(wrap(1), int64), [...x.shape, 1])], {
+    dim: x.shape.length,
+    reduce: null,
+    includeSelf: true,
+  });
 }
 export { arange, equal, numelOf, permute, repeat, sort, sum, sumToSize, view };

@@ -4,9 +4,9 @@ import { opError } from '../errors.js';
 import { broadcastShapes, numelOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { add, mul } from './pointwise.js';
+import { sum } from './reductions.js';
 import { plain, type Scalar } from './scalar.js';
 import { expand, permute, reshape, squeeze, transpose, unsqueeze, view } from './views.js';
-import { sum } from './reductions.js';
 
 export function mm(a: Tensor, b: Tensor): Tensor {
   return applyOp('mm', [a, b], {});
@@ -20,8 +20,16 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   const [n, m] = [a.shape.length, b.shape.length];
   if (n === 0 || m === 0) throw opError('matmul', [a, b], 'both must have at least 1 dimension');
   const inner = [a.shape[n - 1]!, b.shape[m === 1 ? 0 : m - 2]!];
-  if (inner[0] !== inner[1]) throw opError('matmul', [a, b], `inner sizes ${inner[0]} and ${inner[1]} differ`);
-  if (a.dtype !== b.dtype && !autocasting()) throw opError('matmul', [a, b], `dtypes ${a.dtype.name} and ${b.dtype.name} differ`, `convert with .to(torch.${a.dtype.name})`, 'SB_DTYPE');
+  if (inner[0] !== inner[1])
+    throw opError('matmul', [a, b], `inner sizes ${inner[0]} and ${inner[1]} differ`);
+  if (a.dtype !== b.dtype && !autocasting())
+    throw opError(
+      'matmul',
+      [a, b],
+      `dtypes ${a.dtype.name} and ${b.dtype.name} differ`,
+      `convert with .to(torch.${a.dtype.name})`,
+      'SB_DTYPE',
+    );
   if (n === 1 && m === 1) return reshape(mm(unsqueeze(a, 0), unsqueeze(b, 1)), []);
   if (n === 1 && m === 2) return squeeze(mm(unsqueeze(a, 0), b), 0);
   if (n === 2 && m === 1) return squeeze(mm(a, unsqueeze(b, 1)), 1);
@@ -32,18 +40,24 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
     const rows = numelOf(a.shape.slice(0, -1));
     return view(mm(reshape(a, [rows, inner[0]!]), b), [...a.shape.slice(0, -1), b.shape[1]!]);
   }
-  const batch = broadcastShapes([a.shape.slice(0, -2), b.shape.slice(0, -2)], () => `run "matmul": ${a.describe()} and ${b.describe()}`);
+  const batch = broadcastShapes(
+    [a.shape.slice(0, -2), b.shape.slice(0, -2)],
+    () => `run "matmul": ${a.describe()} and ${b.describe()}`,
+  );
   const count = numelOf(batch);
   const [rows, columns] = [a.shape[n - 2]!, b.shape[m - 1]!];
   const left = reshape(expand(a, [...batch, rows, inner[0]!]), [count, rows, inner[0]!]);
   const right = reshape(expand(b, [...batch, inner[0]!, columns]), [count, inner[0]!, columns]);
   return view(bmm(left, right), [...batch, rows, columns]);
 }
+
 import { state } from '../state.js';
+
 const autocasting = (): boolean => state.autocast !== null;
 
 export const mv = (a: Tensor, b: Tensor): Tensor => {
-  if (a.shape.length !== 2 || b.shape.length !== 1) throw opError('mv', [a, b], 'needs a matrix and a vector');
+  if (a.shape.length !== 2 || b.shape.length !== 1)
+    throw opError('mv', [a, b], 'needs a matrix and a vector');
   return matmul(a, b);
 };
 export const dot = (a: Tensor, b: Tensor): Tensor => {
@@ -57,24 +71,42 @@ export const outer = (a: Tensor, b: Tensor): Tensor => {
 };
 export { outer as ger };
 
-export interface AddmmOptions { beta?: Scalar; alpha?: Scalar }
-const factors = (o: AddmmOptions): { beta: number; alpha: number } => ({ beta: Number(plain(o.beta ?? 1)), alpha: Number(plain(o.alpha ?? 1)) });
-export const addmm = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor => applyOp('addmm', [c, a, b], factors(o));
-export const addmm_ = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor => applyInplace('addmm', [c, a, b], factors(o));
-export const baddbmm = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor => applyOp('baddbmm', [c, a, b], factors(o));
-export const baddbmm_ = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor => applyInplace('baddbmm', [c, a, b], factors(o));
-export const addmv = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor => squeeze(addmm(unsqueeze(c, -1), a, unsqueeze(b, 1), o), -1);
-export const addr = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor => add(mul(c, factors(o).beta), mul(outer(a, b), factors(o).alpha));
+export interface AddmmOptions {
+  beta?: Scalar;
+  alpha?: Scalar;
+}
+const factors = (o: AddmmOptions): { beta: number; alpha: number } => ({
+  beta: Number(plain(o.beta ?? 1)),
+  alpha: Number(plain(o.alpha ?? 1)),
+});
+export const addmm = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor =>
+  applyOp('addmm', [c, a, b], factors(o));
+export const addmm_ = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor =>
+  applyInplace('addmm', [c, a, b], factors(o));
+export const baddbmm = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor =>
+  applyOp('baddbmm', [c, a, b], factors(o));
+export const baddbmm_ = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor =>
+  applyInplace('baddbmm', [c, a, b], factors(o));
+export const addmv = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor =>
+  squeeze(addmm(unsqueeze(c, -1), a, unsqueeze(b, 1), o), -1);
+export const addr = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Tensor =>
+  add(mul(c, factors(o).beta), mul(outer(a, b), factors(o).alpha));
 
 /** x @ weight^T + bias, with one rounding. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null | { bias?: Tensor | null }): Tensor {
-  const b = bias && 'bias' in bias && !('shape' in bias) ? (bias.bias ?? null) : ((bias ?? null) as Tensor | null);
+  const b =
+    bias && 'bias' in bias && !('shape' in bias) ? (bias.bias ?? null) : ((bias ?? null) as Tensor | null);
   if (weight.shape.length === 1) {
     const y = matmul(x, weight);
     return b ? add(y, b) : y;
   }
   const k = x.shape[x.shape.length - 1];
-  if (k === undefined || k !== weight.shape[1]) throw opError('linear', [x, weight], `the input has ${k ?? 'no'} features and the weight expects ${weight.shape[1]}`);
+  if (k === undefined || k !== weight.shape[1])
+    throw opError(
+      'linear',
+      [x, weight],
+      `the input has ${k ?? 'no'} features and the weight expects ${weight.shape[1]}`,
+    );
   const wt = transpose(weight, 0, 1);
   if (!b) return matmul(x, wt);
   if (x.shape.length === 2) return addmm(b, x, wt);
@@ -87,13 +119,15 @@ export function einsum(equation: string, ...given: (Tensor | readonly Tensor[])[
   const tensors = given.flat() as Tensor[];
   const [left, right] = equation.replace(/\s+/g, '').split('->') as [string, string | undefined];
   const terms = left.split(',');
-  if (terms.length !== tensors.length) throw opError('einsum', tensors, `"${equation}" names ${terms.length} operands`);
+  if (terms.length !== tensors.length)
+    throw opError('einsum', tensors, `"${equation}" names ${terms.length} operands`);
   let ellipsis = 0;
   const parsed = terms.map((term, i) => {
     const shape = tensors[i]!.shape;
     const letters = term.replace('...', '');
     const extra = shape.length - letters.length;
-    if (extra < 0 || (!term.includes('...') && extra !== 0)) throw opError('einsum', tensors, `"${term}" does not fit ${tensors[i]!.describe()}`);
+    if (extra < 0 || (!term.includes('...') && extra !== 0))
+      throw opError('einsum', tensors, `"${term}" does not fit ${tensors[i]!.describe()}`);
     ellipsis = Math.max(ellipsis, term.includes('...') ? extra : 0);
     return { term, extra };
   });
@@ -107,17 +141,26 @@ export function einsum(equation: string, ...given: (Tensor | readonly Tensor[])[
   for (const l of flat) counts.set(l, (counts.get(l) ?? 0) + 1);
   const output =
     right === undefined
-      ? [...dots(ellipsis), ...[...counts.keys()].filter((l) => !l.startsWith('.') && counts.get(l) === 1).sort()]
+      ? [
+          ...dots(ellipsis),
+          ...[...counts.keys()].filter((l) => !l.startsWith('.') && counts.get(l) === 1).sort(),
+        ]
       : right.includes('...')
-        ? [...right.slice(0, right.indexOf('...')), ...dots(ellipsis), ...right.slice(right.indexOf('...') + 3)]
+        ? [
+            ...right.slice(0, right.indexOf('...')),
+            ...dots(ellipsis),
+            ...right.slice(right.indexOf('...') + 3),
+          ]
         : [...right];
-  for (const l of output) if (!counts.has(l)) throw opError('einsum', tensors, `output index "${l}" is in no operand`);
+  for (const l of output)
+    if (!counts.has(l)) throw opError('einsum', tensors, `output index "${l}" is in no operand`);
   const sizes = new Map<string, number>();
   labels.forEach((ls, i) => {
     ls.forEach((l, d) => {
       const n = tensors[i]!.shape[d]!;
       const old = sizes.get(l);
-      if (old !== undefined && old !== n && old !== 1 && n !== 1) throw opError('einsum', tensors, `index "${l}" has sizes ${old} and ${n}`);
+      if (old !== undefined && old !== n && old !== 1 && n !== 1)
+        throw opError('einsum', tensors, `index "${l}" has sizes ${old} and ${n}`);
       if (old === undefined || old === 1) sizes.set(l, n);
     });
   });
@@ -132,7 +175,10 @@ export function einsum(equation: string, ...given: (Tensor | readonly Tensor[])[
     current = sum(current, gone);
     names = names.filter((l) => output.includes(l));
   }
-  return permute(current, output.map((l) => names.indexOf(l)));
+  return permute(
+    current,
+    output.map((l) => names.indexOf(l)),
+  );
 }
 
 /** A repeated index within one operand walks its diagonal. */
@@ -150,7 +196,14 @@ function diagonals(x: Tensor, given: readonly string[]): [Tensor, string[]] {
   return [out, names];
 }
 
-function contract(a: Tensor, an: string[], b: Tensor, bn: string[], later: ReadonlySet<string>, sizes: ReadonlyMap<string, number>): [Tensor, string[]] {
+function contract(
+  a: Tensor,
+  an: string[],
+  b: Tensor,
+  bn: string[],
+  later: ReadonlySet<string>,
+  sizes: ReadonlyMap<string, number>,
+): [Tensor, string[]] {
   // Indices that only one operand has and nobody needs are summed first.
   const drop = (x: Tensor, names: string[], others: readonly string[]): [Tensor, string[]] => {
     const gone = names.map((l, d) => (!others.includes(l) && !later.has(l) ? d : -1)).filter((d) => d >= 0);
@@ -164,10 +217,22 @@ function contract(a: Tensor, an: string[], b: Tensor, bn: string[], later: Reado
   const onlyX = xn.filter((l) => !yn.includes(l));
   const onlyY = yn.filter((l) => !xn.includes(l));
   const size = (ls: readonly string[]): number[] => ls.map((l) => sizes.get(l)!);
-  const arrange = (t: Tensor, names: readonly string[], first: string[], second: string[], third: string[]): Tensor => {
+  const arrange = (
+    t: Tensor,
+    names: readonly string[],
+    first: string[],
+    second: string[],
+    third: string[],
+  ): Tensor => {
     const order = [...first, ...second, ...third];
-    const p = permute(t, order.map((l) => names.indexOf(l)));
-    const wide = expand(p, order.map((l, d) => (onlyX.includes(l) || onlyY.includes(l) ? p.shape[d]! : sizes.get(l)!)));
+    const p = permute(
+      t,
+      order.map((l) => names.indexOf(l)),
+    );
+    const wide = expand(
+      p,
+      order.map((l, d) => (onlyX.includes(l) || onlyY.includes(l) ? p.shape[d]! : sizes.get(l)!)),
+    );
     return reshape(wide, [numelOf(size(first)), numelOf(size(second)), numelOf(size(third))]);
   };
   const product = bmm(arrange(x, xn, batch, onlyX, summed), arrange(y, yn, batch, summed, onlyY));
@@ -175,13 +240,22 @@ function contract(a: Tensor, an: string[], b: Tensor, bn: string[], later: Reado
   return [reshape(product, size(names)), names];
 }
 
-export function tensordot(a: Tensor, b: Tensor, dims: number | readonly (readonly number[])[] | { dims: number | readonly (readonly number[])[] } = 2): Tensor {
+export function tensordot(
+  a: Tensor,
+  b: Tensor,
+  dims: number | readonly (readonly number[])[] | { dims: number | readonly (readonly number[])[] } = 2,
+): Tensor {
   const given = typeof dims === 'object' && 'dims' in dims ? dims.dims : dims;
   const n = a.shape.length;
-  const da = (typeof given === 'number' ? Array.from({ length: given }, (_, i) => n - given + i) : given[0]!).map((d) => (d < 0 ? d + n : d));
-  const db = (typeof given === 'number' ? Array.from({ length: given }, (_, i) => i) : given[1]!).map((d) => (d < 0 ? d + b.shape.length : d));
+  const da = (
+    typeof given === 'number' ? Array.from({ length: given }, (_, i) => n - given + i) : given[0]!
+  ).map((d) => (d < 0 ? d + n : d));
+  const db = (typeof given === 'number' ? Array.from({ length: given }, (_, i) => i) : given[1]!).map((d) =>
+    d < 0 ? d + b.shape.length : d,
+  );
   da.forEach((d, i) => {
-    if (a.shape[d] !== b.shape[db[i]!]) throw opError('tensordot', [a, b], `contracted sizes ${a.shape[d]} and ${b.shape[db[i]!]} differ`);
+    if (a.shape[d] !== b.shape[db[i]!])
+      throw opError('tensordot', [a, b], `contracted sizes ${a.shape[d]} and ${b.shape[db[i]!]} differ`);
   });
   const fa = a.shape.map((_, d) => d).filter((d) => !da.includes(d));
   const fb = b.shape.map((_, d) => d).filter((d) => !db.includes(d));
@@ -194,6 +268,18 @@ export function kron(a: Tensor, b: Tensor): Tensor {
   const n = Math.max(a.shape.length, b.shape.length);
   const up = (x: Tensor): number[] => [...new Array<number>(n - x.shape.length).fill(1), ...x.shape];
   const [sa, sb] = [up(a), up(b)];
-  const product = mul(reshape(a, sa.flatMap((s) => [s, 1])), reshape(b, sb.flatMap((s) => [1, s])));
-  return reshape(product, sa.map((s, d) => s * sb[d]!));
+  const product = mul(
+    reshape(
+      a,
+      sa.flatMap((s) => [s, 1]),
+    ),
+    reshape(
+      b,
+      sb.flatMap((s) => [1, s]),
+    ),
+  );
+  return reshape(
+    product,
+    sa.map((s, d) => s * sb[d]!),
+  );
 }

@@ -1,21 +1,42 @@
 /** Reductions, scans, sorting. */
 import { applyInplace, applyMulti, applyOp } from '../dispatch.js';
-import { type DType, bool, int64 } from '../dtype.js';
+import { bool, type DType, int64 } from '../dtype.js';
 import { opError } from '../errors.js';
+import { alloc } from '../kernels/common.js';
 import { wrapDim, wrapDims } from '../shape.js';
 import type { Tensor } from '../tensor.js';
-import { add, div, eq, lerp, logicalOr, logicalAnd, logicalNot, isnan, mul, sub, gt, whereOp } from './pointwise.js';
-import { type Operand, Float, plain, type Scalar } from './scalar.js';
 import { Tensor as TensorClass } from '../tensor.js';
+import {
+  add,
+  div,
+  eq,
+  gt,
+  isnan,
+  lerp,
+  logicalAnd,
+  logicalNot,
+  logicalOr,
+  mul,
+  sub,
+  whereOp,
+} from './pointwise.js';
+import { Float, type Operand, plain, type Scalar } from './scalar.js';
 import { reshape, select, sliceDim, squeeze, stack, to, unsqueeze } from './views.js';
-import { alloc } from '../kernels/common.js';
 
 export type DimArg = number | readonly number[] | null | undefined;
-export interface ReduceOptions { dim?: DimArg; keepdim?: boolean; dtype?: DType }
+export interface ReduceOptions {
+  dim?: DimArg;
+  keepdim?: boolean;
+  dtype?: DType;
+}
 type Arg = DimArg | ReduceOptions;
 type Keep = boolean | ReduceOptions;
 
-interface Parsed { dim: DimArg; keepdim: boolean; dtype: DType | null }
+interface Parsed {
+  dim: DimArg;
+  keepdim: boolean;
+  dtype: DType | null;
+}
 function parse(dim: Arg, keepdim: Keep | undefined, last: ReduceOptions | undefined): Parsed {
   let o: ReduceOptions = {};
   if (dim !== null && typeof dim === 'object' && !Array.isArray(dim)) o = { ...(dim as ReduceOptions) };
@@ -30,10 +51,12 @@ function dimsOf(x: Tensor, p: Parsed, op: string): number[] {
   return wrapDims(Array.isArray(p.dim) && p.dim.length === 0 ? null : p.dim, x.shape.length, op);
 }
 
-const summing = (name: 'sum' | 'nansum' | 'mean') => (x: Tensor, dim?: Arg, keepdim?: Keep, options?: ReduceOptions): Tensor => {
-  const p = parse(dim, keepdim, options);
-  return applyOp(name, [x], { dims: dimsOf(x, p, name), keepdim: p.keepdim, dtype: p.dtype });
-};
+const summing =
+  (name: 'sum' | 'nansum' | 'mean') =>
+  (x: Tensor, dim?: Arg, keepdim?: Keep, options?: ReduceOptions): Tensor => {
+    const p = parse(dim, keepdim, options);
+    return applyOp(name, [x], { dims: dimsOf(x, p, name), keepdim: p.keepdim, dtype: p.dtype });
+  };
 export const sum = summing('sum');
 export const nansum = summing('nansum');
 export const mean = summing('mean');
@@ -45,10 +68,12 @@ export function prod(x: Tensor, dim?: Arg, keepdim?: Keep, options?: ReduceOptio
   const p = parse(dim, keepdim, options);
   return applyOp('prod', [x], { dims: dimsOf(x, p, 'prod'), keepdim: p.keepdim, dtype: p.dtype });
 }
-const plainReduce = (name: 'amax' | 'amin' | 'all' | 'any' | 'countNonzero') => (x: Tensor, dim?: Arg, keepdim?: Keep): Tensor => {
-  const p = parse(dim, keepdim, undefined);
-  return applyOp(name, [x], { dims: dimsOf(x, p, name), keepdim: p.keepdim });
-};
+const plainReduce =
+  (name: 'amax' | 'amin' | 'all' | 'any' | 'countNonzero') =>
+  (x: Tensor, dim?: Arg, keepdim?: Keep): Tensor => {
+    const p = parse(dim, keepdim, undefined);
+    return applyOp(name, [x], { dims: dimsOf(x, p, name), keepdim: p.keepdim });
+  };
 export const amax = plainReduce('amax');
 export const amin = plainReduce('amin');
 export const all = plainReduce('all');
@@ -63,7 +88,8 @@ export function logsumexp(x: Tensor, dim: Arg, keepdim?: Keep): Tensor {
 }
 
 /** Two results with names, usable as an array as well. */
-export type NamedPair<A extends string = 'values', B extends string = 'indices'> = [Tensor, Tensor] & Record<A | B, Tensor>;
+export type NamedPair<A extends string = 'values', B extends string = 'indices'> = [Tensor, Tensor] &
+  Record<A | B, Tensor>;
 export function pair<A extends string, B extends string>(a: A, b: B, x: Tensor, y: Tensor): NamedPair<A, B> {
   const out = [x, y] as unknown as Record<string, Tensor>;
   Object.defineProperty(out, a, { value: x });
@@ -75,15 +101,29 @@ const valuesIndices = (r: Tensor[]): NamedPair => pair('values', 'indices', r[0]
 function extreme(name: 'max' | 'min') {
   function run(x: Tensor): Tensor;
   function run(x: Tensor, other: Tensor): Tensor;
-  function run(x: Tensor, dim: number | { dim: number; keepdim?: boolean }, keepdim?: boolean | { keepdim?: boolean }): NamedPair;
-  function run(x: Tensor, dim?: number | Tensor | { dim: number; keepdim?: boolean }, keepdim?: boolean | { keepdim?: boolean }): Tensor | NamedPair {
+  function run(
+    x: Tensor,
+    dim: number | { dim: number; keepdim?: boolean },
+    keepdim?: boolean | { keepdim?: boolean },
+  ): NamedPair;
+  function run(
+    x: Tensor,
+    dim?: number | Tensor | { dim: number; keepdim?: boolean },
+    keepdim?: boolean | { keepdim?: boolean },
+  ): Tensor | NamedPair {
     if (dim === undefined) {
       if (x.numel() === 0) throw opError(name, [x], 'the tensor has no elements', undefined, 'SB_EMPTY');
-      return applyOp(name === 'max' ? 'amax' : 'amin', [x], { dims: x.shape.map((_, d) => d), keepdim: false });
+      return applyOp(name === 'max' ? 'amax' : 'amin', [x], {
+        dims: x.shape.map((_, d) => d),
+        keepdim: false,
+      });
     }
     if (dim instanceof TensorClass) return applyOp(name === 'max' ? 'maximum' : 'minimum', [x, dim], {});
     const d = typeof dim === 'number' ? dim : dim.dim;
-    const keep = typeof keepdim === 'boolean' ? keepdim : (keepdim?.keepdim ?? (typeof dim === 'object' ? dim.keepdim : false) ?? false);
+    const keep =
+      typeof keepdim === 'boolean'
+        ? keepdim
+        : (keepdim?.keepdim ?? (typeof dim === 'object' ? dim.keepdim : false) ?? false);
     return valuesIndices(applyMulti(name, [x], { dim: wrapDim(d, x.shape.length, name), keepdim: keep }));
   }
   return run;
@@ -91,20 +131,37 @@ function extreme(name: 'max' | 'min') {
 export const max = extreme('max');
 export const min = extreme('min');
 
-const arg = (name: 'argmax' | 'argmin') => (x: Tensor, dim?: Arg, keepdim?: Keep): Tensor => {
-  const p = parse(dim, keepdim, undefined);
-  if (p.dim === undefined || p.dim === null) {
-    if (x.numel() === 0) throw opError(name, [x], 'the tensor has no elements', undefined, 'SB_EMPTY');
-    const flat = applyOp(name, [reshape(x, [-1])], { dim: 0, keepdim: false });
-    return p.keepdim ? reshape(flat, x.shape.map(() => 1)) : flat;
-  }
-  return applyOp(name, [x], { dim: wrapDim(p.dim as number, x.shape.length, name), keepdim: p.keepdim });
-};
+const arg =
+  (name: 'argmax' | 'argmin') =>
+  (x: Tensor, dim?: Arg, keepdim?: Keep): Tensor => {
+    const p = parse(dim, keepdim, undefined);
+    if (p.dim === undefined || p.dim === null) {
+      if (x.numel() === 0) throw opError(name, [x], 'the tensor has no elements', undefined, 'SB_EMPTY');
+      const flat = applyOp(name, [reshape(x, [-1])], { dim: 0, keepdim: false });
+      return p.keepdim
+        ? reshape(
+            flat,
+            x.shape.map(() => 1),
+          )
+        : flat;
+    }
+    return applyOp(name, [x], { dim: wrapDim(p.dim as number, x.shape.length, name), keepdim: p.keepdim });
+  };
 export const argmax = arg('argmax');
 export const argmin = arg('argmin');
 
-export interface VarOptions { dim?: DimArg; correction?: number; unbiased?: boolean; keepdim?: boolean }
-function varArgs(x: Tensor, dim: DimArg | boolean | VarOptions, second: boolean | VarOptions | undefined, third: boolean | VarOptions | undefined): { dims: number[]; correction: number; keepdim: boolean } {
+export interface VarOptions {
+  dim?: DimArg;
+  correction?: number;
+  unbiased?: boolean;
+  keepdim?: boolean;
+}
+function varArgs(
+  x: Tensor,
+  dim: DimArg | boolean | VarOptions,
+  second: boolean | VarOptions | undefined,
+  third: boolean | VarOptions | undefined,
+): { dims: number[]; correction: number; keepdim: boolean } {
   let o: VarOptions = {};
   if (typeof dim === 'boolean') o.unbiased = dim;
   else if (dim !== null && typeof dim === 'object' && !Array.isArray(dim)) o = { ...(dim as VarOptions) };
@@ -116,8 +173,13 @@ function varArgs(x: Tensor, dim: DimArg | boolean | VarOptions, second: boolean 
   const dims = wrapDims(Array.isArray(o.dim) && o.dim.length === 0 ? null : o.dim, x.shape.length, 'var');
   return { dims, correction: o.correction ?? (o.unbiased === false ? 0 : 1), keepdim: o.keepdim ?? false };
 }
-type VarArgs = [dim?: DimArg | boolean | VarOptions, unbiased?: boolean | VarOptions, keepdim?: boolean | VarOptions];
-export const variance = (x: Tensor, ...a: VarArgs): Tensor => applyOp('var', [x], varArgs(x, a[0], a[1], a[2]));
+type VarArgs = [
+  dim?: DimArg | boolean | VarOptions,
+  unbiased?: boolean | VarOptions,
+  keepdim?: boolean | VarOptions,
+];
+export const variance = (x: Tensor, ...a: VarArgs): Tensor =>
+  applyOp('var', [x], varArgs(x, a[0], a[1], a[2]));
 export const std = (x: Tensor, ...a: VarArgs): Tensor => applyOp('std', [x], varArgs(x, a[0], a[1], a[2]));
 const alsoMean = (x: Tensor, a: VarArgs): Tensor => {
   const p = varArgs(x, a[0], a[1], a[2]);
@@ -126,8 +188,19 @@ const alsoMean = (x: Tensor, a: VarArgs): Tensor => {
 export const varMean = (x: Tensor, ...a: VarArgs): [Tensor, Tensor] => [variance(x, ...a), alsoMean(x, a)];
 export const stdMean = (x: Tensor, ...a: VarArgs): [Tensor, Tensor] => [std(x, ...a), alsoMean(x, a)];
 
-export interface NormOptions { p?: number | string; dim?: DimArg; keepdim?: boolean; dtype?: DType }
-export function norm(x: Tensor, p: number | string | null | NormOptions = 2, dim?: DimArg | NormOptions, keepdim?: boolean | NormOptions, last?: NormOptions): Tensor {
+export interface NormOptions {
+  p?: number | string;
+  dim?: DimArg;
+  keepdim?: boolean;
+  dtype?: DType;
+}
+export function norm(
+  x: Tensor,
+  p: number | string | null | NormOptions = 2,
+  dim?: DimArg | NormOptions,
+  keepdim?: boolean | NormOptions,
+  last?: NormOptions,
+): Tensor {
   let o: NormOptions = {};
   if (p !== null && typeof p === 'object' && !(p instanceof Number)) o = { ...p };
   else if (p !== null) o.p = typeof p === 'string' ? p : Number(p);
@@ -137,61 +210,160 @@ export function norm(x: Tensor, p: number | string | null | NormOptions = 2, dim
   else o = { ...o, ...keepdim };
   o = { ...o, ...last };
   const given = o.p ?? 2;
-  const ord = given === 'fro' || given === 'nuc' ? 2 : given === 'inf' ? Number.POSITIVE_INFINITY : given === '-inf' ? Number.NEGATIVE_INFINITY : Number(given);
-  return applyOp('norm', [x], { ord, dims: wrapDims(o.dim, x.shape.length, 'norm'), keepdim: o.keepdim ?? false, dtype: o.dtype ?? null });
+  const ord =
+    given === 'fro' || given === 'nuc'
+      ? 2
+      : given === 'inf'
+        ? Number.POSITIVE_INFINITY
+        : given === '-inf'
+          ? Number.NEGATIVE_INFINITY
+          : Number(given);
+  return applyOp('norm', [x], {
+    ord,
+    dims: wrapDims(o.dim, x.shape.length, 'norm'),
+    keepdim: o.keepdim ?? false,
+    dtype: o.dtype ?? null,
+  });
 }
+/** p-norm distances between all rows of x and all rows of other. */
+export const cdist = (x: Tensor, other: Tensor, p = 2): Tensor =>
+  norm(sub(unsqueeze(x, -2), unsqueeze(other, -3)), p, -1);
 export const dist = (x: Tensor, other: Tensor, p = 2): Tensor => norm(sub(x, other), p);
 
-const scanDim = (dim: number | { dim?: number; dtype?: DType }, o: { dtype?: DType } | undefined): { dim: number; dtype: DType | null } =>
-  typeof dim === 'number' ? { dim, dtype: o?.dtype ?? null } : { dim: dim.dim ?? 0, dtype: dim.dtype ?? null };
-const scan = (name: 'cumsum' | 'cumprod') => (x: Tensor, dim: number | { dim?: number; dtype?: DType }, o?: { dtype?: DType }): Tensor => {
-  const p = scanDim(dim, o);
-  return applyOp(name, [x], { dim: wrapDim(p.dim, x.shape.length, name), dtype: p.dtype });
-};
+const scanDim = (
+  dim: number | { dim?: number; dtype?: DType },
+  o: { dtype?: DType } | undefined,
+): { dim: number; dtype: DType | null } =>
+  typeof dim === 'number'
+    ? { dim, dtype: o?.dtype ?? null }
+    : { dim: dim.dim ?? 0, dtype: dim.dtype ?? null };
+const scan =
+  (name: 'cumsum' | 'cumprod') =>
+  (x: Tensor, dim: number | { dim?: number; dtype?: DType }, o?: { dtype?: DType }): Tensor => {
+    const p = scanDim(dim, o);
+    return applyOp(name, [x], { dim: wrapDim(p.dim, x.shape.length, name), dtype: p.dtype });
+  };
 export const cumsum = scan('cumsum');
 export const cumprod = scan('cumprod');
-export const cumsum_ = (x: Tensor, dim: number): Tensor => applyInplace('cumsum', [x], { dim: wrapDim(dim, x.shape.length, 'cumsum'), dtype: x.dtype });
-export const cumprod_ = (x: Tensor, dim: number): Tensor => applyInplace('cumprod', [x], { dim: wrapDim(dim, x.shape.length, 'cumprod'), dtype: x.dtype });
-export const logcumsumexp = (x: Tensor, dim: number): Tensor => applyOp('logcumsumexp', [x], { dim: wrapDim(dim, x.shape.length, 'logcumsumexp') });
-export const cummax = (x: Tensor, dim: number): NamedPair => valuesIndices(applyMulti('cummax', [x], { dim: wrapDim(dim, x.shape.length, 'cummax') }));
-export const cummin = (x: Tensor, dim: number): NamedPair => valuesIndices(applyMulti('cummin', [x], { dim: wrapDim(dim, x.shape.length, 'cummin') }));
+export const cumsum_ = (x: Tensor, dim: number): Tensor =>
+  applyInplace('cumsum', [x], { dim: wrapDim(dim, x.shape.length, 'cumsum'), dtype: x.dtype });
+export const cumprod_ = (x: Tensor, dim: number): Tensor =>
+  applyInplace('cumprod', [x], { dim: wrapDim(dim, x.shape.length, 'cumprod'), dtype: x.dtype });
+export const logcumsumexp = (x: Tensor, dim: number): Tensor =>
+  applyOp('logcumsumexp', [x], { dim: wrapDim(dim, x.shape.length, 'logcumsumexp') });
+export const cummax = (x: Tensor, dim: number): NamedPair =>
+  valuesIndices(applyMulti('cummax', [x], { dim: wrapDim(dim, x.shape.length, 'cummax') }));
+export const cummin = (x: Tensor, dim: number): NamedPair =>
+  valuesIndices(applyMulti('cummin', [x], { dim: wrapDim(dim, x.shape.length, 'cummin') }));
 export function diff(x: Tensor, n = 1, dim = -1): Tensor {
   let out = x;
-  for (let i = 0; i < n; i++) out = out.dtype === bool ? logicalXorOf(sliceDim(out, dim, 1, null, 1), sliceDim(out, dim, 0, -1, 1)) : sub(sliceDim(out, dim, 1, null, 1), sliceDim(out, dim, 0, -1, 1));
+  for (let i = 0; i < n; i++)
+    out =
+      out.dtype === bool
+        ? logicalXorOf(sliceDim(out, dim, 1, null, 1), sliceDim(out, dim, 0, -1, 1))
+        : sub(sliceDim(out, dim, 1, null, 1), sliceDim(out, dim, 0, -1, 1));
   return out;
 }
 const logicalXorOf = (a: Tensor, b: Tensor): Tensor => applyOp('logicalXor', [a, b], {});
 
-export interface SortOptions { dim?: number; descending?: boolean; stable?: boolean }
-export function sort(x: Tensor, dim: number | SortOptions = -1, descending: boolean | SortOptions = false, last: SortOptions = {}): NamedPair {
-  const o: SortOptions = { ...(typeof dim === 'number' ? { dim } : dim), ...(typeof descending === 'boolean' ? { descending } : descending), ...last };
-  if (typeof dim === 'object' && dim.descending !== undefined && descending === false) o.descending = dim.descending;
-  return valuesIndices(applyMulti('sort', [x], { dim: wrapDim(o.dim ?? -1, x.shape.length, 'sort'), descending: o.descending ?? false }));
+export interface SortOptions {
+  dim?: number;
+  descending?: boolean;
+  stable?: boolean;
 }
-export const argsort = (x: Tensor, dim: number | SortOptions = -1, descending: boolean | SortOptions = false, last: SortOptions = {}): Tensor => sort(x, dim, descending, last)[1];
+export function sort(
+  x: Tensor,
+  dim: number | SortOptions = -1,
+  descending: boolean | SortOptions = false,
+  last: SortOptions = {},
+): NamedPair {
+  const o: SortOptions = {
+    ...(typeof dim === 'number' ? { dim } : dim),
+    ...(typeof descending === 'boolean' ? { descending } : descending),
+    ...last,
+  };
+  if (typeof dim === 'object' && dim.descending !== undefined && descending === false)
+    o.descending = dim.descending;
+  return valuesIndices(
+    applyMulti('sort', [x], {
+      dim: wrapDim(o.dim ?? -1, x.shape.length, 'sort'),
+      descending: o.descending ?? false,
+    }),
+  );
+}
+export const argsort = (
+  x: Tensor,
+  dim: number | SortOptions = -1,
+  descending: boolean | SortOptions = false,
+  last: SortOptions = {},
+): Tensor => sort(x, dim, descending, last)[1];
 export const msort = (x: Tensor): Tensor => sort(x, 0)[0];
-export interface TopkOptions { dim?: number; largest?: boolean; sorted?: boolean }
-export function topk(x: Tensor, k: number, dim: number | TopkOptions = -1, largest: boolean | TopkOptions = true, last: TopkOptions = {}): NamedPair {
-  const o: TopkOptions = { ...(typeof dim === 'number' ? { dim } : dim), ...(typeof largest === 'boolean' ? {} : largest), ...last };
+export interface TopkOptions {
+  dim?: number;
+  largest?: boolean;
+  sorted?: boolean;
+}
+export function topk(
+  x: Tensor,
+  k: number,
+  dim: number | TopkOptions = -1,
+  largest: boolean | TopkOptions = true,
+  last: TopkOptions = {},
+): NamedPair {
+  const o: TopkOptions = {
+    ...(typeof dim === 'number' ? { dim } : dim),
+    ...(typeof largest === 'boolean' ? {} : largest),
+    ...last,
+  };
   if (largest === false) o.largest = false;
-  return valuesIndices(applyMulti('topk', [x], { dim: wrapDim(o.dim ?? -1, x.shape.length, 'topk'), k, largest: o.largest ?? true }));
+  return valuesIndices(
+    applyMulti('topk', [x], {
+      dim: wrapDim(o.dim ?? -1, x.shape.length, 'topk'),
+      k,
+      largest: o.largest ?? true,
+    }),
+  );
 }
 type OneDim = number | { dim?: number; keepdim?: boolean };
-const oneDim = (dim: OneDim | undefined, keepdim: boolean | { keepdim?: boolean } | undefined): { dim: number | undefined; keepdim: boolean } => ({
+const oneDim = (
+  dim: OneDim | undefined,
+  keepdim: boolean | { keepdim?: boolean } | undefined,
+): { dim: number | undefined; keepdim: boolean } => ({
   dim: typeof dim === 'object' ? dim.dim : dim,
-  keepdim: (typeof keepdim === 'boolean' ? keepdim : keepdim?.keepdim) ?? (typeof dim === 'object' ? dim.keepdim : undefined) ?? false,
+  keepdim:
+    (typeof keepdim === 'boolean' ? keepdim : keepdim?.keepdim) ??
+    (typeof dim === 'object' ? dim.keepdim : undefined) ??
+    false,
 });
-export function kthvalue(x: Tensor, k: number, dim: OneDim = -1, keepdim?: boolean | { keepdim?: boolean }): NamedPair {
+export function kthvalue(
+  x: Tensor,
+  k: number,
+  dim: OneDim = -1,
+  keepdim?: boolean | { keepdim?: boolean },
+): NamedPair {
   const p = oneDim(dim, keepdim);
-  return valuesIndices(applyMulti('kthvalue', [x], { dim: wrapDim(p.dim ?? -1, x.shape.length, 'kthvalue'), k, keepdim: p.keepdim }));
+  return valuesIndices(
+    applyMulti('kthvalue', [x], {
+      dim: wrapDim(p.dim ?? -1, x.shape.length, 'kthvalue'),
+      k,
+      keepdim: p.keepdim,
+    }),
+  );
 }
 function middle(ignoreNan: boolean) {
   function run(x: Tensor): Tensor;
   function run(x: Tensor, dim: OneDim, keepdim?: boolean | { keepdim?: boolean }): NamedPair;
   function run(x: Tensor, dim?: OneDim, keepdim?: boolean | { keepdim?: boolean }): Tensor | NamedPair {
-    if (dim === undefined) return applyMulti('median', [reshape(x, [-1])], { dim: 0, keepdim: false, ignoreNan })[0]!;
+    if (dim === undefined)
+      return applyMulti('median', [reshape(x, [-1])], { dim: 0, keepdim: false, ignoreNan })[0]!;
     const p = oneDim(dim, keepdim);
-    return valuesIndices(applyMulti('median', [x], { dim: wrapDim(p.dim ?? -1, x.shape.length, 'median'), keepdim: p.keepdim, ignoreNan }));
+    return valuesIndices(
+      applyMulti('median', [x], {
+        dim: wrapDim(p.dim ?? -1, x.shape.length, 'median'),
+        keepdim: p.keepdim,
+        ignoreNan,
+      }),
+    );
   }
   return run;
 }
@@ -214,25 +386,54 @@ export function mode(x: Tensor, dim: OneDim = -1, keepdim?: boolean | { keepdim?
   const at = argmax(counts, d, true);
   const values = applyOp('gather', [v, at], { dim: d });
   const indices = applyOp('gather', [i, at], { dim: d });
-  return p.keepdim ? pair('values', 'indices', values, indices) : pair('values', 'indices', squeeze(values, d), squeeze(indices, d));
+  return p.keepdim
+    ? pair('values', 'indices', values, indices)
+    : pair('values', 'indices', squeeze(values, d), squeeze(indices, d));
 }
 
-export interface QuantileOptions { dim?: number | null; keepdim?: boolean; interpolation?: 'linear' | 'lower' | 'higher' | 'midpoint' | 'nearest' }
-export function quantile(x: Tensor, q: Operand, dim?: number | null | QuantileOptions, keepdim?: boolean | QuantileOptions, last: QuantileOptions = {}): Tensor {
-  const o: QuantileOptions = { ...(typeof dim === 'object' && dim !== null ? dim : { dim: dim ?? null }), ...(typeof keepdim === 'boolean' ? { keepdim } : keepdim), ...last };
+export interface QuantileOptions {
+  dim?: number | null;
+  keepdim?: boolean;
+  interpolation?: 'linear' | 'lower' | 'higher' | 'midpoint' | 'nearest';
+}
+export function quantile(
+  x: Tensor,
+  q: Operand,
+  dim?: number | null | QuantileOptions,
+  keepdim?: boolean | QuantileOptions,
+  last: QuantileOptions = {},
+): Tensor {
+  const o: QuantileOptions = {
+    ...(typeof dim === 'object' && dim !== null ? dim : { dim: dim ?? null }),
+    ...(typeof keepdim === 'boolean' ? { keepdim } : keepdim),
+    ...last,
+  };
   const flat = o.dim === null || o.dim === undefined;
   const source = flat ? reshape(x, [-1]) : x;
   const d = wrapDim(flat ? 0 : o.dim!, source.shape.length, 'quantile');
   const n = source.shape[d]!;
   if (n === 0) throw opError('quantile', [x], 'the tensor has no elements', undefined, 'SB_EMPTY');
-  const list = q instanceof TensorClass ? Array.from({ length: q.numel() }, (_, i) => Number(to(q, q.dtype).storage.as(q.dtype)[q.storageOffset + i])) : [Number(plain(q as Scalar))];
+  const list =
+    q instanceof TensorClass
+      ? Array.from({ length: q.numel() }, (_, i) =>
+          Number(to(q, q.dtype).storage.as(q.dtype)[q.storageOffset + i]),
+        )
+      : [Number(plain(q as Scalar))];
   const sorted = sort(source, d)[0];
   const bad = any(isnan(source), d);
   const one = (fraction: number): Tensor => {
-    if (!(fraction >= 0 && fraction <= 1)) throw opError('quantile', [x], `q ${fraction} is not between 0 and 1`);
+    if (!(fraction >= 0 && fraction <= 1))
+      throw opError('quantile', [x], `q ${fraction} is not between 0 and 1`);
     const rank = fraction * (n - 1);
     const mode = o.interpolation ?? 'linear';
-    const at = mode === 'lower' ? Math.floor(rank) : mode === 'higher' ? Math.ceil(rank) : mode === 'nearest' ? nearest(rank) : rank;
+    const at =
+      mode === 'lower'
+        ? Math.floor(rank)
+        : mode === 'higher'
+          ? Math.ceil(rank)
+          : mode === 'nearest'
+            ? nearest(rank)
+            : rank;
     const low = select(sorted, d, Math.floor(at));
     const weight = mode === 'midpoint' && rank % 1 !== 0 ? 0.5 : at - Math.floor(at);
     const value = weight === 0 ? low : lerp(low, select(sorted, d, Math.ceil(at)), new Float(weight));
@@ -240,7 +441,14 @@ export function quantile(x: Tensor, q: Operand, dim?: number | null | QuantileOp
   };
   const results = list.map((f) => {
     const r = one(f);
-    return o.keepdim ? (flat ? reshape(r, x.shape.map(() => 1)) : unsqueeze(r, d)) : r;
+    return o.keepdim
+      ? flat
+        ? reshape(
+            r,
+            x.shape.map(() => 1),
+          )
+        : unsqueeze(r, d)
+      : r;
   });
   return q instanceof TensorClass && q.shape.length > 0 ? stack(results, 0) : results[0]!;
 }
@@ -249,7 +457,11 @@ function nearest(x: number): number {
   return Math.abs(x % 1) === 0.5 && r % 2 === 1 ? r - 1 : r;
 }
 
-export function allclose(x: Tensor, other: Tensor, o: { rtol?: number; atol?: number; equalNan?: boolean } = {}): boolean {
+export function allclose(
+  x: Tensor,
+  other: Tensor,
+  o: { rtol?: number; atol?: number; equalNan?: boolean } = {},
+): boolean {
   const { rtol = 1e-5, atol = 1e-8, equalNan = false } = o;
   let close = eq(x, other);
   if (equalNan) close = logicalOr(close, logicalAnd(isnan(x), isnan(other)));
@@ -263,7 +475,8 @@ export function equal(x: Tensor, other: Tensor): boolean {
   return truth(all(eq(x, other)));
 }
 export function truth(x: Tensor): boolean {
-  if (x.numel() !== 1) throw opError('bool', [x], 'the truth of several elements is ambiguous', 'reduce with all() or any()');
+  if (x.numel() !== 1)
+    throw opError('bool', [x], 'the truth of several elements is ambiguous', 'reduce with all() or any()');
   return Number(to(x, bool).storage.as(bool)[to(x, bool).storageOffset]) !== 0;
 }
 export { alloc };

@@ -1,7 +1,7 @@
 /** Numbers among tensors. */
 import { bool, type DType, float64, int64 } from '../dtype.js';
-import { getBackend } from '../state.js';
 import { alloc } from '../kernels/common.js';
+import { getBackend } from '../state.js';
 import { Tensor } from '../tensor.js';
 
 /**
