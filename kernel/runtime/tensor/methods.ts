@@ -12,6 +12,7 @@ import type { Operand } from './ops/scalar.js';
 import * as v from './ops/views.js';
 import { formatTensor } from './print.js';
 import type { Storage } from './storage.js';
+import { wrapDim } from './shape.js';
 import { Tensor } from './tensor.js';
 
 const { bool: _bool, whereOp, ...pointwise } = p;
@@ -80,10 +81,10 @@ function where(x: Tensor, condition: Tensor, other: Parameters<typeof whereOp>[2
   return whereOp(condition, x, other);
 }
 function size(x: Tensor, dim?: number): number | number[] {
-  return dim === undefined ? [...x.shape] : x.shape[dim < 0 ? dim + x.shape.length : dim]!;
+  return dim === undefined ? [...x.shape] : x.shape[wrapDim(dim, x.shape.length, 'size')]!;
 }
 function stride(x: Tensor, dim?: number): number | number[] {
-  return dim === undefined ? [...x.strides] : x.strides[dim < 0 ? dim + x.strides.length : dim]!;
+  return dim === undefined ? [...x.strides] : x.strides[wrapDim(dim, x.strides.length, 'stride')]!;
 }
 function requiresGrad_(x: Tensor, on = true): Tensor {
   x.requiresGrad = on;
