@@ -16,7 +16,7 @@ function values(n: number, seed: number, scale = 2): Float32Array {
   return out;
 }
 
-function nd(shape: number[], data = new Float32Array(shape.reduce((a, b) => a * b, 1))): Nd {
+function nd(shape: number[], data: Float32Array = new Float32Array(shape.reduce((a, b) => a * b, 1))): Nd {
   const strides = shape.map((_, d) => shape.slice(d + 1).reduce((a, b) => a * b, 1));
   return { dtype: 'float32', data, shape, strides, offset: 0 };
 }
