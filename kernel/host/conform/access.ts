@@ -80,7 +80,10 @@ export function dtypeName(dtype: unknown): string {
 
 /** `index_add_` -> `indexAdd_`: our names are PyTorch's in camelCase, the underscore of in-place methods kept. */
 export function camelCase(name: string): string {
-  const joined = name.replace(/([a-zA-Z0-9])_([a-z0-9])/g, (_, before: string, after: string) => before + after.toUpperCase());
+  const joined = name.replace(
+    /([a-zA-Z0-9])_([a-z0-9])/g,
+    (_, before: string, after: string) => before + after.toUpperCase(),
+  );
   // T_max and T_0 of the schedulers are tMax and t0.
   return /^[A-Z]_/.test(name) ? joined.charAt(0).toLowerCase() + joined.slice(1) : joined;
 }

@@ -18,7 +18,11 @@ const ALIASES: Readonly<Record<string, string>> = {
  * Arguments as PyTorch takes them, turned into ours: positional ones, then one options object in camelCase.
  * `op` is the name as a step gives it; the receiver of a method is the first argument.
  */
-export function normalise(op: string, args: readonly unknown[], kwargs: Readonly<Record<string, unknown>>): unknown[] {
+export function normalise(
+  op: string,
+  args: readonly unknown[],
+  kwargs: Readonly<Record<string, unknown>>,
+): unknown[] {
   const [scalars, keywords] = floatScalars(op, args, kwargs);
   return special(op, scalars, keywords) ?? bySignature(op, scalars, keywords);
 }
@@ -41,7 +45,8 @@ function bySignature(op: string, args: unknown[], kwargs: Record<string, unknown
   if (variadic && args.length > fixed) {
     const rest = args.slice(fixed);
     // PyTorch takes sizes one by one or as a list, but tensors (einsum, meshgrid) one by one as we do.
-    if (rest.length === 1 && Array.isArray(rest[0])) out.push(isSizes(rest[0]) ? Array.from(rest[0]) : rest[0]);
+    if (rest.length === 1 && Array.isArray(rest[0]))
+      out.push(isSizes(rest[0]) ? Array.from(rest[0]) : rest[0]);
     else if (isSizes(rest) && !takesMany(op)) out.push(rest);
     else out.push(...rest);
   }
@@ -85,12 +90,14 @@ function special(op: string, args: unknown[], kwargs: Record<string, unknown>): 
     case 'std_mean':
     case 'var_mean':
       // The old form std(x, unbiased).
-      if (typeof args[1] === 'boolean') return bySignature(op, [args[0]], { ...kwargs, correction: args[1] ? 1 : 0 });
+      if (typeof args[1] === 'boolean')
+        return bySignature(op, [args[0]], { ...kwargs, correction: args[1] ? 1 : 0 });
       return undefined;
     case 'randint':
       // randint(high, size) has no low.
       if (Array.isArray(args[1])) return bySignature(op, [0, ...args], kwargs);
-      if (args.length === 1 && 'size' in kwargs && !('high' in kwargs)) return bySignature(op, [0, ...args], kwargs);
+      if (args.length === 1 && 'size' in kwargs && !('high' in kwargs))
+        return bySignature(op, [0, ...args], kwargs);
       return undefined;
     case 'randint_like':
       if (args.length === 2 && !('high' in kwargs)) return bySignature(op, [args[0], 0, args[1]], kwargs);
@@ -109,7 +116,7 @@ function special(op: string, args: unknown[], kwargs: Record<string, unknown>): 
       return undefined;
     case 'to': {
       // to(device, dtype) against to(dtype).
-      if (typeof args[1] === 'string' && (typeof args[2] !== 'boolean' && args[2] !== undefined)) {
+      if (typeof args[1] === 'string' && typeof args[2] !== 'boolean' && args[2] !== undefined) {
         return bySignature(op, [args[0]], { ...kwargs, device: args[1], dtype: args[2] });
       }
       return undefined;
@@ -141,7 +148,10 @@ function floatScalars(
   const name = op.replace(/^torch\.|^\./, '');
   const keep = KIND_MATTERS.has(name) && !op.startsWith('F.');
   const convert = keep ? floatsDeep : plainDeep;
-  return [args.map(convert), Object.fromEntries(Object.entries(kwargs).map(([key, value]) => [key, convert(value)]))];
+  return [
+    args.map(convert),
+    Object.fromEntries(Object.entries(kwargs).map(([key, value]) => [key, convert(value)])),
+  ];
 }
 
 function floatsDeep(value: unknown): unknown {

@@ -89,9 +89,14 @@ function tensorDifference(
 ): Difference | undefined {
   if (got.t !== expected.t) return differ(`${path} dtype`, got.t, expected.t);
   if (got.s.length !== expected.s.length || got.s.some((size, i) => Number(size) !== Number(expected.s[i]))) {
-    return differ(`${path} shape`, `[${got.s.map(Number).join(', ')}]`, `[${expected.s.map(Number).join(', ')}]`);
+    return differ(
+      `${path} shape`,
+      `[${got.s.map(Number).join(', ')}]`,
+      `[${expected.s.map(Number).join(', ')}]`,
+    );
   }
-  if (got.d.length !== expected.d.length) return differ(`${path} size`, `${got.d.length}`, `${expected.d.length}`);
+  if (got.d.length !== expected.d.length)
+    return differ(`${path} size`, `${got.d.length}`, `${expected.d.length}`);
   const floating = expected.t in BY_DTYPE || FROM_FLOAT32.has(expected.t);
   const limit = floating ? (tolerance ?? BY_DTYPE[expected.t] ?? EXACT) : EXACT;
   const round = FROM_FLOAT32.has(expected.t) ? Math.fround : (x: number) => x;
@@ -109,8 +114,15 @@ function tensorDifference(
   }
   if (first < 0) return undefined;
   return {
-    ...differ(`${path}${indexText(first, expected.s.map(Number))}`, describe(got.d[first]!), describe(expected.d[first]!)),
-    note: count > 1 ? `; ${count} of ${expected.d.length} elements differ, by up to ${Number(largest.toPrecision(3))}` : '',
+    ...differ(
+      `${path}${indexText(first, expected.s.map(Number))}`,
+      describe(got.d[first]!),
+      describe(expected.d[first]!),
+    ),
+    note:
+      count > 1
+        ? `; ${count} of ${expected.d.length} elements differ, by up to ${Number(largest.toPrecision(3))}`
+        : '',
   };
 }
 
@@ -123,7 +135,11 @@ function close(got: number, expected: number, { rtol, atol }: Tolerance): boolea
 function sameInteger(got: Json, expected: Json): boolean {
   if (got === expected) return true;
   // Beyond 2^53 integers are written as text, so either side may be text.
-  return typeof got !== 'boolean' && typeof expected !== 'boolean' && String(plain(got)) === String(plain(expected));
+  return (
+    typeof got !== 'boolean' &&
+    typeof expected !== 'boolean' &&
+    String(plain(got)) === String(plain(expected))
+  );
 }
 
 function plain(value: Json): Json {
@@ -150,7 +166,12 @@ function isFloat(value: Json): boolean {
 }
 
 function isTensor(value: Json): value is Json & TensorJson {
-  return isJsonObject(value) && typeof value['t'] === 'string' && Array.isArray(value['s']) && Array.isArray(value['d']);
+  return (
+    isJsonObject(value) &&
+    typeof value['t'] === 'string' &&
+    Array.isArray(value['s']) &&
+    Array.isArray(value['d'])
+  );
 }
 
 function differ(where: string, got: string, expected: string): Difference {

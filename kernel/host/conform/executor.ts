@@ -36,7 +36,14 @@ export class Executor {
     const cut = this.size > 1 && source.text.includes('"raises":true');
     if (cut || failures.length > 0 || ++this.programs % PROGRAMS_PER_WORLD === 0) await this.stop();
     const { suite, name, file } = source;
-    return { suite, name, file, passed: failures.length === 0, failures, milliseconds: performance.now() - started };
+    return {
+      suite,
+      name,
+      file,
+      passed: failures.length === 0,
+      failures,
+      milliseconds: performance.now() - started,
+    };
   }
 
   async stop(): Promise<void> {

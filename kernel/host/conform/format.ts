@@ -1,5 +1,12 @@
 import { ShardbookError } from '../../runtime/index.js';
-import { arrayElementTexts, FloatLiteral, isJsonObject, type Json, type JsonObject, parseJson } from './json.js';
+import {
+  arrayElementTexts,
+  FloatLiteral,
+  isJsonObject,
+  type Json,
+  type JsonObject,
+  parseJson,
+} from './json.js';
 
 export const FORMAT = 'spmd-program/1';
 
@@ -54,7 +61,10 @@ export function splitFile(text: string, file: string): ProgramSource[] {
   const doc = parseJson(text);
   if (!isJsonObject(doc)) throw invalid('the file holds no object');
   if (doc['format'] !== FORMAT) {
-    throw invalid(`"format" is ${show(doc['format'])}, wanted "${FORMAT}"`, 'only this version of the format is known');
+    throw invalid(
+      `"format" is ${show(doc['format'])}, wanted "${FORMAT}"`,
+      'only this version of the format is known',
+    );
   }
   const programs = doc['programs'];
   if (!Array.isArray(programs)) throw invalid(`"programs" is ${show(programs)}, wanted a list`);
@@ -76,7 +86,8 @@ export function splitFile(text: string, file: string): ProgramSource[] {
 /** Reads and checks one program. */
 export function parseProgram(text: string): Program {
   const raw = parseJson(text);
-  const bad = (what: string) => new ShardbookError({ code: 'SB_CONFORM_PROGRAM', message: `Cannot run the program: ${what}` });
+  const bad = (what: string) =>
+    new ShardbookError({ code: 'SB_CONFORM_PROGRAM', message: `Cannot run the program: ${what}` });
   if (!isJsonObject(raw)) throw bad('it is no object');
   const { suite, name, world, steps, expect, tolerance } = raw;
   if (typeof suite !== 'string' || typeof name !== 'string') throw bad('"suite" and "name" must be strings');
@@ -109,7 +120,8 @@ function parseStep(step: Json, bad: (what: string) => Error): Step {
   if (ranks !== undefined && !(Array.isArray(ranks) && ranks.every((r) => typeof r === 'number'))) {
     throw bad(`"ranks" is ${show(ranks)}, wanted a list of ranks`);
   }
-  if ((op === 'observe' || raises === true) && typeof label !== 'string') throw bad('"as" must name the observation');
+  if ((op === 'observe' || raises === true) && typeof label !== 'string')
+    throw bad('"as" must name the observation');
   return {
     op,
     args,
@@ -121,7 +133,11 @@ function parseStep(step: Json, bad: (what: string) => Error): Step {
   };
 }
 
-function parseExpect(expect: JsonObject, world: number, bad: (what: string) => Error): Record<string, Expectation> {
+function parseExpect(
+  expect: JsonObject,
+  world: number,
+  bad: (what: string) => Error,
+): Record<string, Expectation> {
   const out: Record<string, Expectation> = {};
   for (const [label, value] of Object.entries(expect)) {
     if (isJsonObject(value) && 'all' in value) out[label] = { all: value['all']! };
@@ -132,15 +148,22 @@ function parseExpect(expect: JsonObject, world: number, bad: (what: string) => E
   return out;
 }
 
-function parseTolerance(tolerance: Json | undefined, bad: (what: string) => Error): Record<string, Tolerance | 'exact'> {
+function parseTolerance(
+  tolerance: Json | undefined,
+  bad: (what: string) => Error,
+): Record<string, Tolerance | 'exact'> {
   if (tolerance === undefined || tolerance === null) return {};
   // One tolerance for the whole program may stand without a label.
-  const byLabel = tolerance === 'exact' || (isJsonObject(tolerance) && isNumber(tolerance['rtol'])) ? { '*': tolerance } : tolerance;
+  const byLabel =
+    tolerance === 'exact' || (isJsonObject(tolerance) && isNumber(tolerance['rtol']))
+      ? { '*': tolerance }
+      : tolerance;
   if (!isJsonObject(byLabel)) throw bad(`"tolerance" is ${show(tolerance)}, wanted an object`);
   const out: Record<string, Tolerance | 'exact'> = {};
   for (const [label, value] of Object.entries(byLabel)) {
     if (value === 'exact') out[label] = 'exact';
-    else if (isJsonObject(value)) out[label] = { rtol: Number(value['rtol'] ?? 0), atol: Number(value['atol'] ?? 0) };
+    else if (isJsonObject(value))
+      out[label] = { rtol: Number(value['rtol'] ?? 0), atol: Number(value['atol'] ?? 0) };
     else throw bad(`"tolerance" of "${label}" is ${show(value)}, wanted {"rtol", "atol"} or "exact"`);
   }
   return out;

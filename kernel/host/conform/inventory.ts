@@ -1,4 +1,4 @@
-import { parseProgram, type ProgramSource } from './format.js';
+import { type ProgramSource, parseProgram } from './format.js';
 import { isKnown } from './resolve.js';
 import './ops/index.js';
 

@@ -17,10 +17,22 @@ test('parseJson() reads what JSON.parse reads', () => {
   expect(JSON.stringify(parseJson(text))).toBe(JSON.stringify(JSON.parse(text)));
 });
 
-test.each(['', '{', '[1,]', '{"a" 1}', 'nul', '"open', '[1] 2', '{"a":1,}'])('parseJson() refuses %j', (text) => {
+test.each([
+  '',
+  '{',
+  '[1,]',
+  '{"a" 1}',
+  'nul',
+  '"open',
+  '[1] 2',
+  '{"a":1,}',
+])('parseJson() refuses %j', (text) => {
   expect(() => parseJson(text)).toThrow(/Cannot read the program file/);
 });
 
 test('arrayElementTexts() cuts out the elements as they are written', () => {
-  expect(arrayElementTexts('{"x": [9], "programs": [ {"a": 1.0} , [2]]}', 'programs')).toEqual(['{"a": 1.0}', '[2]']);
+  expect(arrayElementTexts('{"x": [9], "programs": [ {"a": 1.0} , [2]]}', 'programs')).toEqual([
+    '{"a": 1.0}',
+    '[2]',
+  ]);
 });

@@ -20,7 +20,9 @@ export interface JsonObject {
 }
 
 export function isJsonObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof FloatLiteral);
+  return (
+    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof FloatLiteral)
+  );
 }
 
 /** The plain number of a literal; everything else as it is. */
@@ -73,7 +75,12 @@ class Reader {
         const out: JsonObject = {};
         this.members((name) => {
           // A key such as "__proto__" must become an entry, not the prototype.
-          Object.defineProperty(out, name, { value: this.value(), enumerable: true, writable: true, configurable: true });
+          Object.defineProperty(out, name, {
+            value: this.value(),
+            enumerable: true,
+            writable: true,
+            configurable: true,
+          });
         });
         return out;
       }

@@ -88,7 +88,10 @@ async function raises(run: () => unknown): Promise<boolean> {
 }
 
 function isCoded(error: unknown): boolean {
-  return typeof (error as { code?: unknown }).code === 'string' && String((error as { code: string }).code).startsWith('SB_');
+  return (
+    typeof (error as { code?: unknown }).code === 'string' &&
+    String((error as { code: string }).code).startsWith('SB_')
+  );
 }
 
 /** What went wrong in which step. */

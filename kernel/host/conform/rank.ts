@@ -19,7 +19,9 @@ export async function runAsRank(job: RankJob, rank: number, world: number): Prom
   } catch (error) {
     failed = error;
     // The error explains what is missing, so only what was observed is compared.
-    const differing = checkObservations(program, rank, machine.seen).filter(({ label }) => machine.seen.has(label));
+    const differing = checkObservations(program, rank, machine.seen).filter(({ label }) =>
+      machine.seen.has(label),
+    );
     return [...differing, { label: '', rank, text: error instanceof Error ? error.message : String(error) }];
   } finally {
     endWork(failed);

@@ -26,7 +26,11 @@ export interface RankJob {
 }
 
 /** Every label of one rank whose observation is not what was expected. */
-export function checkObservations(program: Program, rank: number, seen: ReadonlyMap<string, Json>): Failure[] {
+export function checkObservations(
+  program: Program,
+  rank: number,
+  seen: ReadonlyMap<string, Json>,
+): Failure[] {
   const failures: Failure[] = [];
   const absent: Json = { absent: true };
   for (const [label, expectation] of Object.entries(program.expect)) {
@@ -39,7 +43,8 @@ export function checkObservations(program: Program, rank: number, seen: Readonly
     failures.push({ label, rank, text });
   }
   for (const label of seen.keys()) {
-    if (!(label in program.expect)) failures.push({ label, rank, text: 'got a value, expected no observation of that name' });
+    if (!(label in program.expect))
+      failures.push({ label, rank, text: 'got a value, expected no observation of that name' });
   }
   return failures;
 }

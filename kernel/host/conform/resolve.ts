@@ -1,4 +1,4 @@
-import { apply, camelCase, isModule, isTensor, lookUp, member, method, MissingOperation } from './access.js';
+import { apply, camelCase, isModule, isTensor, lookUp, MissingOperation, member, method } from './access.js';
 import { normalise } from './calls.js';
 import type { Machine } from './machine.js';
 import { ownOperations } from './ops/registry.js';
@@ -33,17 +33,30 @@ function find(name: string): Operation | undefined {
     }
     case 'F': {
       const fn = lookUp('F', camelCase(member));
-      return typeof fn === 'function' ? (_, args, kwargs) => apply(fn, ...normalise(name, args, kwargs)) : undefined;
+      return typeof fn === 'function'
+        ? (_, args, kwargs) => apply(fn, ...normalise(name, args, kwargs))
+        : undefined;
     }
     case 'nn':
       return constructorOperation(name, lookUp('nn', member));
     case 'lr':
-      return constructorOperation(name, lookUp('optim', member) ?? lookUp('optim', `lr.${member}`) ?? lookUp('optim', `lrScheduler.${member}`));
+      return constructorOperation(
+        name,
+        lookUp('optim', member) ??
+          lookUp('optim', `lr.${member}`) ??
+          lookUp('optim', `lrScheduler.${member}`),
+      );
     case 'optim': {
       const made = lookUp('optim', member);
       if (typeof made !== 'function') return undefined;
       return (_, [target, ...more], kwargs) =>
-        Reflect.construct(made, [...normalise(name, [plainDeep(parametersOf(target)), ...more.map(plainDeep)], plainDeep(kwargs) as Record<string, unknown>)]);
+        Reflect.construct(made, [
+          ...normalise(
+            name,
+            [plainDeep(parametersOf(target)), ...more.map(plainDeep)],
+            plainDeep(kwargs) as Record<string, unknown>,
+          ),
+        ]);
     }
   }
   return undefined;
@@ -63,7 +76,10 @@ export function parametersOf(target: unknown): unknown {
 function constructorOperation(name: string, made: unknown): Operation | undefined {
   if (typeof made !== 'function') return undefined;
   return (_, args, kwargs) =>
-    Reflect.construct(made, normalise(name, args.map(plainDeep), plainDeep(kwargs) as Record<string, unknown>));
+    Reflect.construct(
+      made,
+      normalise(name, args.map(plainDeep), plainDeep(kwargs) as Record<string, unknown>),
+    );
 }
 
 /** Properties that PyTorch has as methods and we have as values are read. */
@@ -82,7 +98,11 @@ function methodOperation(name: string): Operation {
 }
 
 /** The few methods of Python's dict and list that programs use. */
-function dictionaryMethod(target: unknown, name: string, [key, fallback]: unknown[]): (() => unknown) | undefined {
+function dictionaryMethod(
+  target: unknown,
+  name: string,
+  [key, fallback]: unknown[],
+): (() => unknown) | undefined {
   if (typeof target !== 'object' || target === null || isTensor(target)) return undefined;
   const table = target as Record<string, unknown>;
   switch (name) {

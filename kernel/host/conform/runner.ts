@@ -24,7 +24,10 @@ export function readPrograms(files: readonly string[], filter?: string): Program
 }
 
 /** Runs every program of the files and returns the results in the order of the files. */
-export async function conformFiles(files: readonly string[], options: ConformOptions = {}): Promise<ProgramResult[]> {
+export async function conformFiles(
+  files: readonly string[],
+  options: ConformOptions = {},
+): Promise<ProgramResult[]> {
   const programs = readPrograms(files, options.filter);
   const results = new Map<ProgramSource, ProgramResult>();
   const queue = new Queue(programs);

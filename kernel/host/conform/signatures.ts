@@ -338,7 +338,10 @@ const SIGNATURES: ReadonlyMap<string, Signature> = new Map(
       const [before = '', after = ''] = params.split('|');
       const positional = words(before);
       const variadic = positional.at(-1)?.startsWith('*') ?? false;
-      return [name.trim(), { positional: positional.map((p) => p.replace('*', '')), optional: words(after), variadic }];
+      return [
+        name.trim(),
+        { positional: positional.map((p) => p.replace('*', '')), optional: words(after), variadic },
+      ];
     }),
 );
 

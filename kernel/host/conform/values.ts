@@ -1,4 +1,13 @@
-import { callIn, dtypeName, dtypeNamed, isTensor, kindOf, member, method, type TensorLike } from './access.js';
+import {
+  callIn,
+  dtypeName,
+  dtypeNamed,
+  isTensor,
+  kindOf,
+  member,
+  method,
+  type TensorLike,
+} from './access.js';
 import { FloatLiteral, isJsonObject, type Json, type JsonObject, plainNumber } from './json.js';
 
 /** Dtypes whose literals are decimals. */
@@ -27,7 +36,8 @@ export function valueIn(arg: Json, scope: Scope): unknown {
   if (keys.length === 1) {
     if ('dtype' in arg) return dtypeNamed(String(arg['dtype']));
     if ('placements' in arg) return (arg['placements'] as Json[]).map((text) => placementIn(String(text)));
-    if ('tuple' in arg) return TupleValue.from((arg['tuple'] as Json[]).map((entry) => valueIn(entry, scope)));
+    if ('tuple' in arg)
+      return TupleValue.from((arg['tuple'] as Json[]).map((entry) => valueIn(entry, scope)));
   }
   return Object.fromEntries(keys.map((key) => [key, valueIn(arg[key]!, scope)]));
 }
@@ -44,7 +54,11 @@ function tensorIn(literal: JsonObject): TensorLike {
   const name = String(literal['t']);
   const data = literal['d'] as Json[];
   const shape = (literal['s'] as Json[]).map(Number);
-  return makeTensor(data.map((v) => scalarIn(v, name)), shape, name);
+  return makeTensor(
+    data.map((v) => scalarIn(v, name)),
+    shape,
+    name,
+  );
 }
 
 function scalarIn(value: Json, dtype: string): number | bigint | boolean {
@@ -110,7 +124,8 @@ function isDtype(value: unknown): boolean {
 function tensorOut(tensor: TensorLike): Json {
   const name = dtypeName(tensor.dtype);
   let flat = method(method(tensor, 'detach'), 'contiguous');
-  if (FLOATING.has(name) && name !== 'float64' && name !== 'float32') flat = method(flat, 'to', dtypeNamed('float32'));
+  if (FLOATING.has(name) && name !== 'float64' && name !== 'float32')
+    flat = method(flat, 'to', dtypeNamed('float32'));
   const values = method(method(flat, 'reshape', [-1]), 'tolist') as unknown[];
   return { t: name, s: [...tensor.shape], d: values.map((v) => valueOut(v)) };
 }
@@ -173,7 +188,8 @@ export function plainDeep(value: unknown): unknown {
   if (value instanceof FloatLiteral) return value.value;
   if (value instanceof TupleValue) return TupleValue.from(value.map(plainDeep));
   if (Array.isArray(value)) return value.map(plainDeep);
-  if (isPlainObject(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plainDeep(v)]));
+  if (isPlainObject(value))
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, plainDeep(v)]));
   return plainNumber(value);
 }
 
@@ -182,4 +198,3 @@ export function numberIn(value: unknown): number {
   const plain = plainNumber(value);
   return typeof plain === 'string' ? (WORDS[plain] ?? Number(plain)) : Number(plain);
 }
-

@@ -57,7 +57,9 @@ function list(options: Options): number {
   }
   const width = Math.max(0, ...uses.map(({ op }) => op.length));
   for (const { op, uses: times, programs, known } of uses) {
-    process.stdout.write(`${known ? '      ' : 'LACKS '}  ${op.padEnd(width)}  ${times} uses in ${programs} programs\n`);
+    process.stdout.write(
+      `${known ? '      ' : 'LACKS '}  ${op.padEnd(width)}  ${times} uses in ${programs} programs\n`,
+    );
   }
   process.stdout.write(`${uses.length} operations, ${lacking.length} lacking\n`);
   return lacking.length === 0 ? 0 : 1;

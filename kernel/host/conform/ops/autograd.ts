@@ -21,8 +21,8 @@ op('ag.backward_many', 'tensors grads retain_graph', (a) => {
 });
 
 function logOf(machine: Machine): unknown[] {
-  let log = machine.state.get('ag.log') as unknown[] | undefined;
-  if (!log) machine.state.set('ag.log', (log = []));
+  const log = (machine.state.get('ag.log') as unknown[] | undefined) ?? [];
+  machine.state.set('ag.log', log);
   return log;
 }
 
@@ -40,7 +40,11 @@ op('ag.hook', 't label scale add', (a, machine) => {
 });
 op('ag.post_accumulate', 't label', (a, machine) => {
   const log = logOf(machine);
-  return method(a.get('t'), 'registerPostAccumulateGradHook', (p: TensorLike) => void log.push([a.get('label'), copyOf(p.grad)]));
+  return method(
+    a.get('t'),
+    'registerPostAccumulateGradHook',
+    (p: TensorLike) => void log.push([a.get('label'), copyOf(p.grad)]),
+  );
 });
 op('ag.multi_hook', 'tensors label mode', (a, machine) => {
   const log = logOf(machine);
@@ -59,7 +63,10 @@ op('ag.final_callback', 't label', (a, machine) => {
   });
 });
 rawOp('ag.gradcheck', (machine, [name, inputs, args = []], kwargs) => {
-  const options = plainDeep({ eps: 1e-6, atol: 1e-5, rtol: 1e-3, ...kwargs, args: undefined }) as Record<string, unknown>;
+  const options = plainDeep({ eps: 1e-6, atol: 1e-5, rtol: 1e-3, ...kwargs, args: undefined }) as Record<
+    string,
+    unknown
+  >;
   delete options['args'];
   const more = (kwargs['args'] ?? args) as unknown[];
   const fn = (...x: unknown[]) => resolve(String(name))(machine, [...x, ...more], {});
@@ -68,35 +75,71 @@ rawOp('ag.gradcheck', (machine, [name, inputs, args = []], kwargs) => {
 
 op('ag.module_hook', 'mod kind label prepend scale', (a, machine) => {
   const log = logOf(machine);
-  const [module, kind, label, scale] = [a.get<unknown>('mod'), a.get<string>('kind'), a.get<string>('label'), a.get<number | null>('scale', null)];
+  const [module, kind, label, scale] = [
+    a.get<unknown>('mod'),
+    a.get<string>('kind'),
+    a.get<string>('label'),
+    a.get<number | null>('scale', null),
+  ];
   const prepend = a.get('prepend', false);
-  const scaled = (grads: readonly Grad[]) => grads.map((g) => (g === null ? null : (method(g, 'mul', scale) as TensorLike)));
+  const scaled = (grads: readonly Grad[]) =>
+    grads.map((g) => (g === null ? null : (method(g, 'mul', scale) as TensorLike)));
   const names = (kwargs: object) => void log.push([label, kind, Object.keys(kwargs).map(snakeCase).sort()]);
   switch (kind) {
     case 'pre':
-      return method(module, 'registerForwardPreHook', (_: unknown, args: readonly unknown[]) => {
-        log.push([label, kind]);
-        return scale === null ? undefined : [method(args[0], 'mul', scale), ...args.slice(1)];
-      }, { prepend });
+      return method(
+        module,
+        'registerForwardPreHook',
+        (_: unknown, args: readonly unknown[]) => {
+          log.push([label, kind]);
+          return scale === null ? undefined : [method(args[0], 'mul', scale), ...args.slice(1)];
+        },
+        { prepend },
+      );
     case 'pre_kwargs':
-      return method(module, 'registerForwardPreHook', (_: unknown, _args: unknown, kwargs: object) => names(kwargs), { prepend, withKwargs: true });
+      return method(
+        module,
+        'registerForwardPreHook',
+        (_: unknown, _args: unknown, kwargs: object) => names(kwargs),
+        { prepend, withKwargs: true },
+      );
     case 'forward_kwargs':
-      return method(module, 'registerForwardHook', (_: unknown, _args: unknown, kwargs: object) => names(kwargs), { prepend, withKwargs: true });
+      return method(
+        module,
+        'registerForwardHook',
+        (_: unknown, _args: unknown, kwargs: object) => names(kwargs),
+        { prepend, withKwargs: true },
+      );
     case 'forward':
-      return method(module, 'registerForwardHook', (_: unknown, _args: unknown, output: unknown) => {
-        log.push([label, kind]);
-        return scale === null ? undefined : method(output, 'mul', scale);
-      }, { prepend });
+      return method(
+        module,
+        'registerForwardHook',
+        (_: unknown, _args: unknown, output: unknown) => {
+          log.push([label, kind]);
+          return scale === null ? undefined : method(output, 'mul', scale);
+        },
+        { prepend },
+      );
     case 'backward_pre':
-      return method(module, 'registerFullBackwardPreHook', (_: unknown, gradOutput: readonly Grad[]) => {
-        log.push([label, kind]);
-        return scale === null ? undefined : scaled(gradOutput);
-      }, { prepend });
+      return method(
+        module,
+        'registerFullBackwardPreHook',
+        (_: unknown, gradOutput: readonly Grad[]) => {
+          log.push([label, kind]);
+          return scale === null ? undefined : scaled(gradOutput);
+        },
+        { prepend },
+      );
     case 'backward':
-      return method(module, 'registerFullBackwardHook', (_: unknown, gradInput: readonly Grad[]) => {
-        log.push([label, kind]);
-        return scale === null ? undefined : scaled(gradInput);
-      }, { prepend });
+      return method(
+        module,
+        'registerFullBackwardHook',
+        (_: unknown, gradInput: readonly Grad[]) => {
+          log.push([label, kind]);
+          return scale === null ? undefined : scaled(gradInput);
+        },
+        { prepend },
+      );
     default:
       throw new Error(`"${kind}" is no kind of module hook`);
   }
@@ -110,12 +153,22 @@ op('ag.log', '', (_, machine) => logOf(machine).splice(0));
 
 rawOp('ag.checkpoint', (_, [module, ...args], kwargs) => {
   const preserveRngState = (kwargs['preserve_rng_state'] ?? true) as boolean;
-  return callIn('torch', 'utils.checkpoint.checkpoint', module, ...args, { useReentrant: false, preserveRngState });
+  return callIn('torch', 'utils.checkpoint.checkpoint', module, ...args, {
+    useReentrant: false,
+    preserveRngState,
+  });
 });
 op('ag.checkpoint_sequential', 'mod segments x', (a) => {
   const parts = Array.from(a.get<Iterable<unknown>>('mod'));
   const options = { useReentrant: false };
-  return callIn('torch', 'utils.checkpoint.checkpointSequential', parts, a.number('segments'), a.get('x'), options);
+  return callIn(
+    'torch',
+    'utils.checkpoint.checkpointSequential',
+    parts,
+    a.number('segments'),
+    a.get('x'),
+    options,
+  );
 });
 
 const calls = new WeakMap<object, number>();
@@ -128,8 +181,12 @@ op('ag.calls', 'mod', (a) => calls.get(a.get<object>('mod')) ?? 0);
 
 rawOp('ag.saved_as', (machine, [dtype, name, ...args], kwargs) => {
   const wanted = dtypeNamed(String(dtype));
-  const pack = (t: TensorLike) => ({ dtype: t.dtype, value: method(t, 'isFloatingPoint') === true ? method(t, 'to', wanted) : t });
+  const pack = (t: TensorLike) => ({
+    dtype: t.dtype,
+    value: method(t, 'isFloatingPoint') === true ? method(t, 'to', wanted) : t,
+  });
   const unpack = (p: { dtype: unknown; value: unknown }) => method(p.value, 'to', p.dtype);
-  return callIn('autograd', 'graph.savedTensorsHooks', pack, unpack, () => resolve(String(name))(machine, args, kwargs));
+  return callIn('autograd', 'graph.savedTensorsHooks', pack, unpack, () =>
+    resolve(String(name))(machine, args, kwargs),
+  );
 });
-

@@ -1,8 +1,19 @@
 /** ops_c10d: in-place collectives, asynchronous work, point to point, objects, groups, collectives under autograd. */
 import { CommDebugMode } from '../../../runtime/index.js';
 import { callIn, construct, lookUp, method, type TensorLike } from '../access.js';
+import {
+  allToAllSingle,
+  clone,
+  dist,
+  emptyLike,
+  given,
+  rankIn,
+  reduceOp,
+  sum,
+  worldSizeOf,
+  zerosOf,
+} from './collectives.js';
 import type { Args } from './registry.js';
-import { allToAllSingle, clone, dist, emptyLike, given, rankIn, reduceOp, sum, worldSizeOf, zerosOf } from './collectives.js';
 import { op } from './registry.js';
 
 /** Whether this rank holds the handle of a group it is not in. */
@@ -19,7 +30,11 @@ function isHere(a: Args, global: string, own: string): boolean {
 
 function ends(a: Args, global: 'src' | 'dst'): Record<string, unknown> {
   const own = global === 'src' ? 'group_src' : 'group_dst';
-  return given({ [global]: a.get(global), [global === 'src' ? 'groupSrc' : 'groupDst']: a.get(own), group: a.get('group') });
+  return given({
+    [global]: a.get(global),
+    [global === 'src' ? 'groupSrc' : 'groupDst']: a.get(own),
+    group: a.get('group'),
+  });
 }
 
 op('c10d.all_reduce_', 't op group', (a) => {
@@ -50,7 +65,12 @@ op('c10d.reduce_scatter', 'parts op group', (a) => {
   return out;
 });
 op('c10d.reduce_scatter_into_', 'out t op group', (a) => {
-  dist('reduceScatterTensor', a.get('out'), a.get('t'), given({ op: reduceOp(a.get('op', 'sum')), group: a.get('group') }));
+  dist(
+    'reduceScatterTensor',
+    a.get('out'),
+    a.get('t'),
+    given({ op: reduceOp(a.get('op', 'sum')), group: a.get('group') }),
+  );
   return a.get('out');
 });
 op('c10d.all_to_all', 'parts group', (a) => {
@@ -180,7 +200,11 @@ op('c10d.all_gather_object', 'obj group', (a) => {
   dist('allGatherObject', outs, a.get('obj'), given({ group: a.get('group') }));
   return outs;
 });
-op('c10d.send_objects', 'objs dst', (a) => void dist('sendObjectList', [...a.get<unknown[]>('objs')], given({ dst: a.get('dst') })));
+op(
+  'c10d.send_objects',
+  'objs dst',
+  (a) => void dist('sendObjectList', [...a.get<unknown[]>('objs')], given({ dst: a.get('dst') })),
+);
 op('c10d.recv_objects', 'count src', (a) => {
   const objs = blanks(a.number('count'));
   return [dist('recvObjectList', objs, given({ src: a.get('src') })), objs];
@@ -188,13 +212,29 @@ op('c10d.recv_objects', 'count src', (a) => {
 
 // ---------------------------------------------------------------- groups
 op('c10d.is_member', 'group', (a) => !isOutsider(a.get('group')));
-op('c10d.get_group_rank', 'group global_rank', (a) => dist('getGroupRank', a.get('group'), a.number('global_rank')));
-op('c10d.get_global_rank', 'group group_rank', (a) => dist('getGlobalRank', a.get('group'), a.number('group_rank')));
+op('c10d.get_group_rank', 'group global_rank', (a) =>
+  dist('getGroupRank', a.get('group'), a.number('global_rank')),
+);
+op('c10d.get_global_rank', 'group group_rank', (a) =>
+  dist('getGlobalRank', a.get('group'), a.number('group_rank')),
+);
 op('c10d.new_subgroups', 'size', (a) => (dist('newSubgroups', a.number('size')) as unknown[])[0]);
-op('c10d.new_subgroups_by_enumeration', 'ranks', (a) => (dist('newSubgroupsByEnumeration', a.get('ranks')) as unknown[])[0] ?? null);
-op('c10d.new_group_with_timeout', 'ranks seconds', (a) => dist('newGroup', a.get('ranks'), { timeoutMs: a.number('seconds') * 1000 }));
-op('c10d.monitored_barrier', 'group seconds', (a) =>
-  void dist('monitoredBarrier', given({ group: a.get('group'), timeoutMs: a.number('seconds', 30) * 1000 })),
+op(
+  'c10d.new_subgroups_by_enumeration',
+  'ranks',
+  (a) => (dist('newSubgroupsByEnumeration', a.get('ranks')) as unknown[])[0] ?? null,
+);
+op('c10d.new_group_with_timeout', 'ranks seconds', (a) =>
+  dist('newGroup', a.get('ranks'), { timeoutMs: a.number('seconds') * 1000 }),
+);
+op(
+  'c10d.monitored_barrier',
+  'group seconds',
+  (a) =>
+    void dist(
+      'monitoredBarrier',
+      given({ group: a.get('group'), timeoutMs: a.number('seconds', 30) * 1000 }),
+    ),
 );
 
 // ---------------------------------------------------------------- collectives that autograd goes through
@@ -214,11 +254,19 @@ op('c10d.nn.all_to_all_single', 't output_splits input_splits', (a) => {
   const t = a.get<TensorLike>('t');
   const outputs = a.get<number[] | null>('output_splits', null);
   const out = zerosOf([outputs?.length ? sum(outputs) : t.shape[0]!, ...t.shape.slice(1)], t);
-  return functional('allToAllSingle', out, t, given({ outputSplitSizes: a.get('output_splits'), inputSplitSizes: a.get('input_splits') }));
+  return functional(
+    'allToAllSingle',
+    out,
+    t,
+    given({ outputSplitSizes: a.get('output_splits'), inputSplitSizes: a.get('input_splits') }),
+  );
 });
 op('c10d.nn.broadcast', 't src', (a) => functional('broadcast', a.get('t'), a.get('src')));
 op('c10d.fc.all_gather', 't dim group', (a) =>
-  callIn('dist', 'allGatherTensorAutograd', a.get('t'), { gatherDim: a.number('dim', 0), ...given({ group: a.get('group') }) }),
+  callIn('dist', 'allGatherTensorAutograd', a.get('t'), {
+    gatherDim: a.number('dim', 0),
+    ...given({ group: a.get('group') }),
+  }),
 );
 op('c10d.fc.reduce_scatter', 't op dim group', (a) =>
   callIn('dist', 'reduceScatterTensorAutograd', a.get('t'), a.get('op', 'sum'), {
@@ -227,13 +275,17 @@ op('c10d.fc.reduce_scatter', 't op dim group', (a) =>
   }),
 );
 op('c10d.fc.all_to_all', 't output_splits input_splits group', (a) =>
-  callIn('dist', 'allToAllSingleAutograd', a.get('t'), given({
-    outputSplitSizes: a.get('output_splits'),
-    inputSplitSizes: a.get('input_splits'),
-    group: a.get('group'),
-  })),
+  callIn(
+    'dist',
+    'allToAllSingleAutograd',
+    a.get('t'),
+    given({
+      outputSplitSizes: a.get('output_splits'),
+      inputSplitSizes: a.get('input_splits'),
+      group: a.get('group'),
+    }),
+  ),
 );
-
 
 // ---------------------------------------------------------------- counting
 /** Kinds that are counted, by the beginning of our names. */
@@ -254,7 +306,8 @@ op('comm.end', '', (_, machine) => {
   const counts: Record<string, number> = {};
   for (const [name, count] of Object.entries(mode.getCommCounts())) {
     const key = COUNTED.find(([start]) => name.startsWith(start))?.[1];
-    if (key !== undefined && !name.endsWith('Object') && !name.endsWith('ObjectList')) counts[key] = (counts[key] ?? 0) + count;
+    if (key !== undefined && !name.endsWith('Object') && !name.endsWith('ObjectList'))
+      counts[key] = (counts[key] ?? 0) + count;
   }
   return counts;
 });

@@ -26,7 +26,9 @@ export function dist(name: string, ...args: unknown[]): unknown {
 
 /** Options without what was not given. */
 export function given(options: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined && value !== null));
+  return Object.fromEntries(
+    Object.entries(options).filter(([, value]) => value !== undefined && value !== null),
+  );
 }
 
 export function worldSizeOf(group: unknown): number {
@@ -55,7 +57,15 @@ export function sum(values: readonly number[]): number {
 
 op('dist.all_reduce', 't op group async_op', (a) => {
   const t = clone(a.get('t'));
-  const work = dist('allReduce', t, given({ op: reduceOp(a.get('op', 'sum')), group: a.get('group'), asyncOp: a.get('async_op') || undefined }));
+  const work = dist(
+    'allReduce',
+    t,
+    given({
+      op: reduceOp(a.get('op', 'sum')),
+      group: a.get('group'),
+      asyncOp: a.get('async_op') || undefined,
+    }),
+  );
   if (a.get('async_op', false)) method(work, 'wait');
   return t;
 });
@@ -108,8 +118,20 @@ op('dist.all_to_all_single', 't output_splits input_splits group', (a) => {
   return out;
 });
 
-export function allToAllSingle(out: unknown, t: unknown, outputs: unknown, inputs: unknown, group: unknown, asyncOp?: boolean): unknown {
-  return dist('allToAllSingle', out, t, given({ outputSplitSizes: outputs, inputSplitSizes: inputs, group, asyncOp }));
+export function allToAllSingle(
+  out: unknown,
+  t: unknown,
+  outputs: unknown,
+  inputs: unknown,
+  group: unknown,
+  asyncOp?: boolean,
+): unknown {
+  return dist(
+    'allToAllSingle',
+    out,
+    t,
+    given({ outputSplitSizes: outputs, inputSplitSizes: inputs, group, asyncOp }),
+  );
 }
 
 op('dist.ring_shift', 't by', (a) => {
@@ -124,7 +146,11 @@ op('dist.ring_shift', 't by', (a) => {
   for (const work of works) method(work, 'wait');
   return out;
 });
-op('dist.send', 't dst tag', (a) => void dist('send', a.get('t'), given({ dst: a.get('dst'), tag: a.get('tag') })));
+op(
+  'dist.send',
+  't dst tag',
+  (a) => void dist('send', a.get('t'), given({ dst: a.get('dst'), tag: a.get('tag') })),
+);
 op('dist.recv', 'like src tag', (a) => {
   const out = emptyLike(a.get('like'));
   dist('recv', out, given({ src: a.get('src'), tag: a.get('tag') }));

@@ -47,7 +47,8 @@ op('fill_ints', 'shape seed low high', (a) =>
 op('attr', 'obj path', (a) => a.get<string>('path').split('.').reduce(attribute, a.get<unknown>('obj')));
 
 function attribute(target: unknown, name: string): unknown {
-  if (/^\d+$/.test(name) && !(isModule(target) && Object.hasOwn(target as object, name))) return entryOf(target, Number(name));
+  if (/^\d+$/.test(name) && !(isModule(target) && Object.hasOwn(target as object, name)))
+    return entryOf(target, Number(name));
   const key = [name, camelCase(name)].find((k) => member(target, k) !== undefined) ?? camelCase(name);
   const value = member(target, key);
   // What is a property in PyTorch may be a method without arguments in ours.
@@ -78,7 +79,8 @@ export function entryOf(target: unknown, key: unknown): unknown {
 }
 
 function checkedIndex(index: number, length: number): number {
-  if (index >= length || index < -length) throw new Error(`index ${index} is out of range of ${length} entries`);
+  if (index >= length || index < -length)
+    throw new Error(`index ${index} is out of range of ${length} entries`);
   return index;
 }
 
@@ -106,7 +108,8 @@ function lengthOf(target: unknown): unknown {
   if (typeof target === 'string' || Array.isArray(target)) return target.length;
   if (isModule(target)) return Array.from(target as Iterable<unknown>).length;
   if (target instanceof Map || target instanceof Set) return target.size;
-  if (typeof target === 'object' && target !== null && Symbol.iterator in target) return Array.from(target as Iterable<unknown>).length;
+  if (typeof target === 'object' && target !== null && Symbol.iterator in target)
+    return Array.from(target as Iterable<unknown>).length;
   return Object.keys(target as object).length;
 }
 
@@ -129,7 +132,8 @@ function deepCopy(value: unknown): unknown {
     return value.requiresGrad ? method(made, 'requiresGrad_', true) : made;
   }
   if (Array.isArray(value)) return value.map(deepCopy);
-  if (isPlainObject(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, deepCopy(v)]));
+  if (isPlainObject(value))
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, deepCopy(v)]));
   return value;
 }
 

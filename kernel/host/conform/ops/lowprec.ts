@@ -42,7 +42,13 @@ op('lp.quantize', 'x dtype dim block', (a) => {
   const dim = a.has('block') ? -1 : a.has('dim') ? a.number('dim') : undefined;
   const abs = method(x, 'abs');
   const amax = dim === undefined ? method(abs, 'amax') : method(abs, 'amax', dim, { keepdim: true });
-  const scale = callIn('torch', 'where', method(amax, 'eq', 0), callIn('torch', 'onesLike', amax), method(amax, 'div', top));
+  const scale = callIn(
+    'torch',
+    'where',
+    method(amax, 'eq', 0),
+    callIn('torch', 'onesLike', amax),
+    method(amax, 'div', top),
+  );
   let q = method(x, 'div', scale);
   if (name === 'int8') q = method(method(q, 'round'), 'clamp', -127, 127);
   q = method(method(q, 'to', dtypeNamed(name)), 'to', dtypeNamed('float32'));

@@ -1,5 +1,16 @@
 /** Modules built from specs, and what programs ask of them. */
-import { apply, callIn, camelCase, construct, isTensor, lookUp, member, method, MissingOperation, type TensorLike } from '../access.js';
+import {
+  apply,
+  callIn,
+  camelCase,
+  construct,
+  isTensor,
+  lookUp,
+  MissingOperation,
+  member,
+  method,
+  type TensorLike,
+} from '../access.js';
 import { normalise } from '../calls.js';
 import { parametersOf } from '../resolve.js';
 import { plainDeep } from '../values.js';
@@ -18,7 +29,10 @@ export function buildModule(spec: Spec): unknown {
   const named = Array.isArray(args) ? {} : (args as Record<string, unknown>);
   const positional = Array.isArray(args) ? args : [];
   if (kind === 'Block' || kind === 'TinyTransformer') {
-    return new (transformerClasses()[kind])(named as unknown as Record<string, number>, positional as number[]);
+    return new (transformerClasses()[kind])(
+      named as unknown as Record<string, number>,
+      positional as number[],
+    );
   }
   if (lookUp('nn', kind) === undefined) throw new MissingOperation(`nn.${kind}`);
   return construct('nn', kind, ...normalise(`nn.${kind}`, positional, named));
@@ -41,19 +55,25 @@ op('module', 'spec seed scale', (a) => {
 op('mod.default', 'spec', (a) => buildModule(a.get('spec')));
 
 rawOp('call', (_, [module, ...args], kwargs) => {
-  const options = Object.fromEntries(Object.entries(kwargs).map(([key, value]) => [camelCase(key), plainDeep(value)]));
+  const options = Object.fromEntries(
+    Object.entries(kwargs).map(([key, value]) => [camelCase(key), plainDeep(value)]),
+  );
   return apply(module, ...args.map(plainDeep), ...(Object.keys(options).length > 0 ? [options] : []));
 });
 
 op('submodule', 'mod path', (a) => method(a.get('mod'), 'getSubmodule', a.get('path')));
 op('param', 'mod path', (a) => method(a.get('mod'), 'getParameter', a.get('path')));
 op('params', 'mod', (a) => Object.fromEntries(namedParameters(a.get('mod'))));
-op('grads', 'mod', (a) => Object.fromEntries(namedParameters(a.get('mod')).map(([name, p]) => [name, p.grad])));
+op('grads', 'mod', (a) =>
+  Object.fromEntries(namedParameters(a.get('mod')).map(([name, p]) => [name, p.grad])),
+);
 op('full_params', 'mod', (a) =>
   Object.fromEntries(namedParameters(a.get('mod')).map(([name, p]) => [name, fullTensor(p)])),
 );
 op('full_grads', 'mod', (a) =>
-  Object.fromEntries(namedParameters(a.get('mod')).map(([name, p]) => [name, p.grad === null ? null : fullTensor(p.grad)])),
+  Object.fromEntries(
+    namedParameters(a.get('mod')).map(([name, p]) => [name, p.grad === null ? null : fullTensor(p.grad)]),
+  ),
 );
 
 export function crossEntropy(logits: TensorLike, target: TensorLike): TensorLike {
@@ -63,7 +83,12 @@ export function crossEntropy(logits: TensorLike, target: TensorLike): TensorLike
 
 op('cross_entropy', 'logits target', (a) => crossEntropy(a.get('logits'), a.get('target')));
 
-export function clipGradNorm(target: unknown, maxNorm: number, normType = 2, errorIfNonfinite?: boolean): TensorLike {
+export function clipGradNorm(
+  target: unknown,
+  maxNorm: number,
+  normType = 2,
+  errorIfNonfinite?: boolean,
+): TensorLike {
   const options = { normType, ...(errorIfNonfinite === undefined ? {} : { errorIfNonfinite }) };
   return fullTensor(callIn('optim', 'clipGradNorm_', parameterList(target), maxNorm, options) as TensorLike);
 }
@@ -101,10 +126,19 @@ op('train_lm', 'mod optimizer steps batch seq vocab data_seed per_rank clip accu
       if (accumulate > 1 && typeof member(module, 'setRequiresGradientSync') === 'function') {
         method(module, 'setRequiresGradientSync', part === accumulate - 1);
       }
-      const ids = fillInts([batch, seq + 1], a.number('data_seed') + 1000 * i + 100 * part + own, 0, a.number('vocab'));
+      const ids = fillInts(
+        [batch, seq + 1],
+        a.number('data_seed') + 1000 * i + 100 * part + own,
+        0,
+        a.number('vocab'),
+      );
       const inputs = method(ids, 'narrow', 1, 0, seq);
       const targets = method(ids, 'narrow', 1, 1, seq) as TensorLike;
-      const loss = method(crossEntropy(apply(module, inputs) as TensorLike, targets), 'div', accumulate) as TensorLike;
+      const loss = method(
+        crossEntropy(apply(module, inputs) as TensorLike, targets),
+        'div',
+        accumulate,
+      ) as TensorLike;
       method(loss, 'backward');
       total += toNumber(method(loss, 'detach'));
     }
@@ -146,8 +180,11 @@ rawOp('mod.init', (_, [tensor, name, ...args], kwargs) => {
   return apply(fn, ...normalise(`nn.init.${String(name)}`, [tensor, ...args], kwargs));
 });
 op('mod.to_vector', 'mod', (a) => callIn('nn', 'utils.parametersToVector', parameterList(a.get('mod'))));
-op('mod.from_vector', 'mod v', (a) => callIn('nn', 'utils.vectorToParameters', a.get('v'), parameterList(a.get('mod'))));
-op('mod.param_flags', 'mod', (a) =>
-  Object.fromEntries(namedParameters(a.get('mod')).map(([name, p]) => [name, [p.requiresGrad, p.grad !== null]])),
+op('mod.from_vector', 'mod v', (a) =>
+  callIn('nn', 'utils.vectorToParameters', a.get('v'), parameterList(a.get('mod'))),
 );
-
+op('mod.param_flags', 'mod', (a) =>
+  Object.fromEntries(
+    namedParameters(a.get('mod')).map(([name, p]) => [name, [p.requiresGrad, p.grad !== null]]),
+  ),
+);

@@ -1,9 +1,9 @@
 /** ops_numerics: optimizers, schedulers, clipping, loss scaling. */
 import { apply, callIn, camelCase, construct, lookUp, member, method, type TensorLike } from '../access.js';
-import type { Args } from './registry.js';
 import { numberIn, plainDeep } from '../values.js';
 import { fill, toNumber } from './core.js';
 import { clipGradNorm, parameterGroups, parameterList } from './modules.js';
+import type { Args } from './registry.js';
 import { op, rawOp } from './registry.js';
 
 function setGrads(target: unknown, seed: number, scale: number): void {
@@ -16,7 +16,9 @@ function stepScheduler(scheduler: unknown): void {
   if (scheduler !== null && scheduler !== undefined) method(scheduler, 'step');
 }
 
-op('opt.set_grads', 'target seed scale', (a) => setGrads(a.get('target'), a.number('seed'), a.number('scale', 1)));
+op('opt.set_grads', 'target seed scale', (a) =>
+  setGrads(a.get('target'), a.number('seed'), a.number('scale', 1)),
+);
 op('opt.run', 'optimizer target steps seed scale scheduler', (a) => {
   const optimizer = a.get<unknown>('optimizer');
   const rates: number[][] = [];
@@ -53,7 +55,9 @@ op('opt.groups', 'optimizer keys', (a) =>
     Object.fromEntries(a.get<string[]>('keys').map((key) => [key, group[camelCase(key)]])),
   ),
 );
-op('opt.group_sizes', 'optimizer', (a) => parameterGroups(a.get('optimizer')).map((group) => (group['params'] as unknown[]).length));
+op('opt.group_sizes', 'optimizer', (a) =>
+  parameterGroups(a.get('optimizer')).map((group) => (group['params'] as unknown[]).length),
+);
 op('opt.set_option', 'optimizer group key value', (a) => {
   parameterGroups(a.get('optimizer'))[a.number('group')]![camelCase(a.get('key'))] = a.get('value');
 });
@@ -91,7 +95,9 @@ op('sched.multiplicative', 'optimizer factors', (a) => {
 op('sched.trajectory', 'optimizer scheduler n metrics key', (a) => {
   const [optimizer, key] = [a.get<unknown>('optimizer'), camelCase(a.get('key', 'lr'))];
   const read = () =>
-    parameterGroups(optimizer).map((group) => toNumber(key in group ? group[key] : (group['betas'] as number[])[0]));
+    parameterGroups(optimizer).map((group) =>
+      toNumber(key in group ? group[key] : (group['betas'] as number[])[0]),
+    );
   const out = [read()];
   for (let i = 0; i < a.number('n'); i++) {
     method(optimizer, 'step');
@@ -110,16 +116,23 @@ op('opt.clip_norm', 'target max_norm norm_type error_if_nonfinite', (a) =>
     a.get('error_if_nonfinite', false),
   ),
 );
-op('opt.clip_value', 'target value', (a) => callIn('optim', 'clipGradValue_', parameterList(a.get('target')), a.number('value')));
+op('opt.clip_value', 'target value', (a) =>
+  callIn('optim', 'clipGradValue_', parameterList(a.get('target')), a.number('value')),
+);
 op('opt.total_norm', 'tensors norm_type', (a) =>
   callIn('optim', 'getTotalNorm', a.get('tensors'), { normType: numberIn(a.get('norm_type', 2)) }),
 );
 
 rawOp('amp.scaler', (_, _args, kwargs) => {
-  const options = Object.fromEntries(Object.entries(kwargs).map(([key, value]) => [camelCase(key), plainDeep(value)]));
+  const options = Object.fromEntries(
+    Object.entries(kwargs).map(([key, value]) => [camelCase(key), plainDeep(value)]),
+  );
   return construct('optim', 'GradScaler', 'cpu', options);
 });
 op('amp.scaler_state', 's', (a) => {
   const state = method(a.get('s'), 'stateDict');
-  return { scale: member(state, 'scale'), tracker: member(state, '_growth_tracker') ?? member(state, 'growthTracker') };
+  return {
+    scale: member(state, 'scale'),
+    tracker: member(state, '_growth_tracker') ?? member(state, 'growthTracker'),
+  };
 });

@@ -25,7 +25,9 @@ op('rng.sampler', 'n epochs seed replacement num_samples', (a) => {
   const samples = a.number('num_samples', n);
   return Array.from({ length: a.number('epochs', 1) }, () => {
     const from = own ?? passGenerator();
-    return a.get('replacement', false) ? drawWithReplacement(n, samples, from) : drawPermutations(n, samples, from);
+    return a.get('replacement', false)
+      ? drawWithReplacement(n, samples, from)
+      : drawPermutations(n, samples, from);
   });
 });
 
@@ -60,7 +62,8 @@ op('rng.distributed_sampler', 'n replicas rank shuffle seed epoch drop_last', (a
     ? permutation(n, generator(a.number('seed', 0) + a.number('epoch', 0)))
     : Array.from({ length: n }, (_, i) => i);
   const uneven = n % replicas !== 0;
-  const each = a.get('drop_last', false) && uneven ? Math.ceil((n - replicas) / replicas) : Math.ceil(n / replicas);
+  const each =
+    a.get('drop_last', false) && uneven ? Math.ceil((n - replicas) / replicas) : Math.ceil(n / replicas);
   const total = Math.max(0, each) * replicas;
   const padded = Array.from({ length: total }, (_, i) => order[i % n]!);
   return padded.filter((_, i) => i % replicas === a.number('rank'));
@@ -79,5 +82,8 @@ op('rng.random_split', 'n lengths seed', (a) => {
   if (total !== n) throw new Error(`the lengths add up to ${total}, not to ${n}`);
   const order = permutation(total, generator(a.number('seed')));
   let at = 0;
-  return sizes.map((size) => order.slice(at, (at += size)));
+  return sizes.map((size) => {
+    at += size;
+    return order.slice(at - size, at);
+  });
 });

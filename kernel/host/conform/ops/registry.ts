@@ -1,6 +1,6 @@
-import { plainDeep } from '../values.js';
-import type { Operation } from '../resolve.js';
 import type { Machine } from '../machine.js';
+import type { Operation } from '../resolve.js';
+import { plainDeep } from '../values.js';
 
 /** Operations that the corpus defines itself, by name. Every file in this folder adds its area. */
 export const ownOperations = new Map<string, Operation>();
@@ -33,7 +33,8 @@ export function op(name: string, params: string, run: (args: Args, machine: Mach
   const names = params.split(' ').filter((word) => word !== '');
   ownOperations.set(name, (machine, given, kwargs) => {
     const values = new Map<string, unknown>();
-    if (given.length > names.length) throw new Error(`${name} takes ${names.length} arguments, ${given.length} were given`);
+    if (given.length > names.length)
+      throw new Error(`${name} takes ${names.length} arguments, ${given.length} were given`);
     given.forEach((value, i) => {
       values.set(names[i]!, plainDeep(value));
     });

@@ -44,7 +44,12 @@ function storageOf(x: unknown): unknown {
 op('nm.same', 'a b', (a) => a.get('a') === a.get('b'));
 op('nm.info', 'x', (a) => {
   const x = a.get<TensorLike>('x');
-  return { dtype: dtypeName(x.dtype), shape: [...x.shape], requires_grad: x.requiresGrad, is_leaf: read(x, 'isLeaf') };
+  return {
+    dtype: dtypeName(x.dtype),
+    shape: [...x.shape],
+    requires_grad: x.requiresGrad,
+    is_leaf: read(x, 'isLeaf'),
+  };
 });
 op('nm.fill_like', 'x seed scale', (a) => {
   const x = a.get<TensorLike>('x');
@@ -76,7 +81,8 @@ function inScopes(scopes: readonly ScopeSpec[], body: () => unknown): unknown {
   const [first, ...rest] = scopes;
   if (first === undefined) return body();
   const inner = () => inScopes(rest, body);
-  if (typeof first !== 'string') return callIn('torch', 'autocast', 'cpu', { dtype: dtypeNamed(first.autocast) }, inner);
+  if (typeof first !== 'string')
+    return callIn('torch', 'autocast', 'cpu', { dtype: dtypeNamed(first.autocast) }, inner);
   switch (first) {
     case 'no_grad':
       return callIn('torch', 'noGrad', inner);
@@ -97,4 +103,3 @@ rawOp('nm.scope', (machine, [scope, name, ...args], kwargs) => {
   const scopes = (Array.isArray(scope) ? scope : [scope]) as ScopeSpec[];
   return inScopes(scopes, () => resolve(String(name))(machine, args, kwargs));
 });
-

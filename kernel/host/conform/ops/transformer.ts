@@ -26,7 +26,11 @@ class Block extends nn.Module {
 
   constructor(named: Named, positional: readonly number[] = []) {
     super();
-    const [dim, heads, hidden] = take(['dim', 'heads', 'hidden'], named, positional) as [number, number, number];
+    const [dim, heads, hidden] = take(['dim', 'heads', 'hidden'], named, positional) as [
+      number,
+      number,
+      number,
+    ];
     this.ln1 = new nn.LayerNorm(dim);
     this.ln2 = new nn.LayerNorm(dim);
     this.wq = new nn.Linear(dim, dim, { bias: false });
@@ -42,7 +46,10 @@ class Block extends nn.Module {
     const [b, s, d] = x.shape as [number, number, number];
     const h = this.ln1(x);
     // -1 heads: under tensor parallelism the local projection holds a share of the heads.
-    const split = (w: nn.Linear): Tensor => w(h).view([b, s, -1, d / this.heads]).transpose(1, 2);
+    const split = (w: nn.Linear): Tensor =>
+      w(h)
+        .view([b, s, -1, d / this.heads])
+        .transpose(1, 2);
     const a = F.scaledDotProductAttention(split(this.wq), split(this.wk), split(this.wv), { isCausal: true });
     const y = x.add(this.wo(a.transpose(1, 2).reshape([b, s, -1])));
     return y.add(this.down(F.gelu(this.up(this.ln2(y)), { approximate: 'tanh' })));
