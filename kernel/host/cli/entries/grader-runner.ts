@@ -242,6 +242,8 @@ async function serve(): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) {
     (stream as { _handle?: { setBlocking?(on: boolean): void } })._handle?.setBlocking?.(true);
   }
+  // The module that a submission imports, loaded with this one: a build in between must not give it another Tensor.
+  await import(new URL('./index.js', import.meta.url).href);
   say({ type: 'ready' });
   for (;;) {
     const { header, body } = hear();
