@@ -192,6 +192,6 @@ export function encoder(name: DTypeName): Encoder {
 /** A JavaScript number as int64, as a C cast does on x86: out of range and nan give the least value. */
 export function toInt64(value: number): bigint {
   const t = Math.trunc(value);
-  if (Number.isNaN(t) || t >= 9223372036854775808 || t < -9223372036854775808) return -9223372036854775808n;
+  if (Number.isNaN(t) || t >= 2 ** 63 || t < -(2 ** 63)) return -9223372036854775808n;
   return BigInt(t);
 }

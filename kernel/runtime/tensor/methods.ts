@@ -11,8 +11,8 @@ import * as r from './ops/reductions.js';
 import type { Operand } from './ops/scalar.js';
 import * as v from './ops/views.js';
 import { formatTensor } from './print.js';
-import type { Storage } from './storage.js';
 import { wrapDim } from './shape.js';
+import type { Storage } from './storage.js';
 import { Tensor } from './tensor.js';
 
 const { bool: _bool, whereOp, ...pointwise } = p;

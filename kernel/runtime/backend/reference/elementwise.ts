@@ -183,7 +183,7 @@ export const unary: Backend['unary'] = (op, x, out) => {
 };
 
 const predicates: Record<PredicateName, (x: number) => boolean> = {
-  isnan: (x) => x !== x,
+  isnan: (x) => Number.isNaN(x),
   isinf: (x) => x === Number.POSITIVE_INFINITY || x === Number.NEGATIVE_INFINITY,
   isposinf: (x) => x === Number.POSITIVE_INFINITY,
   isneginf: (x) => x === Number.NEGATIVE_INFINITY,
@@ -214,8 +214,8 @@ const rareBinary: Partial<Record<BinaryName, (a: number, b: number) => number>> 
   divTrunc: (a, b) => Math.trunc(a / b),
   pow: sp.power,
   atan2: Math.atan2,
-  fmax: (a, b) => (a !== a ? b : b !== b ? a : a > b ? a : b),
-  fmin: (a, b) => (a !== a ? b : b !== b ? a : a < b ? a : b),
+  fmax: (a, b) => (Number.isNaN(a) ? b : Number.isNaN(b) ? a : a > b ? a : b),
+  fmin: (a, b) => (Number.isNaN(a) ? b : Number.isNaN(b) ? a : a < b ? a : b),
   remainder: sp.remainder,
   fmod: (a, b) => a % b,
   copysign: (a, b) => (b < 0 || Object.is(b, -0) ? -Math.abs(a) : Math.abs(a)),
@@ -223,7 +223,7 @@ const rareBinary: Partial<Record<BinaryName, (a: number, b: number) => number>> 
   logaddexp: sp.logaddexp,
   logaddexp2: (a, b) =>
     a === b && !Number.isFinite(a) ? a : Math.max(a, b) + Math.log2(1 + 2 ** -Math.abs(a - b)),
-  xlogy: (a, b) => (b !== b ? b : a === 0 ? 0 : a * Math.log(b)),
+  xlogy: (a, b) => (Number.isNaN(b) ? b : a === 0 ? 0 : a * Math.log(b)),
 };
 
 function binaryFloat(op: BinaryName, a: Numbers, sa: number, b: Numbers, sb: number, o: Floats): void {
@@ -245,14 +245,14 @@ function binaryFloat(op: BinaryName, a: Numbers, sa: number, b: Numbers, sb: num
       for (let i = 0; i < n; i++) {
         const x = a[i * sa]!;
         const y = b[i * sb]!;
-        o[i] = x !== x ? x : y !== y ? y : x > y ? x : y;
+        o[i] = Number.isNaN(x) ? x : Number.isNaN(y) ? y : x > y ? x : y;
       }
       return;
     case 'minimum':
       for (let i = 0; i < n; i++) {
         const x = a[i * sa]!;
         const y = b[i * sb]!;
-        o[i] = x !== x ? x : y !== y ? y : x < y ? x : y;
+        o[i] = Number.isNaN(x) ? x : Number.isNaN(y) ? y : x < y ? x : y;
       }
       return;
     case 'pow':

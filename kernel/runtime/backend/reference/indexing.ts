@@ -87,8 +87,10 @@ class Cells {
     }
     const old = cells[at]!;
     if (this.mode === 'add' || this.mode === 'mean') cells[at] = old + x;
-    else if (this.mode === 'amax') cells[at] = old !== old ? old : x !== x ? x : x > old ? x : old;
-    else if (this.mode === 'amin') cells[at] = old !== old ? old : x !== x ? x : x < old ? x : old;
+    else if (this.mode === 'amax')
+      cells[at] = Number.isNaN(old) ? old : Number.isNaN(x) ? x : x > old ? x : old;
+    else if (this.mode === 'amin')
+      cells[at] = Number.isNaN(old) ? old : Number.isNaN(x) ? x : x < old ? x : old;
     else cells[at] = old * x;
   }
   finish(): void {

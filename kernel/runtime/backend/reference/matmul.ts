@@ -185,7 +185,7 @@ function scores(
     dot *= scale;
     if (mask) dot += mask[mo + j]!;
     s[j] = dot;
-    if (dot > top || dot !== dot) top = dot;
+    if (dot > top || Number.isNaN(dot)) top = dot;
   }
   return top;
 }

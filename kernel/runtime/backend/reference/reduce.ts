@@ -38,7 +38,7 @@ function reduceFloat(op: ReduceName, v: Numbers, base: number, n: number): numbe
       return op === 'mean' ? acc / n : acc;
     case 'nansum':
       acc = 0;
-      for (let i = base; i < base + n; i++) if (v[i] === v[i]) acc += v[i]!;
+      for (let i = base; i < base + n; i++) if (!Number.isNaN(v[i])) acc += v[i]!;
       return acc;
     case 'prod':
       acc = 1;
@@ -49,7 +49,7 @@ function reduceFloat(op: ReduceName, v: Numbers, base: number, n: number): numbe
       for (let i = base; i < base + n; i++) {
         const x = v[i]!;
         if (x > acc) acc = x;
-        else if (x !== x) return x;
+        else if (Number.isNaN(x)) return x;
       }
       return acc;
     case 'amin':
@@ -57,7 +57,7 @@ function reduceFloat(op: ReduceName, v: Numbers, base: number, n: number): numbe
       for (let i = base; i < base + n; i++) {
         const x = v[i]!;
         if (x < acc) acc = x;
-        else if (x !== x) return x;
+        else if (Number.isNaN(x)) return x;
       }
       return acc;
     case 'all':
@@ -74,8 +74,8 @@ function reduceFloat(op: ReduceName, v: Numbers, base: number, n: number): numbe
       let top = Number.NEGATIVE_INFINITY;
       for (let i = base; i < base + n; i++) {
         const x = v[i]!;
-        if (x > top || x !== x) top = x;
-        if (x !== x) break;
+        if (x > top || Number.isNaN(x)) top = x;
+        if (Number.isNaN(x)) break;
       }
       if (!Number.isFinite(top)) return top;
       acc = 0;
@@ -125,8 +125,8 @@ export const vectorNorm: Backend['vectorNorm'] = (x, ord, dims, out) => {
       if (ord === 2) acc += a * a;
       else if (ord === 1) acc += a;
       else if (ord === 0) acc += a !== 0 ? 1 : 0;
-      else if (ord === Number.POSITIVE_INFINITY) acc = a > acc || a !== a ? a : acc;
-      else if (ord === Number.NEGATIVE_INFINITY) acc = a < acc || a !== a ? a : acc;
+      else if (ord === Number.POSITIVE_INFINITY) acc = a > acc || Number.isNaN(a) ? a : acc;
+      else if (ord === Number.NEGATIVE_INFINITY) acc = a < acc || Number.isNaN(a) ? a : acc;
       else acc += a ** ord;
     }
     o[r] =
@@ -168,9 +168,9 @@ export const argReduce: Backend['argReduce'] = (largest, x, dim, values, indices
   for (let r = 0; r < outer; r++) {
     let at = r * n;
     let top = v[at]!;
-    for (let i = r * n + 1; i < (r + 1) * n && top === top; i++) {
+    for (let i = r * n + 1; i < (r + 1) * n && !Number.isNaN(top); i++) {
       const e = v[i]!;
-      if (e !== e || (largest ? e > top : e < top)) {
+      if (Number.isNaN(e) || (largest ? e > top : e < top)) {
         top = e;
         at = i;
       }
@@ -203,7 +203,7 @@ export const scan: Backend['scan'] = (op: ScanName, x, dim, out) => {
     if (i % n === 0) o[i] = v[i]!;
     else if (op === 'cumsum') o[i] = o[i - 1]! + v[i]!;
     else if (op === 'cumprod') o[i] = o[i - 1]! * v[i]!;
-    else o[i] = v[i] !== v[i] || o[i - 1] !== o[i - 1] ? Number.NaN : logaddexp(o[i - 1]!, v[i]!);
+    else o[i] = Number.isNaN(v[i]) || Number.isNaN(o[i - 1]) ? Number.NaN : logaddexp(o[i - 1]!, v[i]!);
   }
   store(narrow(o, into), into);
 };
@@ -220,7 +220,7 @@ export const scanExtreme: Backend['scanExtreme'] = (largest, x, dim, values, ind
     const e = v[i]!;
     const top = v[at]!;
     // The last of equals wins, and nan stays.
-    if (i % n === 0 || e !== e || (top === top && (largest ? e >= top : e <= top))) at = i;
+    if (i % n === 0 || Number.isNaN(e) || (!Number.isNaN(top) && (largest ? e >= top : e <= top))) at = i;
     o[i] = v[at] as number;
     where[i] = BigInt(at % n);
   }
@@ -243,8 +243,8 @@ export const sort: Backend['sort'] = (x, dim, descending, values, indices) => {
       const a = v[base + p]!;
       const b = v[base + q]!;
       if (a === b) return p - q;
-      if (a !== a) return b !== b ? p - q : sign;
-      if (b !== b) return -sign;
+      if (Number.isNaN(a)) return Number.isNaN(b) ? p - q : sign;
+      if (Number.isNaN(b)) return -sign;
       return a < b ? -sign : sign;
     });
     for (let i = 0; i < n; i++) {

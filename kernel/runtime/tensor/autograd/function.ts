@@ -95,35 +95,38 @@ export class AutogradFunction {
   // biome-ignore lint/suspicious/noExplicitAny: the result type is the subclass's own
   static apply(this: FunctionClass, ...args: unknown[]): any {
     // biome-ignore lint/complexity/noThisInStatic: the subclass that apply was called on, not this base
-    const owner = this;
-    const ctx = new FunctionContext();
-    const tensorAt = args.map((a, i) => (a instanceof Tensor ? i : -1)).filter((i) => i >= 0);
-    const inputs = tensorAt.map((i) => args[i] as Tensor);
-    ctx.needsInputGrad = args.map((a) => a instanceof Tensor && a.requiresGrad);
-    const track = state.gradEnabled && inputs.some((t) => t.requiresGrad);
-    const edges = inputs.map((t) => (t.requiresGrad ? t.gradEdge() : null));
-    const result = noGrad(() => owner.forward(ctx, ...(args as never[])));
-    const results = Array.isArray(result) ? result : [result];
-    if (!track) {
-      ctx.seal(results);
-      return result;
-    }
-    const node = new FunctionNode(owner, ctx, tensorAt);
-    node.nextEdges.push(...edges);
-    // An input returned unchanged is a new tensor in the graph, unless forward says it wrote it.
-    const { dirty, fixed } = ctx.seal(results);
-    const out = results.map((r) => (inputs.includes(r) && !dirty.includes(r) ? noGrad(() => r.alias()) : r));
-    out.forEach((r, i) => {
-      node.inputMeta.push(metaOf(r));
-      if (fixed.includes(results[i]!) || !r.dtype.isFloatingPoint) return;
-      if (dirty.includes(r)) rebase(r, node);
-      else {
-        r.viewBase = null;
-        r.setHistory(node, i);
-      }
-    });
-    return Array.isArray(result) ? out : out[0];
+    return applyFunction(this, args);
   }
+}
+
+function applyFunction(owner: FunctionClass, args: readonly unknown[]): Tensor | Tensor[] | undefined {
+  const ctx = new FunctionContext();
+  const tensorAt = args.map((a, i) => (a instanceof Tensor ? i : -1)).filter((i) => i >= 0);
+  const inputs = tensorAt.map((i) => args[i] as Tensor);
+  ctx.needsInputGrad = args.map((a) => a instanceof Tensor && a.requiresGrad);
+  const track = state.gradEnabled && inputs.some((t) => t.requiresGrad);
+  const edges = inputs.map((t) => (t.requiresGrad ? t.gradEdge() : null));
+  const result = noGrad(() => owner.forward(ctx, ...(args as never[])));
+  const results = Array.isArray(result) ? result : [result];
+  if (!track) {
+    ctx.seal(results);
+    return result;
+  }
+  const node = new FunctionNode(owner, ctx, tensorAt);
+  node.nextEdges.push(...edges);
+  // An input returned unchanged is a new tensor in the graph, unless forward says it wrote it.
+  const { dirty, fixed } = ctx.seal(results);
+  const out = results.map((r) => (inputs.includes(r) && !dirty.includes(r) ? noGrad(() => r.alias()) : r));
+  out.forEach((r, i) => {
+    node.inputMeta.push(metaOf(r));
+    if (fixed.includes(results[i]!) || !r.dtype.isFloatingPoint) return;
+    if (dirty.includes(r)) rebase(r, node);
+    else {
+      r.viewBase = null;
+      r.setHistory(node, i);
+    }
+  });
+  return Array.isArray(result) ? out : out[0];
 }
 
 /** For backward functions whose own gradient is not wanted: runs them without recording. */

@@ -8,6 +8,7 @@ export interface Edge {
   index: number;
 }
 
+// biome-ignore lint/suspicious/noConfusingVoidType: a hook may return nothing
 export type GradHook = (grad: Tensor) => Tensor | null | undefined | void;
 export type Grads = (Tensor | null)[];
 
@@ -32,7 +33,9 @@ export abstract class Node {
   readonly tensorHooks: { index: number; hook: GradHook }[] = [];
   /** Results whose gradient is kept (`retainGrad`), by index; they see what the hooks made of it. */
   readonly retained = new Map<number, Tensor>();
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may return nothing
   readonly preHooks: ((grads: Grads) => Grads | undefined | void)[] = [];
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may return nothing
   readonly postHooks: ((gradInputs: Grads, gradOutputs: Grads) => Grads | undefined | void)[] = [];
   constructor(
     readonly name: string,
@@ -49,11 +52,13 @@ export abstract class Node {
   }
 
   /** Called with the gradients of the results before the node runs; may return others. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may return nothing
   registerPrehook(hook: (grads: Grads) => Grads | undefined | void): RemovableHandle {
     return register(this.preHooks, hook);
   }
 
   /** Called after the node ran, with the gradients of its inputs and of its results. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may return nothing
   registerHook(hook: (gradInputs: Grads, gradOutputs: Grads) => Grads | undefined | void): RemovableHandle {
     return register(this.postHooks, hook);
   }

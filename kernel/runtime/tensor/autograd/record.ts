@@ -198,7 +198,7 @@ export class OpNode extends Node {
 /** Which inputs need gradients; null when nothing is to be recorded. */
 export function ruleNeeds(name: OpName, inputs: readonly (Tensor | null)[]): boolean[] | null {
   let any = false;
-  for (const t of inputs) if (t !== null && t.requiresGrad) any = true;
+  for (const t of inputs) if (t?.requiresGrad) any = true;
   if (!any || !ruleOf(name)) return null;
   return inputs.map((t) => t?.requiresGrad === true);
 }

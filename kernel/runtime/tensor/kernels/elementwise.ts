@@ -441,7 +441,7 @@ export const elementwiseKernels = {
     return formula(
       'nanToNum',
       () => (v: number) =>
-        v !== v
+        Number.isNaN(v)
           ? nan
           : v === Number.POSITIVE_INFINITY
             ? (posinf ?? limit)

@@ -335,7 +335,7 @@ function indexWrite(
   if (x.shape.length > 0 && !sameShape(source.shape, want)) {
     throw opError(op, [x, index, source], `the source must be [${want.join(', ')}]`);
   }
-  const ids = positions(op, [x, index, source], index, sizeAt(x, dim), op === 'indexCopy' ? false : false);
+  const ids = positions(op, [x, index, source], index, sizeAt(x, dim), false);
   const out = cloneRaw(x, true);
   if (!out.isMeta && n > 0 && x.numel() > 0)
     getBackend().indexReduce(mode, out.nd(), dim, ids.nd(), source.nd(), alpha);

@@ -19,7 +19,7 @@ type AnyRule = Rule<any>;
 type Ctx = RuleContext<unknown>;
 
 const t = (x: Tensor): Tensor => v.transpose(x, -2, -1);
-const fit = (g: Tensor, m: InputMeta | null): Tensor => v.sumToSize(g, m!.shape);
+const sumTo = (g: Tensor, m: InputMeta | null): Tensor => v.sumToSize(g, m!.shape);
 const zerosOf = (m: InputMeta): Tensor => zeros(m.shape, { dtype: m.dtype, device: m.device });
 
 /** gradient times a factor of the input. */
@@ -37,7 +37,10 @@ const zeroGrad: AnyRule = { grad: (c) => c.inMeta.map((m, i) => (c.needs[i] ? ze
 function two(save: Rule<never>['save'], a: (c: Ctx) => Tensor, b: (c: Ctx) => Tensor): AnyRule {
   return {
     ...(save ? { save: save as NonNullable<AnyRule['save']> } : {}),
-    grad: (c) => [c.needs[0] ? fit(a(c), c.inMeta[0]!) : null, c.needs[1] ? fit(b(c), c.inMeta[1]!) : null],
+    grad: (c) => [
+      c.needs[0] ? sumTo(a(c), c.inMeta[0]!) : null,
+      c.needs[1] ? sumTo(b(c), c.inMeta[1]!) : null,
+    ],
   };
 }
 const pick = (condition: Tensor, g: Tensor): Tensor =>
@@ -53,14 +56,14 @@ const extremeOf = (name: 'gt' | 'lt'): AnyRule => ({
   save: [0, 1],
   grad: (c) => {
     const [a, b] = half(c, name);
-    return [c.needs[0] ? fit(a, c.inMeta[0]!) : null, c.needs[1] ? fit(b, c.inMeta[1]!) : null];
+    return [c.needs[0] ? sumTo(a, c.inMeta[0]!) : null, c.needs[1] ? sumTo(b, c.inMeta[1]!) : null];
   },
 });
 const takeOne = (first: (x: Tensor, y: Tensor) => Tensor): AnyRule => ({
   save: [0, 1],
   grad: (c) => {
     const m = first(c.input(0), c.input(1));
-    return [fit(pick(m, c.grad), c.inMeta[0]!), fit(pick(f.logicalNot(m), c.grad), c.inMeta[1]!)];
+    return [sumTo(pick(m, c.grad), c.inMeta[0]!), sumTo(pick(f.logicalNot(m), c.grad), c.inMeta[1]!)];
   },
 });
 
@@ -323,17 +326,17 @@ export const rules: BackwardTable = {
   logicalXor: no,
   add: {
     grad: (c) => [
-      c.needs[0] ? fit(c.grad, c.inMeta[0]!) : null,
+      c.needs[0] ? sumTo(c.grad, c.inMeta[0]!) : null,
       c.needs[1]
-        ? fit(c.params.alpha === 1 ? c.grad : f.mul(c.grad, Number(c.params.alpha)), c.inMeta[1]!)
+        ? sumTo(c.params.alpha === 1 ? c.grad : f.mul(c.grad, Number(c.params.alpha)), c.inMeta[1]!)
         : null,
     ],
   },
   sub: {
     grad: (c) => [
-      c.needs[0] ? fit(c.grad, c.inMeta[0]!) : null,
+      c.needs[0] ? sumTo(c.grad, c.inMeta[0]!) : null,
       c.needs[1]
-        ? fit(c.params.alpha === 1 ? f.neg(c.grad) : f.mul(c.grad, -Number(c.params.alpha)), c.inMeta[1]!)
+        ? sumTo(c.params.alpha === 1 ? f.neg(c.grad) : f.mul(c.grad, -Number(c.params.alpha)), c.inMeta[1]!)
         : null,
     ],
   },
@@ -357,8 +360,8 @@ export const rules: BackwardTable = {
       const exponent = (): Tensor =>
         f.mul(c.grad, f.whereOp(f.logicalAnd(f.eq(x, 0), f.ge(p, 0)), 0, f.mul(c.output(0), f.log(x))));
       return [
-        c.needs[0] ? fit(base(), c.inMeta[0]!) : null,
-        c.needs[1] ? fit(exponent(), c.inMeta[1]!) : null,
+        c.needs[0] ? sumTo(base(), c.inMeta[0]!) : null,
+        c.needs[1] ? sumTo(exponent(), c.inMeta[1]!) : null,
       ];
     },
   },
@@ -425,15 +428,15 @@ export const rules: BackwardTable = {
       if (lo !== null) inside = f.logicalAnd(inside, f.ge(x, lo));
       if (hi !== null) inside = f.logicalAnd(inside, f.le(x, hi));
       return [
-        fit(pick(inside, c.grad), c.inMeta[0]!),
+        sumTo(pick(inside, c.grad), c.inMeta[0]!),
         c.needs[1]
-          ? fit(
+          ? sumTo(
               pick(hi === null ? f.lt(x, lo!) : f.logicalAnd(f.lt(x, lo!), f.lt(c.input(1), hi)), c.grad),
               c.inMeta[1]!,
             )
           : null,
         c.needs[2]
-          ? fit(
+          ? sumTo(
               pick(
                 lo === null
                   ? f.gt(x, hi!)
@@ -452,18 +455,18 @@ export const rules: BackwardTable = {
   addcmul: {
     save: (n) => [...(n[2] ? [1] : []), ...(n[1] ? [2] : [])],
     grad: (c) => [
-      c.needs[0] ? fit(c.grad, c.inMeta[0]!) : null,
-      c.needs[1] ? fit(f.mul(c.grad, f.mul(c.input(2), c.params.value)), c.inMeta[1]!) : null,
-      c.needs[2] ? fit(f.mul(c.grad, f.mul(c.input(1), c.params.value)), c.inMeta[2]!) : null,
+      c.needs[0] ? sumTo(c.grad, c.inMeta[0]!) : null,
+      c.needs[1] ? sumTo(f.mul(c.grad, f.mul(c.input(2), c.params.value)), c.inMeta[1]!) : null,
+      c.needs[2] ? sumTo(f.mul(c.grad, f.mul(c.input(1), c.params.value)), c.inMeta[2]!) : null,
     ],
   },
   addcdiv: {
     save: (n) => [...(n[2] ? [1] : []), 2],
     grad: (c) => [
-      c.needs[0] ? fit(c.grad, c.inMeta[0]!) : null,
-      c.needs[1] ? fit(f.mul(c.grad, f.rdiv(c.params.value, c.input(2))), c.inMeta[1]!) : null,
+      c.needs[0] ? sumTo(c.grad, c.inMeta[0]!) : null,
+      c.needs[1] ? sumTo(f.mul(c.grad, f.rdiv(c.params.value, c.input(2))), c.inMeta[1]!) : null,
       c.needs[2]
-        ? fit(
+        ? sumTo(
             f.mul(f.neg(c.grad), f.div(f.mul(c.input(1), c.params.value), f.mul(c.input(2), c.input(2)))),
             c.inMeta[2]!,
           )
@@ -473,17 +476,17 @@ export const rules: BackwardTable = {
   lerp: {
     save: [0, 1, 2],
     grad: (c) => [
-      c.needs[0] ? fit(f.mul(c.grad, f.rsub(c.input(2), 1)), c.inMeta[0]!) : null,
-      c.needs[1] ? fit(f.mul(c.grad, c.input(2)), c.inMeta[1]!) : null,
-      c.needs[2] ? fit(f.mul(c.grad, f.sub(c.input(1), c.input(0))), c.inMeta[2]!) : null,
+      c.needs[0] ? sumTo(f.mul(c.grad, f.rsub(c.input(2), 1)), c.inMeta[0]!) : null,
+      c.needs[1] ? sumTo(f.mul(c.grad, c.input(2)), c.inMeta[1]!) : null,
+      c.needs[2] ? sumTo(f.mul(c.grad, f.sub(c.input(1), c.input(0))), c.inMeta[2]!) : null,
     ],
   },
   where: {
     save: [0],
     grad: (c) => [
       null,
-      c.needs[1] ? fit(pick(c.input(0), c.grad), c.inMeta[1]!) : null,
-      c.needs[2] ? fit(pick(f.logicalNot(c.input(0)), c.grad), c.inMeta[2]!) : null,
+      c.needs[1] ? sumTo(pick(c.input(0), c.grad), c.inMeta[1]!) : null,
+      c.needs[2] ? sumTo(pick(f.logicalNot(c.input(0)), c.grad), c.inMeta[2]!) : null,
     ],
   },
   gelu: {
@@ -556,7 +559,7 @@ export const rules: BackwardTable = {
   copy: {
     grad: (c) => [
       c.needs[0] ? zerosOf(c.inMeta[0]!) : null,
-      c.needs[1] ? v.to(fit(c.grad, c.inMeta[1]!), c.inMeta[1]!.dtype) : null,
+      c.needs[1] ? v.to(sumTo(c.grad, c.inMeta[1]!), c.inMeta[1]!.dtype) : null,
     ],
   },
   fill: zeroGrad,
@@ -647,7 +650,7 @@ export const rules: BackwardTable = {
   detach: no,
   view: viewBack((c) => v.reshape(c.grad, c.inMeta[0]!.shape)),
   viewDtype: no,
-  expand: viewBack((c) => fit(c.grad, c.inMeta[0]!)),
+  expand: viewBack((c) => sumTo(c.grad, c.inMeta[0]!)),
   permute: {
     grad: (c) => [
       v.permute(
@@ -819,7 +822,7 @@ export const rules: BackwardTable = {
             ? c.grad
             : applyOp('indexPut', [c.grad, zero, ...at], { dims: c.params.dims, accumulate: false })
           : null,
-        c.needs[1] ? fit(applyOp('index', [c.grad, ...at], { dims: c.params.dims }), c.inMeta[1]!) : null,
+        c.needs[1] ? sumTo(applyOp('index', [c.grad, ...at], { dims: c.params.dims }), c.inMeta[1]!) : null,
       ];
     },
   },
@@ -931,7 +934,7 @@ export const rules: BackwardTable = {
   maskedFill: {
     save: [1],
     grad: (c) => [
-      c.needs[0] ? fit(f.whereOp(c.input(1), 0, c.grad), c.inMeta[0]!) : null,
+      c.needs[0] ? sumTo(f.whereOp(c.input(1), 0, c.grad), c.inMeta[0]!) : null,
       null,
       c.needs[2] ? r.sum(pick(c.input(1), c.grad)) : null,
     ],
@@ -943,7 +946,7 @@ export const rules: BackwardTable = {
       const mask = c.input(1);
       const shape = f.add(zerosOf(m), v.to(mask, m.dtype)).shape;
       return [
-        fit(
+        sumTo(
           applyOp('maskedScatter', [zeros(shape, { dtype: m.dtype }), v.expand(mask, shape), c.grad], {}),
           m,
         ),
@@ -956,7 +959,7 @@ export const rules: BackwardTable = {
       const picked = applyOp('maskedSelect', [c.grad, v.expand(c.input(1), c.grad.shape)], {});
       const m = c.inMeta[2]!;
       return [
-        fit(f.whereOp(c.input(1), 0, c.grad), c.inMeta[0]!),
+        sumTo(f.whereOp(c.input(1), 0, c.grad), c.inMeta[0]!),
         null,
         v.view(v.pad(picked, [0, numelOf(m.shape) - picked.numel()]), m.shape),
       ];
@@ -983,14 +986,14 @@ export const rules: BackwardTable = {
   addmm: {
     save: needed(1),
     grad: (c) => [
-      c.needs[0] ? fit(c.params.beta === 1 ? c.grad : f.mul(c.grad, c.params.beta), c.inMeta[0]!) : null,
+      c.needs[0] ? sumTo(c.params.beta === 1 ? c.grad : f.mul(c.grad, c.params.beta), c.inMeta[0]!) : null,
       ...bothProducts(c, 1, mm, c.params.alpha),
     ],
   },
   baddbmm: {
     save: needed(1),
     grad: (c) => [
-      c.needs[0] ? fit(c.params.beta === 1 ? c.grad : f.mul(c.grad, c.params.beta), c.inMeta[0]!) : null,
+      c.needs[0] ? sumTo(c.params.beta === 1 ? c.grad : f.mul(c.grad, c.params.beta), c.inMeta[0]!) : null,
       ...bothProducts(c, 1, bmm, c.params.alpha),
     ],
   },
