@@ -53,7 +53,8 @@ export class Executor {
   }
 
   private async onRanks(job: RankJob): Promise<Failure[]> {
-    const world = (this.world ??= await World.start(worldOptions(this.size)));
+    const world = this.world ?? (await World.start(worldOptions(this.size)));
+    this.world = world;
     const answers = Array.from({ length: this.size }, (_, rank) => answered(world, rank, job));
     const late: Failure = { label: '', rank: 0, text: `it did not end within ${this.timeoutMs / 1000} s` };
     let timer: NodeJS.Timeout | undefined;
