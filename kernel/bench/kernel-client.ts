@@ -44,22 +44,37 @@ export class KernelClient {
     writeFileSync(
       file,
       JSON.stringify({
-        transport: 'tcp', ip: '127.0.0.1', key, signature_scheme: 'hmac-sha256',
-        shell_port: shell, iopub_port: iopub, stdin_port: stdin, control_port: control, hb_port: hb,
+        transport: 'tcp',
+        ip: '127.0.0.1',
+        key,
+        signature_scheme: 'hmac-sha256',
+        shell_port: shell,
+        iopub_port: iopub,
+        stdin_port: stdin,
+        control_port: control,
+        hb_port: hb,
       }),
     );
     const started = performance.now();
     const [program, ...args] = command.map((part) => part.replace('{connection_file}', file));
     const child = spawn(program!, args, { stdio: 'ignore' });
-    const connect = <S extends { connect(address: string): void }>(socket: S, port: number | undefined): S => {
+    const connect = <S extends { connect(address: string): void }>(
+      socket: S,
+      port: number | undefined,
+    ): S => {
       socket.connect(`tcp://127.0.0.1:${port}`);
       return socket;
     };
     const sub = connect(new Subscriber(), iopub);
     sub.subscribe();
     const client = new KernelClient(
-      child, connect(new Dealer({ linger: 0 }), shell), connect(new Dealer({ linger: 0 }), control), sub,
-      new WireFormat(key, 'hmac-sha256'), folder, 0,
+      child,
+      connect(new Dealer({ linger: 0 }), shell),
+      connect(new Dealer({ linger: 0 }), control),
+      sub,
+      new WireFormat(key, 'hmac-sha256'),
+      folder,
+      0,
     );
     void client.listen(client.shell);
     void client.listen(client.control);
@@ -81,9 +96,18 @@ export class KernelClient {
   /** Milliseconds from sending the cell to its reply and its idle. */
   async execute(code: string): Promise<number> {
     const started = performance.now();
-    await this.request('execute_request', {
-      code, silent: false, store_history: true, user_expressions: {}, allow_stdin: false, stop_on_error: true,
-    }, { untilIdle: true });
+    await this.request(
+      'execute_request',
+      {
+        code,
+        silent: false,
+        store_history: true,
+        user_expressions: {},
+        allow_stdin: false,
+        stop_on_error: true,
+      },
+      { untilIdle: true },
+    );
     return performance.now() - started;
   }
 
@@ -95,9 +119,18 @@ export class KernelClient {
 
   /** Milliseconds from the interrupt to the reply of the cell that was running. */
   async interruptDuring(code: string, byMessage: boolean): Promise<number> {
-    const running = this.request('execute_request', {
-      code, silent: false, store_history: true, user_expressions: {}, allow_stdin: false, stop_on_error: false,
-    }, { untilIdle: true });
+    const running = this.request(
+      'execute_request',
+      {
+        code,
+        silent: false,
+        store_history: true,
+        user_expressions: {},
+        allow_stdin: false,
+        stop_on_error: false,
+      },
+      { untilIdle: true },
+    );
     await new Promise((done) => setTimeout(done, 500));
     const started = performance.now();
     if (byMessage) await this.request('interrupt_request', {}, { control: true });
@@ -122,15 +155,27 @@ export class KernelClient {
   }
 
   private async request(
-    type: string, content: Record<string, unknown>, options: { untilIdle?: boolean; control?: boolean } = {},
+    type: string,
+    content: Record<string, unknown>,
+    options: { untilIdle?: boolean; control?: boolean } = {},
   ): Promise<Message> {
     const id = randomUUID();
     const header = {
-      msg_id: id, msg_type: type, session: 'bench', username: 'bench', version: '5.4', date: new Date().toISOString(),
+      msg_id: id,
+      msg_type: type,
+      session: 'bench',
+      username: 'bench',
+      version: '5.4',
+      date: new Date().toISOString(),
     };
     const reply = new Promise<Message>((done) => this.waiting.set(id, done));
     const idle = options.untilIdle ? new Promise<void>((done) => this.idle.set(id, done)) : undefined;
-    const frames = this.wire.encode({ header, parent_header: {}, metadata: {}, content } as unknown as Message);
+    const frames = this.wire.encode({
+      header,
+      parent_header: {},
+      metadata: {},
+      content,
+    } as unknown as Message);
     await (options.control ? this.control : this.shell).send(frames as Buffer[]);
     const message = await reply;
     await idle;

@@ -29,7 +29,16 @@ function peers(): { present: Peer[]; absent: Record<string, string> } {
     {
       ...typescript,
       name: 'shardbook',
-      command: [process.execPath, distEntry('cli.js'), 'kernel', 'run', '--connection-file', '{connection_file}', '--world', '1'],
+      command: [
+        process.execPath,
+        distEntry('cli.js'),
+        'kernel',
+        'run',
+        '--connection-file',
+        '{connection_file}',
+        '--world',
+        '1',
+      ],
       interruptByMessage: true,
     },
   ];
@@ -93,7 +102,9 @@ async function measure(peer: Peer): Promise<Record<string, number>> {
     if (peer.name === 'shardbook') {
       await client.execute('%world 4');
       await client.execute('rank');
-      result['declaration4RanksP50Ms'] = median(await sample((i) => client.execute(peer.declaration(1000 + i))));
+      result['declaration4RanksP50Ms'] = median(
+        await sample((i) => client.execute(peer.declaration(1000 + i))),
+      );
       result['residentMiB4Ranks'] = client.residentBytes() / 2 ** 20;
     }
     // Last, because a kernel that cannot be interrupted is of no use afterwards.

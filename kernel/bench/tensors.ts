@@ -42,7 +42,11 @@ function ours(): Record<string, number> {
   p.grad = torch.randn([1 << 20]);
   const optimizer = new optim.AdamW([p], { lr: 1e-3 });
   result['adamWMs'] = timeMs(() => optimizer.step());
-  const [q, k, v] = [0, 1, 2].map(() => torch.randn([1, 8, 512, 64]).requiresGrad_()) as [Tensor, Tensor, Tensor];
+  const [q, k, v] = [0, 1, 2].map(() => torch.randn([1, 8, 512, 64]).requiresGrad_()) as [
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
   const g = torch.randn([1, 8, 512, 64]);
   result['attentionMs'] = timeMs(() => {
     q.grad = k.grad = v.grad = null;
@@ -57,12 +61,17 @@ export async function benchTensors(): Promise<Record<string, unknown>> {
   const result: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(mine)) {
     const peer = torchMs?.[name];
-    result[name] = peer === undefined ? { ours: round(value) } : { ours: round(value), torch: round(peer), speedOfTorch: round(peer / value) };
+    result[name] =
+      peer === undefined
+        ? { ours: round(value) }
+        : { ours: round(value), torch: round(peer), speedOfTorch: round(peer / value) };
   }
   const a = Matrix.rand(512, 512);
   const b = Matrix.rand(512, 512);
   result['mlMatrix512Ms'] = round(timeMs(() => a.mmul(b), 3, 1));
-  result['tfjs512Ms'] = (await tfjsMatmul(512)) ?? 'not installed (npm install --no-save @tensorflow/tfjs-core @tensorflow/tfjs-backend-wasm)';
+  result['tfjs512Ms'] =
+    (await tfjsMatmul(512)) ??
+    'not installed (npm install --no-save @tensorflow/tfjs-core @tensorflow/tfjs-backend-wasm)';
   if (torchMs === undefined) result['torch'] = TORCH_ABSENT;
   return result;
 }

@@ -1,6 +1,6 @@
 /**
  * Builds `dist/`. Options: `--no-types` leaves out the declarations, `--no-app` the browser app (both for quick rounds
- * while developing; neither leaves a stamp, so that `npm start` builds the rest).
+ * while developing; neither leaves a stamp, so that `npm start` builds the rest), `--skip=NAME` one entry.
  */
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -20,17 +20,17 @@ const ENTRIES = {
   'rank-worker': 'kernel/host/cli/entries/rank-worker.ts',
   'compiler-worker': 'kernel/host/cli/entries/compiler-worker.ts',
   'conform-worker': 'kernel/host/cli/entries/conform-worker.ts',
-  'conform-rank': 'kernel/host/cli/entries/conform-rank.ts',
   'run-worker': 'kernel/host/cli/entries/run-worker.ts',
   'grader-runner': 'kernel/host/cli/entries/grader-runner.ts',
-  'grader-rank': 'kernel/host/cli/entries/grader-rank.ts',
   bench: 'kernel/bench/bench.ts',
   'bench-rank': 'kernel/bench/bench-rank.ts',
 };
 
 async function buildEntries() {
   const entryPoints = Object.fromEntries(
-    Object.entries(ENTRIES).filter(([, source]) => existsSync(join(root, source))),
+    Object.entries(ENTRIES).filter(
+      ([name, source]) => !flags.has(`--skip=${name}`) && existsSync(join(root, source)),
+    ),
   );
   const result = await build({
     absWorkingDir: root,
@@ -88,5 +88,5 @@ const app = join(root, 'kernel/build/build-app.mjs');
 if (!flags.has('--no-app') && existsSync(app)) {
   await (await import('./build-app.mjs')).buildApp({ outdir: join(dist, 'app'), minify: true });
 }
-if (!flags.has('--no-types') && !flags.has('--no-app')) writeStamp(root, hash);
+if (flags.size === 0) writeStamp(root, hash);
 process.stderr.write(`shardbook: built in ${((Date.now() - started) / 1000).toFixed(1)} s\n`);

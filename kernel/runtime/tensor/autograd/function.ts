@@ -81,7 +81,6 @@ const makeZeros = (shape: readonly number[], dtype: Tensor['dtype']): Tensor =>
   zeros(shape as number[], { dtype });
 
 /** Base of custom operations: static `forward(ctx, ...)` and `backward(ctx, ...grads)`, used by `MyFunction.apply(...)`. */
-// biome-ignore lint/complexity/noStaticOnlyClass: mirrors torch.autograd.Function
 export class AutogradFunction {
   static forward(_ctx: FunctionContext, ..._args: never[]): Tensor | Tensor[] {
     throw new Error('forward is not defined');

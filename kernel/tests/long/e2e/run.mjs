@@ -43,9 +43,11 @@ async function testApp() {
   const origin = new URL(shardbook.url).origin;
   const browser = await openBrowser();
   const { page, problems } = browser;
-  const shot = async (name) =>
-    shots &&
-    (await mkdir(shots, { recursive: true }), await page.screenshot({ path: join(shots, `${name}.png`) }));
+  const shot = async (name) => {
+    if (!shots) return;
+    await mkdir(shots, { recursive: true });
+    await page.screenshot({ path: join(shots, `${name}.png`) });
+  };
   const check = (name, body) => checks.check(name, body, () => shot(`failed-${checks.failed}`));
   const cell = (index) => page.locator('.jp-Notebook .jp-Cell').nth(index);
   const output = (index) => cell(index).locator('.jp-OutputArea').innerText();
