@@ -96,7 +96,8 @@ export class GELU extends Module {
 
   constructor(approximate?: 'none' | 'tanh' | { approximate?: 'none' | 'tanh' }) {
     super();
-    this.approximate = named<{ approximate?: 'none' | 'tanh' }>([approximate], ['approximate']).approximate ?? 'none';
+    this.approximate =
+      named<{ approximate?: 'none' | 'tanh' }>([approximate], ['approximate']).approximate ?? 'none';
   }
 
   forward(input: Tensor): Tensor {
@@ -205,7 +206,11 @@ export class Hardtanh extends Module {
   readonly maxVal: number;
   readonly inplace: boolean;
 
-  constructor(minVal?: number | HardtanhOptions, maxVal?: number | HardtanhOptions, inplace?: boolean | HardtanhOptions) {
+  constructor(
+    minVal?: number | HardtanhOptions,
+    maxVal?: number | HardtanhOptions,
+    inplace?: boolean | HardtanhOptions,
+  ) {
     super();
     const o = named<HardtanhOptions>([minVal, maxVal, inplace], ['minVal', 'maxVal', 'inplace']);
     this.minVal = o.minVal ?? -1;

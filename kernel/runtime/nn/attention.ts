@@ -69,7 +69,8 @@ export class MultiheadAttention extends Module {
     const make = (...shape: number[]): Parameter => new Parameter(torch.empty(shape, factory(o)));
     if (this.kdim === embedDim && this.vdim === embedDim) {
       this.in_proj_weight = make(3 * embedDim, embedDim);
-      for (const name of ['q_proj_weight', 'k_proj_weight', 'v_proj_weight']) this.registerParameter(name, null);
+      for (const name of ['q_proj_weight', 'k_proj_weight', 'v_proj_weight'])
+        this.registerParameter(name, null);
     } else {
       this.q_proj_weight = make(embedDim, embedDim);
       this.k_proj_weight = make(embedDim, this.kdim);
@@ -102,7 +103,12 @@ export class MultiheadAttention extends Module {
   }
 
   /** The output and, unless `needWeights` is false, the attention weights (averaged over the heads by default). */
-  forward(query: Tensor, key: Tensor, value: Tensor, options: MultiheadAttentionCall = {}): [Tensor, Tensor | null] {
+  forward(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    options: MultiheadAttentionCall = {},
+  ): [Tensor, Tensor | null] {
     const swap = this.batchFirst && query.shape.length === 3;
     // Equal operands stay equal objects: they share one projection.
     const q = swap ? query.transpose(0, 1) : query;

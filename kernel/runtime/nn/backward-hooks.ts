@@ -55,7 +55,11 @@ export class BackwardHooks {
     return Array.isArray(result) ? watched : watched[0];
   }
 
-  #outputsReady(grads: readonly (Tensor | null)[], index: readonly number[], count: number): readonly (Tensor | null)[] {
+  #outputsReady(
+    grads: readonly (Tensor | null)[],
+    index: readonly number[],
+    count: number,
+  ): readonly (Tensor | null)[] {
     let gradOutputs: Grads = pack(grads, index, count);
     for (const hook of this.preHooks) {
       const replaced = hook(this.module, gradOutputs);
@@ -69,7 +73,10 @@ export class BackwardHooks {
       for (const hook of this.hooks) {
         const replaced = hook(this.module, nothing, gradOutputs);
         if (replaced !== undefined && replaced !== null && !asGrads(replaced).every((g) => g === null)) {
-          throw this.#hookError('backward hook', 'no input of the module requires a gradient, so there is none to replace');
+          throw this.#hookError(
+            'backward hook',
+            'no input of the module requires a gradient, so there is none to replace',
+          );
         }
       }
       this.#gradOutputs = null;
@@ -93,12 +100,16 @@ export class BackwardHooks {
 
   #checked(replaced: Grads | Tensor, count: number, kind: string): Grads {
     const list = asGrads(replaced);
-    if (list.length !== count) throw this.#hookError(kind, `it returned ${list.length} gradients, wanted ${count}`);
+    if (list.length !== count)
+      throw this.#hookError(kind, `it returned ${list.length} gradients, wanted ${count}`);
     return list;
   }
 
   #hookError(kind: string, why: string): ShardbookError {
-    return new ShardbookError({ code: 'SB_NN_HOOK', message: `Cannot use what a ${kind} of ${this.module._getName()} returned: ${why}` });
+    return new ShardbookError({
+      code: 'SB_NN_HOOK',
+      message: `Cannot use what a ${kind} of ${this.module._getName()} returned: ${why}`,
+    });
   }
 }
 

@@ -48,7 +48,8 @@ export function callWithHooks(module: Module, hooks: ModuleHooks, callArgs: Args
     for (const entry of [...globalHooks.forwardPre.entries, ...hooks.forwardPre.entries]) {
       [args, kwargs] = runForwardPreHook(module, entry, args, kwargs);
     }
-    const watch = backwardPre.length + backward.length > 0 ? new BackwardHooks(module, backward, backwardPre) : undefined;
+    const watch =
+      backwardPre.length + backward.length > 0 ? new BackwardHooks(module, backward, backwardPre) : undefined;
     if (watch !== undefined) args = watch.watchInputs(args);
     result = module.forward(...joinKwargs(args, kwargs));
     for (const entry of forwardHooks()) {
@@ -84,7 +85,12 @@ function runForwardPreHook(
   }
   const replaced: unknown = (entry.hook as ForwardPreHookWithKwargs)(module, args, kwargs);
   if (replaced === undefined || replaced === null) return [args, kwargs];
-  if (!Array.isArray(replaced) || replaced.length !== 2 || !Array.isArray(replaced[0]) || !isPlainObject(replaced[1])) {
+  if (
+    !Array.isArray(replaced) ||
+    replaced.length !== 2 ||
+    !Array.isArray(replaced[0]) ||
+    !isPlainObject(replaced[1])
+  ) {
     throw new ShardbookError({
       code: 'SB_NN_HOOK',
       message: `Cannot use what a forward pre-hook of ${module._getName()} returned: wanted nothing or [args, kwargs]`,

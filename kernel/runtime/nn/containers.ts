@@ -1,5 +1,5 @@
 import { ShardbookError } from '../base/index.js';
-import { Tensor } from '../tensor/index.js';
+import type { Tensor } from '../tensor/index.js';
 import { isModule, Module, stateOf } from './module.js';
 import { isParameter, Parameter } from './parameter.js';
 import { describeList } from './repr.js';
@@ -168,7 +168,8 @@ export class ModuleDict<M extends Module = Module> extends Module {
   }
 
   update(modules: Readonly<Record<string, M>> | Iterable<readonly [string, M]>): void {
-    const entries = Symbol.iterator in modules ? (modules as Iterable<readonly [string, M]>) : Object.entries(modules);
+    const entries =
+      Symbol.iterator in modules ? (modules as Iterable<readonly [string, M]>) : Object.entries(modules);
     for (const [name, module] of entries) this.addModule(name, module);
   }
 
@@ -287,12 +288,15 @@ export class ParameterDict extends Module {
 
 function asParameter(value: Tensor): Parameter {
   if (isParameter(value)) return value;
-  return new Parameter(value, (value as Tensor).dtype.isFloatingPoint);
+  return new Parameter(value, value.dtype.isFloatingPoint);
 }
 
 function describeParameters(parameters: ReadonlyMap<string, Parameter | null>): string {
   return [...parameters]
-    .map(([name, p]) => `(${name}): ${p === null ? 'None' : `Parameter containing: [${p.dtype} of size ${p.shape.join('x')}]`}`)
+    .map(
+      ([name, p]) =>
+        `(${name}): ${p === null ? 'None' : `Parameter containing: [${p.dtype} of size ${p.shape.join('x')}]`}`,
+    )
     .join('\n');
 }
 

@@ -38,8 +38,11 @@ abstract class Conv extends Module {
       });
     }
     this.options = o;
-    this.kernelSize = typeof kernelSize === 'number' ? Array.from({ length: dims }, () => kernelSize) : [...kernelSize];
-    this.weight = new Parameter(torch.empty([outChannels, inChannels / groups, ...this.kernelSize], factory(o)));
+    this.kernelSize =
+      typeof kernelSize === 'number' ? Array.from({ length: dims }, () => kernelSize) : [...kernelSize];
+    this.weight = new Parameter(
+      torch.empty([outChannels, inChannels / groups, ...this.kernelSize], factory(o)),
+    );
     if (o.bias ?? true) this.bias = new Parameter(torch.empty([outChannels], factory(o)));
     else this.registerParameter('bias', null);
     this.resetParameters();
@@ -69,7 +72,12 @@ type ConvArgs = readonly (ConvOptions | ConvOptions[keyof ConvOptions])[];
 
 /** Convolution of [batch, channels, length]. */
 export class Conv1d extends Conv {
-  constructor(inChannels: number, outChannels: number, kernelSize: number | readonly number[], ...rest: ConvArgs) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly number[],
+    ...rest: ConvArgs
+  ) {
     super(1, inChannels, outChannels, kernelSize, rest);
   }
 
@@ -80,7 +88,12 @@ export class Conv1d extends Conv {
 
 /** Convolution of [batch, channels, height, width]. */
 export class Conv2d extends Conv {
-  constructor(inChannels: number, outChannels: number, kernelSize: number | readonly number[], ...rest: ConvArgs) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly number[],
+    ...rest: ConvArgs
+  ) {
     super(2, inChannels, outChannels, kernelSize, rest);
   }
 

@@ -56,7 +56,8 @@ function copyModule(module: Module, memo: Map<unknown, unknown>): Module {
   memo.set(module, copy);
   const from = stateOf(module);
   const to = stateOf(copy);
-  for (const [name, parameter] of from.parameters) to.parameters.set(name, copyOf(parameter, memo) as Tensor | null);
+  for (const [name, parameter] of from.parameters)
+    to.parameters.set(name, copyOf(parameter, memo) as Tensor | null);
   for (const [name, buffer] of from.buffers) to.buffers.set(name, copyOf(buffer, memo) as Tensor | null);
   for (const [name, child] of from.modules) to.modules.set(name, copyOf(child, memo) as Module | null);
   for (const name of from.nonPersistent) to.nonPersistent.add(name);

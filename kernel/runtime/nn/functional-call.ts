@@ -13,8 +13,17 @@ export function functionalCall(
   kwargs: Readonly<Record<string, unknown>> = {},
   options: { tieWeights?: boolean; strict?: boolean } = {},
 ): unknown {
-  const given = new Map(Object.entries(Array.isArray(tensors) ? Object.assign({}, ...tensors) as Record<string, Tensor> : (tensors as Record<string, Tensor>)));
-  const members = new Map<string, Tensor>([...module.namedParameters('', true, false), ...module.namedBuffers('', true, false)]);
+  const given = new Map(
+    Object.entries(
+      Array.isArray(tensors)
+        ? (Object.assign({}, ...tensors) as Record<string, Tensor>)
+        : (tensors as Record<string, Tensor>),
+    ),
+  );
+  const members = new Map<string, Tensor>([
+    ...module.namedParameters('', true, false),
+    ...module.namedBuffers('', true, false),
+  ]);
   const unknown = [...given.keys()].filter((name) => !members.has(name));
   if (unknown.length > 0) {
     throw new ShardbookError({

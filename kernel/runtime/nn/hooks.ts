@@ -8,14 +8,31 @@ export type Kwargs = Readonly<Record<string, unknown>>;
 export type Grads = readonly (Tensor | null)[];
 
 export type ForwardPreHook = (module: Module, args: Args) => unknown;
-export type ForwardPreHookWithKwargs = (module: Module, args: Args, kwargs: Kwargs) => readonly [Args, Kwargs] | null | undefined | void;
+export type ForwardPreHookWithKwargs = (
+  module: Module,
+  args: Args,
+  kwargs: Kwargs,
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may be a function without a return value
+) => readonly [Args, Kwargs] | null | undefined | void;
 export type ForwardHook = (module: Module, args: Args, output: unknown) => unknown;
 export type ForwardHookWithKwargs = (module: Module, args: Args, kwargs: Kwargs, output: unknown) => unknown;
+// biome-ignore lint/suspicious/noConfusingVoidType: a hook may be a function without a return value
 export type BackwardPreHook = (module: Module, gradOutput: Grads) => Grads | Tensor | null | undefined | void;
-export type BackwardHook = (module: Module, gradInput: Grads, gradOutput: Grads) => Grads | Tensor | null | undefined | void;
+export type BackwardHook = (
+  module: Module,
+  gradInput: Grads,
+  gradOutput: Grads,
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may be a function without a return value
+) => Grads | Tensor | null | undefined | void;
 export type StateDict = Record<string, Tensor>;
 export type StateDictPreHook = (module: Module, prefix: string, keepVars: boolean) => void;
-export type StateDictPostHook = (module: Module, stateDict: StateDict, prefix: string, localMetadata: LocalMetadata) => StateDict | null | undefined | void;
+export type StateDictPostHook = (
+  module: Module,
+  stateDict: StateDict,
+  prefix: string,
+  localMetadata: LocalMetadata,
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook may be a function without a return value
+) => StateDict | null | undefined | void;
 export type LoadStateDictPreHook = (
   module: Module,
   stateDict: StateDict,
@@ -45,7 +62,8 @@ export class IncompatibleKeys {
   ) {}
 
   toString(): string {
-    if (this.missingKeys.length === 0 && this.unexpectedKeys.length === 0) return '<All keys matched successfully>';
+    if (this.missingKeys.length === 0 && this.unexpectedKeys.length === 0)
+      return '<All keys matched successfully>';
     return `IncompatibleKeys(missingKeys=[${this.missingKeys.join(', ')}], unexpectedKeys=[${this.unexpectedKeys.join(', ')}])`;
   }
 
@@ -81,7 +99,10 @@ export class HookList<H> {
     return this.#entries.length;
   }
 
-  add(hook: H, options: { prepend?: boolean; withKwargs?: boolean; alwaysCall?: boolean } = {}): RemovableHandle {
+  add(
+    hook: H,
+    options: { prepend?: boolean; withKwargs?: boolean; alwaysCall?: boolean } = {},
+  ): RemovableHandle {
     const entry = { hook, withKwargs: options.withKwargs ?? false, alwaysCall: options.alwaysCall ?? false };
     this.#entries = options.prepend ? [entry, ...this.#entries] : [...this.#entries, entry];
     const remove = (): void => {

@@ -8,8 +8,18 @@ interface RandomOptions {
 }
 
 export type Nonlinearity =
-  | 'linear' | 'conv1d' | 'conv2d' | 'conv3d' | 'conv_transpose1d' | 'conv_transpose2d' | 'conv_transpose3d'
-  | 'sigmoid' | 'tanh' | 'relu' | 'leaky_relu' | 'selu';
+  | 'linear'
+  | 'conv1d'
+  | 'conv2d'
+  | 'conv3d'
+  | 'conv_transpose1d'
+  | 'conv_transpose2d'
+  | 'conv_transpose3d'
+  | 'sigmoid'
+  | 'tanh'
+  | 'relu'
+  | 'leaky_relu'
+  | 'selu';
 
 /** The recommended gain of a nonlinearity; `param` is the slope of leaky_relu. */
 export function calculateGain(nonlinearity: Nonlinearity, param?: number): number {
@@ -22,11 +32,20 @@ export function calculateGain(nonlinearity: Nonlinearity, param?: number): numbe
       return Math.sqrt(2 / (1 + (param ?? 0.01) ** 2));
     case 'selu':
       return 3 / 4;
-    case 'linear': case 'conv1d': case 'conv2d': case 'conv3d': case 'sigmoid':
-    case 'conv_transpose1d': case 'conv_transpose2d': case 'conv_transpose3d':
+    case 'linear':
+    case 'conv1d':
+    case 'conv2d':
+    case 'conv3d':
+    case 'sigmoid':
+    case 'conv_transpose1d':
+    case 'conv_transpose2d':
+    case 'conv_transpose3d':
       return 1;
     default:
-      throw new ShardbookError({ code: 'SB_NN_INIT', message: `Cannot give the gain of "${nonlinearity}": it is not a known nonlinearity` });
+      throw new ShardbookError({
+        code: 'SB_NN_INIT',
+        message: `Cannot give the gain of "${nonlinearity}": it is not a known nonlinearity`,
+      });
   }
 }
 
@@ -48,7 +67,12 @@ interface UniformOptions extends RandomOptions {
   b?: number;
 }
 
-export function uniform_(tensor: Tensor, a?: number | UniformOptions, b?: number | UniformOptions, options?: UniformOptions): Tensor {
+export function uniform_(
+  tensor: Tensor,
+  a?: number | UniformOptions,
+  b?: number | UniformOptions,
+  options?: UniformOptions,
+): Tensor {
   const o = named<UniformOptions>([a, b, options], ['a', 'b']);
   return noGrad(() => tensor.uniform_(o.a ?? 0, o.b ?? 1, random(o)));
 }
@@ -58,7 +82,12 @@ interface NormalOptions extends RandomOptions {
   std?: number;
 }
 
-export function normal_(tensor: Tensor, mean?: number | NormalOptions, std?: number | NormalOptions, options?: NormalOptions): Tensor {
+export function normal_(
+  tensor: Tensor,
+  mean?: number | NormalOptions,
+  std?: number | NormalOptions,
+  options?: NormalOptions,
+): Tensor {
   const o = named<NormalOptions>([mean, std, options], ['mean', 'std']);
   return noGrad(() => tensor.normal_(o.mean ?? 0, o.std ?? 1, random(o)));
 }
@@ -79,15 +108,21 @@ export function zeros_(tensor: Tensor): Tensor {
 export function eye_(tensor: Tensor): Tensor {
   const [rows, columns] = tensor.shape;
   if (tensor.shape.length !== 2) throw wrongDims('eye_', tensor, 'a matrix');
-  return noGrad(() => tensor.copy_(torch.eye(rows!, columns!, { dtype: tensor.dtype, device: tensor.device })));
+  return noGrad(() =>
+    tensor.copy_(torch.eye(rows!, columns!, { dtype: tensor.dtype, device: tensor.device })),
+  );
 }
 
 /** Keeps as many input channels as possible unchanged; for convolution weights of 3 to 5 dimensions. */
 export function dirac_(tensor: Tensor, groups = 1): Tensor {
   const [outChannels, inChannels, ...field] = tensor.shape;
-  if (tensor.shape.length < 3 || tensor.shape.length > 5) throw wrongDims('dirac_', tensor, '3, 4 or 5 dimensions');
+  if (tensor.shape.length < 3 || tensor.shape.length > 5)
+    throw wrongDims('dirac_', tensor, '3, 4 or 5 dimensions');
   if (outChannels! % groups !== 0) {
-    throw new ShardbookError({ code: 'SB_NN_INIT', message: `Cannot run dirac_: ${outChannels} output channels are not divisible by ${groups} groups` });
+    throw new ShardbookError({
+      code: 'SB_NN_INIT',
+      message: `Cannot run dirac_: ${outChannels} output channels are not divisible by ${groups} groups`,
+    });
   }
   const perGroup = outChannels! / groups;
   return noGrad(() => {
@@ -103,14 +138,22 @@ export function dirac_(tensor: Tensor, groups = 1): Tensor {
   });
 }
 
-export function xavierUniform_(tensor: Tensor, gain: number | ({ gain?: number } & RandomOptions) = 1, options: RandomOptions = {}): Tensor {
+export function xavierUniform_(
+  tensor: Tensor,
+  gain: number | ({ gain?: number } & RandomOptions) = 1,
+  options: RandomOptions = {},
+): Tensor {
   const o = typeof gain === 'number' ? { gain, ...options } : gain;
   const [fanIn, fanOut] = calculateFanInAndFanOut(tensor);
   const a = Math.sqrt(3) * ((o.gain ?? 1) * Math.sqrt(2 / (fanIn + fanOut)));
   return uniform_(tensor, -a, a, random(o));
 }
 
-export function xavierNormal_(tensor: Tensor, gain: number | ({ gain?: number } & RandomOptions) = 1, options: RandomOptions = {}): Tensor {
+export function xavierNormal_(
+  tensor: Tensor,
+  gain: number | ({ gain?: number } & RandomOptions) = 1,
+  options: RandomOptions = {},
+): Tensor {
   const o = typeof gain === 'number' ? { gain, ...options } : gain;
   const [fanIn, fanOut] = calculateFanInAndFanOut(tensor);
   return normal_(tensor, 0, (o.gain ?? 1) * Math.sqrt(2 / (fanIn + fanOut)), random(o));
@@ -124,23 +167,37 @@ export interface KaimingOptions extends RandomOptions {
   nonlinearity?: Nonlinearity;
 }
 
-export function kaimingUniform_(tensor: Tensor, a: number | KaimingOptions = 0, options: KaimingOptions = {}): Tensor {
+export function kaimingUniform_(
+  tensor: Tensor,
+  a: number | KaimingOptions = 0,
+  options: KaimingOptions = {},
+): Tensor {
   if (tensor.shape.includes(0)) return tensor;
   const o = typeof a === 'number' ? { a, ...options } : a;
   const bound = Math.sqrt(3) * kaimingStd(tensor, o);
   return uniform_(tensor, -bound, bound, random(o));
 }
 
-export function kaimingNormal_(tensor: Tensor, a: number | KaimingOptions = 0, options: KaimingOptions = {}): Tensor {
+export function kaimingNormal_(
+  tensor: Tensor,
+  a: number | KaimingOptions = 0,
+  options: KaimingOptions = {},
+): Tensor {
   if (tensor.shape.includes(0)) return tensor;
   const o = typeof a === 'number' ? { a, ...options } : a;
   return normal_(tensor, 0, kaimingStd(tensor, o), random(o));
 }
 
-function kaimingStd(tensor: Tensor, { a = 0, mode = 'fan_in', nonlinearity = 'leaky_relu' }: KaimingOptions): number {
+function kaimingStd(
+  tensor: Tensor,
+  { a = 0, mode = 'fan_in', nonlinearity = 'leaky_relu' }: KaimingOptions,
+): number {
   const fans = calculateFanInAndFanOut(tensor);
   if (mode !== 'fan_in' && mode !== 'fan_out') {
-    throw new ShardbookError({ code: 'SB_NN_INIT', message: `Cannot initialise with mode "${String(mode)}": wanted "fan_in" or "fan_out"` });
+    throw new ShardbookError({
+      code: 'SB_NN_INIT',
+      message: `Cannot initialise with mode "${String(mode)}": wanted "fan_in" or "fan_out"`,
+    });
   }
   return calculateGain(nonlinearity, a) / Math.sqrt(mode === 'fan_in' ? fans[0] : fans[1]);
 }
@@ -162,7 +219,10 @@ export function truncNormal_(
   bOrOptions?: number | TruncNormalOptions,
   options?: TruncNormalOptions,
 ): Tensor {
-  const o = named<TruncNormalOptions>([meanOrOptions, stdOrOptions, aOrOptions, bOrOptions, options], ['mean', 'std', 'a', 'b']);
+  const o = named<TruncNormalOptions>(
+    [meanOrOptions, stdOrOptions, aOrOptions, bOrOptions, options],
+    ['mean', 'std', 'a', 'b'],
+  );
   const { mean = 0, std = 1, a = -2, b = 2 } = o;
   if (tensor.isMeta) return tensor;
   const probability = normalCdf((b - mean) / std) - normalCdf((a - mean) / std);
@@ -201,7 +261,10 @@ export function orthogonal_(tensor: Tensor, gain = 1, options: RandomOptions = {
   const columns = tensor.numel() / Math.max(rows, 1);
   if (tensor.numel() === 0) return tensor;
   return noGrad(() => {
-    const drawn = torch.empty([rows, columns], { dtype: tensor.dtype }).normal_(0, 1, random(options)).to({ dtype: torch.float64 });
+    const drawn = torch
+      .empty([rows, columns], { dtype: tensor.dtype })
+      .normal_(0, 1, random(options))
+      .to({ dtype: torch.float64 });
     const q = orthonormalColumns((rows < columns ? drawn.t() : drawn).tolist() as number[][]);
     const result = torch.tensor(q, { dtype: torch.float64 });
     return tensor.copy_((rows < columns ? result.t() : result).reshape(tensor.shape).mul(gain));
@@ -248,7 +311,8 @@ function normalCdf(x: number): number {
 /** Only compared with 0.3, so the approximation of Abramowitz and Stegun 7.1.26 (1.5e-7) is enough. */
 function erf(x: number): number {
   const t = 1 / (1 + 0.3275911 * Math.abs(x));
-  const poly = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  const poly =
+    t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
   return Math.sign(x) * (1 - poly * Math.exp(-x * x));
 }
 

@@ -46,7 +46,11 @@ export class Unflatten extends Module {
 
   forward(input: Tensor): Tensor {
     const dim = this.dim < 0 ? this.dim + input.shape.length : this.dim;
-    return input.reshape([...input.shape.slice(0, dim), ...this.unflattenedSize, ...input.shape.slice(dim + 1)]);
+    return input.reshape([
+      ...input.shape.slice(0, dim),
+      ...this.unflattenedSize,
+      ...input.shape.slice(dim + 1),
+    ]);
   }
 
   override extraRepr(): string {
@@ -166,10 +170,12 @@ export class Embedding extends Module {
   }
 
   /** An embedding whose rows are those of `embeddings`; frozen unless told otherwise. */
-  static fromPretrained(embeddings: Tensor, options: { freeze?: boolean } & EmbeddingOptions = {}): Embedding {
+  static fromPretrained(
+    embeddings: Tensor,
+    options: { freeze?: boolean } & EmbeddingOptions = {},
+  ): Embedding {
     const { freeze = true, ...rest } = options;
     const [rows, columns] = embeddings.shape;
-    // biome-ignore lint/complexity/noThisInStatic: a subclass makes an instance of itself
     const module = new this(rows!, columns!, { ...rest, device: 'meta' });
     module.weight = new Parameter(embeddings, !freeze);
     return module;

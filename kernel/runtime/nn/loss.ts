@@ -89,7 +89,9 @@ export class GaussianNLLLoss extends Loss<F.ReductionOptions & { full?: boolean;
   }
 }
 
-export class PoissonNLLLoss extends Loss<F.ReductionOptions & { logInput?: boolean; full?: boolean; eps?: number }> {
+export class PoissonNLLLoss extends Loss<
+  F.ReductionOptions & { logInput?: boolean; full?: boolean; eps?: number }
+> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.poissonNllLoss(input, target, this.options);
   }

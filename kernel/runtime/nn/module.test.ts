@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ShardbookError } from '../base/index.js';
 import { referenceBackend } from '../backend/index.js';
+import { ShardbookError } from '../base/index.js';
 import { setBackend, type Tensor, torch } from '../tensor/index.js';
 import * as nn from './index.js';
 
@@ -146,7 +146,9 @@ describe('Module calls', () => {
     const fc = new nn.Linear(2, 1);
     const seen: unknown[] = [];
     fc.registerFullBackwardHook((_m, gradIn) => void seen.push(gradIn));
-    fc(torch.ones([1, 2])).sum().backward();
+    fc(torch.ones([1, 2]))
+      .sum()
+      .backward();
     expect(seen).toEqual([[null]]);
   });
 });
@@ -164,7 +166,9 @@ describe('Module state dictionary', () => {
     expect(message).toContain('size mismatch for "0.weight": given [2, 3], the module has [2, 2]');
     expect(message).toContain('missing keys: "1.weight", "1.bias"');
     expect(message).toContain('unexpected keys: "x.y"');
-    expect(codeOf(() => model.loadStateDict({ '0.weight': torch.ones([2, 3]) }, { strict: false }))).toBe('SB_NN_STATE_DICT');
+    expect(codeOf(() => model.loadStateDict({ '0.weight': torch.ones([2, 3]) }, { strict: false }))).toBe(
+      'SB_NN_STATE_DICT',
+    );
   });
 
   it('copies into the same parameters, or takes the tensors themselves with assign', () => {
@@ -239,7 +243,9 @@ describe('Module conversions', () => {
   it('deepcopy shares nothing, keeps ties and starts without gradients', () => {
     const model = new nn.Sequential(new nn.Embedding(5, 3), new nn.Linear(3, 5, { bias: false }));
     (model.at(1) as nn.Linear).weight = (model.at(0) as nn.Embedding).weight;
-    model(torch.tensor([1])).sum().backward();
+    model(torch.tensor([1]))
+      .sum()
+      .backward();
     const copy = nn.deepcopy(model);
     expect(copy.parameters()).toHaveLength(1);
     const [original] = model.parameters();
@@ -270,7 +276,11 @@ describe('Module conversions', () => {
 
 describe('Module printing', () => {
   it('prints as PyTorch does', () => {
-    const model = new nn.Sequential(new nn.Linear(2, 3), new nn.ReLU(), new nn.ModuleList([new nn.LayerNorm(3), new nn.LayerNorm(3)]));
+    const model = new nn.Sequential(
+      new nn.Linear(2, 3),
+      new nn.ReLU(),
+      new nn.ModuleList([new nn.LayerNorm(3), new nn.LayerNorm(3)]),
+    );
     expect(String(model)).toBe(
       [
         'Sequential(',

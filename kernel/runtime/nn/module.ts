@@ -30,9 +30,9 @@ type Anything = any;
 /** Where a module keeps its registered members; `stateOf` reads it. */
 const stateKey: unique symbol = Symbol('module state');
 
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: modules are callable (the constructor returns a function), which a class declaration alone can't say
 export interface Module {
   /** Runs the hooks and `forward`: `model(x)`. */
+  // biome-ignore lint/style/useShorthandFunctionType: it merges with the class below
   (...args: Parameters<this['forward']>): ReturnType<this['forward']>;
 }
 
@@ -95,7 +95,11 @@ export abstract class Module {
   }
 
   /** Adds a buffer under `name`; it is in the state dictionary unless `persistent` is false. */
-  registerBuffer(name: string, tensor: Tensor | null, persistent: boolean | { persistent?: boolean } = true): void {
+  registerBuffer(
+    name: string,
+    tensor: Tensor | null,
+    persistent: boolean | { persistent?: boolean } = true,
+  ): void {
     const keep = typeof persistent === 'boolean' ? persistent : (persistent.persistent ?? true);
     const state = stateOf(this);
     checkName(this, 'buffer', name, state.buffers);
@@ -194,7 +198,8 @@ export abstract class Module {
     const walked: string[] = [];
     for (const name of target.split('.')) {
       const child: Module | null | undefined = stateOf(module).modules.get(name);
-      if (child === null || child === undefined) throw noMember(module, walked.join('.'), 'submodule', name, stateOf(module).modules.keys());
+      if (child === null || child === undefined)
+        throw noMember(module, walked.join('.'), 'submodule', name, stateOf(module).modules.keys());
       module = child;
       walked.push(name);
     }
@@ -203,11 +208,16 @@ export abstract class Module {
 
   /** Puts `module` at a dotted path, replacing what is there; with `strict` something must be there. */
   setSubmodule(target: string, module: Module, strict: boolean | { strict?: boolean } = false): void {
-    if (target === '') throw new ShardbookError({ code: 'SB_NN_PATH', message: 'Cannot set the submodule at "": the path is empty' });
+    if (target === '')
+      throw new ShardbookError({
+        code: 'SB_NN_PATH',
+        message: 'Cannot set the submodule at "": the path is empty',
+      });
     const [path, name] = splitPath(target);
     const parent = this.getSubmodule(path);
     const mustExist = typeof strict === 'boolean' ? strict : (strict.strict ?? false);
-    if (mustExist && !stateOf(parent).modules.has(name)) throw noMember(parent, path, 'submodule', name, stateOf(parent).modules.keys());
+    if (mustExist && !stateOf(parent).modules.has(name))
+      throw noMember(parent, path, 'submodule', name, stateOf(parent).modules.keys());
     parent.registerModule(name, module);
   }
 
@@ -216,7 +226,8 @@ export abstract class Module {
     const [path, name] = splitPath(target);
     const module = this.getSubmodule(path);
     const parameter = stateOf(module).parameters.get(name);
-    if (parameter === null || parameter === undefined) throw noMember(module, path, 'parameter', name, stateOf(module).parameters.keys());
+    if (parameter === null || parameter === undefined)
+      throw noMember(module, path, 'parameter', name, stateOf(module).parameters.keys());
     return parameter;
   }
 
@@ -225,7 +236,8 @@ export abstract class Module {
     const [path, name] = splitPath(target);
     const module = this.getSubmodule(path);
     const buffer = stateOf(module).buffers.get(name);
-    if (buffer === null || buffer === undefined) throw noMember(module, path, 'buffer', name, stateOf(module).buffers.keys());
+    if (buffer === null || buffer === undefined)
+      throw noMember(module, path, 'buffer', name, stateOf(module).buffers.keys());
     return buffer;
   }
 
@@ -234,7 +246,10 @@ export abstract class Module {
   /** Sets training mode on this module and all its descendants. */
   train(mode = true): this {
     if (typeof mode !== 'boolean') {
-      throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot set training mode: given ${typeof mode}, wanted a boolean` });
+      throw new ShardbookError({
+        code: 'SB_NN_ARGUMENT',
+        message: `Cannot set training mode: given ${typeof mode}, wanted a boolean`,
+      });
     }
     this.training = mode;
     for (const child of this.children()) child.train(mode);
@@ -372,7 +387,10 @@ export abstract class Module {
    * all missing, unexpected and misshapen entries are reported together. With `assign` the tensors themselves become
    * the parameters.
    */
-  loadStateDict(stateDict: Readonly<Record<string, unknown>>, options: boolean | { strict?: boolean; assign?: boolean } = {}): IncompatibleKeys {
+  loadStateDict(
+    stateDict: Readonly<Record<string, unknown>>,
+    options: boolean | { strict?: boolean; assign?: boolean } = {},
+  ): IncompatibleKeys {
     const { strict = true, assign = false } = typeof options === 'boolean' ? { strict: options } : options;
     return loadModule(this, stateDict, strict, assign);
   }
@@ -399,21 +417,45 @@ export abstract class Module {
     unexpectedKeys: string[],
     errorMessages: string[],
   ): void {
-    loadFromStateDict(this, stateDict, prefix, localMetadata, strict, missingKeys, unexpectedKeys, errorMessages);
+    loadFromStateDict(
+      this,
+      stateDict,
+      prefix,
+      localMetadata,
+      strict,
+      missingKeys,
+      unexpectedKeys,
+      errorMessages,
+    );
   }
 
   // ---------------------------------------------------------------- hooks
 
   /** Runs before `forward`; what it returns replaces the positional arguments (with `withKwargs`: `[args, kwargs]`). */
-  registerForwardPreHook(hook: ForwardPreHook, options?: HookOptions & { withKwargs?: false }): RemovableHandle;
-  registerForwardPreHook(hook: ForwardPreHookWithKwargs, options: HookOptions & { withKwargs: true }): RemovableHandle;
-  registerForwardPreHook(hook: ForwardPreHook | ForwardPreHookWithKwargs, options?: HookOptions & { withKwargs?: boolean }): RemovableHandle {
+  registerForwardPreHook(
+    hook: ForwardPreHook,
+    options?: HookOptions & { withKwargs?: false },
+  ): RemovableHandle;
+  registerForwardPreHook(
+    hook: ForwardPreHookWithKwargs,
+    options: HookOptions & { withKwargs: true },
+  ): RemovableHandle;
+  registerForwardPreHook(
+    hook: ForwardPreHook | ForwardPreHookWithKwargs,
+    options?: HookOptions & { withKwargs?: boolean },
+  ): RemovableHandle {
     return stateOf(this).hooks.forwardPre.add(hook, options);
   }
 
   /** Runs after `forward`; what it returns replaces the output. With `alwaysCall` it runs also when the call fails. */
-  registerForwardHook(hook: ForwardHook, options?: HookOptions & { withKwargs?: false; alwaysCall?: boolean }): RemovableHandle;
-  registerForwardHook(hook: ForwardHookWithKwargs, options: HookOptions & { withKwargs: true; alwaysCall?: boolean }): RemovableHandle;
+  registerForwardHook(
+    hook: ForwardHook,
+    options?: HookOptions & { withKwargs?: false; alwaysCall?: boolean },
+  ): RemovableHandle;
+  registerForwardHook(
+    hook: ForwardHookWithKwargs,
+    options: HookOptions & { withKwargs: true; alwaysCall?: boolean },
+  ): RemovableHandle;
   registerForwardHook(
     hook: ForwardHook | ForwardHookWithKwargs,
     options?: HookOptions & { withKwargs?: boolean; alwaysCall?: boolean },
@@ -497,20 +539,28 @@ const targets = new WeakMap<Module, (name: string, value: unknown) => void>();
 export function blankModule(prototype: object): Module {
   const state = new ModuleState();
   const target = (...args: unknown[]): unknown =>
-    state.hooks.touchCalls || globalHooks.touchCalls ? callWithHooks(module, state.hooks, args) : module.forward(...args);
+    state.hooks.touchCalls || globalHooks.touchCalls
+      ? callWithHooks(module, state.hooks, args)
+      : module.forward(...args);
   Object.setPrototypeOf(target, prototype);
   // A function's own "name" and "length" would hide fields of the same names that a module may have.
   Reflect.deleteProperty(target, 'name');
   Reflect.deleteProperty(target, 'length');
   Object.defineProperty(target, stateKey, { value: state });
-  Object.defineProperty(target, 'training', { value: true, writable: true, enumerable: true, configurable: true });
+  Object.defineProperty(target, 'training', {
+    value: true,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
   const define = (name: string, value: unknown): void => {
     Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true });
   };
   // Class fields and assignments both arrive at defineProperty.
   const module: Module = new Proxy(target, {
     defineProperty(own, key, descriptor) {
-      if (typeof key === 'string' && 'value' in descriptor) state.assign(key, descriptor.value, isModule, isTensor);
+      if (typeof key === 'string' && 'value' in descriptor)
+        state.assign(key, descriptor.value, isModule, isTensor);
       return Reflect.defineProperty(own, key, descriptor);
     },
     deleteProperty(own, key) {
@@ -565,17 +615,29 @@ function checkName(module: Module, kind: string, name: string, same: ReadonlyMap
   if (name === '') throw bad('the name is empty');
   if (name.includes('.')) throw bad('a name may not contain "."');
   const taken = name in module && !same.has(name) && getOwn(module, name) !== undefined;
-  if (taken) throw bad(`the module already has an attribute of this name`, 'choose another name or delete the attribute first');
+  if (taken)
+    throw bad(
+      `the module already has an attribute of this name`,
+      'choose another name or delete the attribute first',
+    );
 }
 
-function noMember(module: Module, path: string, kind: string, name: string, names: Iterable<string>): ShardbookError {
+function noMember(
+  module: Module,
+  path: string,
+  kind: string,
+  name: string,
+  names: Iterable<string>,
+): ShardbookError {
   const all = [...names];
   const near = nearestName(name, all);
   const where = path === '' ? module._getName() : `${module._getName()} at "${path}"`;
   return new ShardbookError({
     code: 'SB_NN_PATH',
     message: `Cannot find ${kind} "${name}" in ${where}`,
-    notes: [all.length === 0 ? `it has no ${kind}s` : `its ${kind}s are ${all.map((n) => `"${n}"`).join(', ')}`],
+    notes: [
+      all.length === 0 ? `it has no ${kind}s` : `its ${kind}s are ${all.map((n) => `"${n}"`).join(', ')}`,
+    ],
     ...(near === undefined ? {} : { help: `did you mean "${near}"?` }),
   });
 }

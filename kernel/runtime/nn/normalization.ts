@@ -22,9 +22,18 @@ export class LayerNorm extends Module {
   readonly eps: number;
   readonly elementwiseAffine: boolean;
 
-  constructor(normalizedShape: number | readonly number[], eps?: number | LayerNormOptions, elementwiseAffine?: boolean | LayerNormOptions, bias?: boolean | LayerNormOptions, options?: LayerNormOptions) {
+  constructor(
+    normalizedShape: number | readonly number[],
+    eps?: number | LayerNormOptions,
+    elementwiseAffine?: boolean | LayerNormOptions,
+    bias?: boolean | LayerNormOptions,
+    options?: LayerNormOptions,
+  ) {
     super();
-    const o = named<LayerNormOptions>([eps, elementwiseAffine, bias, options], ['eps', 'elementwiseAffine', 'bias']);
+    const o = named<LayerNormOptions>(
+      [eps, elementwiseAffine, bias, options],
+      ['eps', 'elementwiseAffine', 'bias'],
+    );
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];
     this.eps = o.eps ?? 1e-5;
     this.elementwiseAffine = o.elementwiseAffine ?? true;
@@ -67,7 +76,12 @@ export class RMSNorm extends Module {
   readonly eps: number | null;
   readonly elementwiseAffine: boolean;
 
-  constructor(normalizedShape: number | readonly number[], eps?: number | null | RMSNormOptions, elementwiseAffine?: boolean | RMSNormOptions, options?: RMSNormOptions) {
+  constructor(
+    normalizedShape: number | readonly number[],
+    eps?: number | null | RMSNormOptions,
+    elementwiseAffine?: boolean | RMSNormOptions,
+    options?: RMSNormOptions,
+  ) {
     super();
     const o = named<RMSNormOptions>([eps, elementwiseAffine, options], ['eps', 'elementwiseAffine']);
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : [...normalizedShape];
@@ -173,7 +187,10 @@ abstract class BatchNorm extends Module {
     options?: BatchNormOptions,
   ) {
     super();
-    const o = named<BatchNormOptions>([eps, momentum, affine, trackRunningStats, options], ['eps', 'momentum', 'affine', 'trackRunningStats']);
+    const o = named<BatchNormOptions>(
+      [eps, momentum, affine, trackRunningStats, options],
+      ['eps', 'momentum', 'affine', 'trackRunningStats'],
+    );
     this.eps = o.eps ?? 1e-5;
     this.momentum = o.momentum === undefined ? 0.1 : o.momentum;
     this.affine = o.affine ?? true;
@@ -189,7 +206,10 @@ abstract class BatchNorm extends Module {
     const device = o.device === undefined ? {} : { device: o.device };
     this.registerBuffer('running_mean', track ? torch.zeros([numFeatures], factory(o)) : null);
     this.registerBuffer('running_var', track ? torch.ones([numFeatures], factory(o)) : null);
-    this.registerBuffer('num_batches_tracked', track ? torch.zeros([], { dtype: torch.int64, ...device }) : null);
+    this.registerBuffer(
+      'num_batches_tracked',
+      track ? torch.zeros([], { dtype: torch.int64, ...device }) : null,
+    );
     this.resetParameters();
   }
 

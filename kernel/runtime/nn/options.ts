@@ -23,7 +23,10 @@ export function isOptions(value: unknown): value is Record<string, unknown> {
  * Options of which the first few may also be given by position, as PyTorch allows: `named([false], ['bias'], {})`.
  * A plain object among the positions is the options object.
  */
-export function named<O extends object>(positional: readonly unknown[], names: readonly (keyof O)[]): Partial<O> {
+export function named<O extends object>(
+  positional: readonly unknown[],
+  names: readonly (keyof O)[],
+): Partial<O> {
   const options: Partial<O> = {};
   for (const [i, value] of positional.entries()) {
     if (value === undefined) continue;

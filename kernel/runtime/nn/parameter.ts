@@ -56,7 +56,7 @@ export const Parameter = ParameterMark as unknown as ParameterConstructor;
 export const Buffer = BufferMark as unknown as BufferConstructor;
 
 /** Whether a value was made by `new Parameter(...)`. */
-export function isParameter(value: unknown): value is Parameter {
+export function isParameter(value: unknown): boolean {
   return value instanceof Tensor && parameters.has(value);
 }
 

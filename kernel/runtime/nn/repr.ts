@@ -36,7 +36,8 @@ export function py(value: unknown): string {
   if (value === true) return 'True';
   if (value === false) return 'False';
   if (value === null || value === undefined) return 'None';
-  if (Array.isArray(value)) return value.length === 1 ? `(${py(value[0])},)` : `(${value.map(py).join(', ')})`;
+  if (Array.isArray(value))
+    return value.length === 1 ? `(${py(value[0])},)` : `(${value.map(py).join(', ')})`;
   if (typeof value === 'number') return pyNumber(value);
   if (typeof value === 'string') return `'${value}'`;
   return String(value);

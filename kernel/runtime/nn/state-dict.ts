@@ -7,7 +7,12 @@ import { Parameter } from './parameter.js';
 const EXTRA_STATE = '_extra_state';
 
 /** Collects a module and its descendants into `destination`. */
-export function saveModule(module: Module, destination: StateDict, prefix: string, keepVars: boolean): StateDict {
+export function saveModule(
+  module: Module,
+  destination: StateDict,
+  prefix: string,
+  keepVars: boolean,
+): StateDict {
   const { hooks, modules } = stateOf(module);
   let collected = destination;
   for (const { hook } of hooks.stateDictPre.entries) hook(module, prefix, keepVars);
@@ -23,13 +28,24 @@ export function saveModule(module: Module, destination: StateDict, prefix: strin
 }
 
 /** Collects the members of one module. */
-export function saveToStateDict(module: Module, destination: StateDict, prefix: string, keepVars: boolean): void {
-  for (const [name, tensor] of ownState(module)) destination[prefix + name] = keepVars ? tensor : tensor.detach();
+export function saveToStateDict(
+  module: Module,
+  destination: StateDict,
+  prefix: string,
+  keepVars: boolean,
+): void {
+  for (const [name, tensor] of ownState(module))
+    destination[prefix + name] = keepVars ? tensor : tensor.detach();
   if (hasExtraState(module)) destination[prefix + EXTRA_STATE] = module.getExtraState() as Tensor;
 }
 
 /** Loads a module and its descendants; everything that is wrong is told in one error. */
-export function loadModule(root: Module, given: Readonly<Record<string, unknown>>, strict: boolean, assign: boolean): IncompatibleKeys {
+export function loadModule(
+  root: Module,
+  given: Readonly<Record<string, unknown>>,
+  strict: boolean,
+  assign: boolean,
+): IncompatibleKeys {
   if (typeof given !== 'object' || given === null || given instanceof Tensor) {
     throw new ShardbookError({
       code: 'SB_NN_STATE_DICT',
@@ -45,7 +61,11 @@ export function loadModule(root: Module, given: Readonly<Record<string, unknown>
     for (const [name, child] of stateOf(module).modules) {
       if (child === null) continue;
       const childPrefix = `${prefix}${name}.`;
-      load(child, Object.fromEntries(Object.entries(local).filter(([key]) => key.startsWith(childPrefix))), childPrefix);
+      load(
+        child,
+        Object.fromEntries(Object.entries(local).filter(([key]) => key.startsWith(childPrefix))),
+        childPrefix,
+      );
     }
     const keys = new IncompatibleKeys(missing, unexpected);
     for (const { hook } of stateOf(module).hooks.loadStateDictPost.entries) hook(module, keys);
@@ -95,7 +115,9 @@ export function loadFromStateDict(
     // Checkpoints from before zero-dimensional tensors existed hold one element in one dimension.
     const input = tensor.shape.length === 0 && given.shape.length === 1 ? given.select(0, 0) : given;
     if (input.shape.length !== tensor.shape.length || input.shape.some((n, i) => n !== tensor.shape[i])) {
-      errorMessages.push(`size mismatch for "${key}": given [${input.shape.join(', ')}], the module has [${tensor.shape.join(', ')}]`);
+      errorMessages.push(
+        `size mismatch for "${key}": given [${input.shape.join(', ')}], the module has [${tensor.shape.join(', ')}]`,
+      );
       continue;
     }
     try {
@@ -126,14 +148,18 @@ function ownState(module: Module): Map<string, Tensor> {
   const { parameters, buffers, nonPersistent } = stateOf(module);
   const own = new Map<string, Tensor>();
   for (const [name, parameter] of parameters) if (parameter !== null) own.set(name, parameter);
-  for (const [name, buffer] of buffers) if (buffer !== null && !nonPersistent.has(name)) own.set(name, buffer);
+  for (const [name, buffer] of buffers)
+    if (buffer !== null && !nonPersistent.has(name)) own.set(name, buffer);
   return own;
 }
 
 function assignMember(module: Module, name: string, old: Tensor, input: Tensor): void {
   let value = input;
   if (old instanceof Parameter) {
-    value = input instanceof Parameter ? input.requiresGrad_(old.requiresGrad) : new Parameter(input, old.requiresGrad);
+    value =
+      input instanceof Parameter
+        ? input.requiresGrad_(old.requiresGrad)
+        : new Parameter(input, old.requiresGrad);
   }
   Reflect.set(module, name, value);
 }

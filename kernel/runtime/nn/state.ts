@@ -27,11 +27,16 @@ export class ModuleState {
    * Follows `module[name] = value` as PyTorch's `__setattr__` does: parameters, modules and buffers register
    * themselves, a registered name keeps its kind, and a name that is taken over by another kind leaves the old one.
    */
-  assign(name: string, value: unknown, isModule: (v: unknown) => v is Module, isTensor: (v: unknown) => v is Tensor): void {
+  assign(
+    name: string,
+    value: unknown,
+    isModule: (v: unknown) => v is Module,
+    isTensor: (v: unknown) => v is Tensor,
+  ): void {
     if (isParameter(value)) {
       this.buffers.delete(name);
       this.modules.delete(name);
-      this.parameters.set(name, value);
+      this.parameters.set(name, value as Parameter);
     } else if (this.parameters.has(name)) {
       if (value !== null && value !== undefined) throw cannotAssign('parameter', name, value, isTensor);
       this.parameters.set(name, null);
@@ -56,7 +61,12 @@ export class ModuleState {
   }
 }
 
-function cannotAssign(kind: string, name: string, value: unknown, isTensor: (v: unknown) => boolean): ShardbookError {
+function cannotAssign(
+  kind: string,
+  name: string,
+  value: unknown,
+  isTensor: (v: unknown) => boolean,
+): ShardbookError {
   const given = isTensor(value) ? 'a plain tensor' : `a ${typeof value}`;
   return new ShardbookError({
     code: 'SB_NN_ASSIGN',

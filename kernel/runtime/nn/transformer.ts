@@ -67,7 +67,13 @@ export class TransformerEncoderLayer extends Module {
   constructor(dModel: number, nhead: number, ...rest: LayerArgs) {
     super();
     const o = layerOptions(rest);
-    const { dimFeedforward = 2048, dropout = 0.1, layerNormEps: eps = 1e-5, batchFirst = false, bias = true } = o;
+    const {
+      dimFeedforward = 2048,
+      dropout = 0.1,
+      layerNormEps: eps = 1e-5,
+      batchFirst = false,
+      bias = true,
+    } = o;
     const f = factory(o);
     this.self_attn = new MultiheadAttention(dModel, nhead, { dropout, bias, batchFirst, ...f });
     this.linear1 = new Linear(dModel, dimFeedforward, { bias, ...f });
@@ -81,8 +87,16 @@ export class TransformerEncoderLayer extends Module {
     this.activation = activationOf(o.activation);
   }
 
-  forward(src: Tensor, srcMask?: Tensor | null | EncoderLayerCall, srcKeyPaddingMask?: Tensor | null | EncoderLayerCall, options?: EncoderLayerCall): Tensor {
-    const o = named<EncoderLayerCall>([srcMask, srcKeyPaddingMask, options], ['srcMask', 'srcKeyPaddingMask']);
+  forward(
+    src: Tensor,
+    srcMask?: Tensor | null | EncoderLayerCall,
+    srcKeyPaddingMask?: Tensor | null | EncoderLayerCall,
+    options?: EncoderLayerCall,
+  ): Tensor {
+    const o = named<EncoderLayerCall>(
+      [srcMask, srcKeyPaddingMask, options],
+      ['srcMask', 'srcKeyPaddingMask'],
+    );
     if (this.normFirst) {
       const x = src.add(this._attend(this.norm1(src), o));
       return x.add(this._feedForward(this.norm2(x)));
@@ -124,16 +138,28 @@ export class TransformerEncoder extends Module {
     options?: { norm?: LayerNorm | null; enableNestedTensor?: boolean; maskCheck?: boolean },
   ) {
     super();
-    const o = named<{ norm?: LayerNorm | null; enableNestedTensor?: boolean; maskCheck?: boolean }>([norm, options], ['norm']);
+    const o = named<{ norm?: LayerNorm | null; enableNestedTensor?: boolean; maskCheck?: boolean }>(
+      [norm, options],
+      ['norm'],
+    );
     this.layers = new ModuleList(Array.from({ length: numLayers }, () => deepcopy(encoderLayer)));
     this.registerModule('norm', o.norm ?? null);
   }
 
-  forward(src: Tensor, mask?: Tensor | null | EncoderCall, srcKeyPaddingMask?: Tensor | null | EncoderCall, options?: EncoderCall): Tensor {
+  forward(
+    src: Tensor,
+    mask?: Tensor | null | EncoderCall,
+    srcKeyPaddingMask?: Tensor | null | EncoderCall,
+    options?: EncoderCall,
+  ): Tensor {
     const o = named<EncoderCall>([mask, srcKeyPaddingMask, options], ['mask', 'srcKeyPaddingMask']);
     let x = src;
     for (const layer of this.layers) {
-      x = layer(x, { srcMask: o.mask ?? null, srcKeyPaddingMask: o.srcKeyPaddingMask ?? null, isCausal: o.isCausal ?? false });
+      x = layer(x, {
+        srcMask: o.mask ?? null,
+        srcKeyPaddingMask: o.srcKeyPaddingMask ?? null,
+        isCausal: o.isCausal ?? false,
+      });
     }
     return this.norm === null ? x : this.norm(x);
   }
@@ -167,7 +193,13 @@ export class TransformerDecoderLayer extends Module {
   constructor(dModel: number, nhead: number, ...rest: LayerArgs) {
     super();
     const o = layerOptions(rest);
-    const { dimFeedforward = 2048, dropout = 0.1, layerNormEps: eps = 1e-5, batchFirst = false, bias = true } = o;
+    const {
+      dimFeedforward = 2048,
+      dropout = 0.1,
+      layerNormEps: eps = 1e-5,
+      batchFirst = false,
+      bias = true,
+    } = o;
     const f = factory(o);
     this.self_attn = new MultiheadAttention(dModel, nhead, { dropout, bias, batchFirst, ...f });
     this.multihead_attn = new MultiheadAttention(dModel, nhead, { dropout, bias, batchFirst, ...f });
@@ -196,12 +228,22 @@ export class TransformerDecoderLayer extends Module {
   }
 
   private _attendSelf(x: Tensor, o: DecoderLayerCall): Tensor {
-    const options = { attnMask: o.tgtMask ?? null, keyPaddingMask: o.tgtKeyPaddingMask ?? null, needWeights: false, isCausal: o.tgtIsCausal ?? false };
+    const options = {
+      attnMask: o.tgtMask ?? null,
+      keyPaddingMask: o.tgtKeyPaddingMask ?? null,
+      needWeights: false,
+      isCausal: o.tgtIsCausal ?? false,
+    };
     return this.dropout1(this.self_attn(x, x, x, options)[0]);
   }
 
   private _attendMemory(x: Tensor, memory: Tensor, o: DecoderLayerCall): Tensor {
-    const options = { attnMask: o.memoryMask ?? null, keyPaddingMask: o.memoryKeyPaddingMask ?? null, needWeights: false, isCausal: o.memoryIsCausal ?? false };
+    const options = {
+      attnMask: o.memoryMask ?? null,
+      keyPaddingMask: o.memoryKeyPaddingMask ?? null,
+      needWeights: false,
+      isCausal: o.memoryIsCausal ?? false,
+    };
     return this.dropout2(this.multihead_attn(x, memory, memory, options)[0]);
   }
 

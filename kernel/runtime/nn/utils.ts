@@ -29,6 +29,8 @@ export function vectorToParameters(vector: Tensor, parameters: Iterable<Tensor>)
 /** Constructs a module without drawing its initial values: `skipInit(nn.Linear, 4, 8)`. Its last parameter must be options. */
 export function skipInit<A extends unknown[], M extends Module>(type: new (...args: A) => M, ...args: A): M {
   const last = args.at(-1);
-  const given = isOptions(last) ? [...args.slice(0, -1), { ...last, device: 'meta' }] : [...args, { device: 'meta' }];
+  const given = isOptions(last)
+    ? [...args.slice(0, -1), { ...last, device: 'meta' }]
+    : [...args, { device: 'meta' }];
   return new type(...(given as A)).toEmpty({ device: 'cpu' });
 }

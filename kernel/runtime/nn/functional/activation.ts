@@ -36,7 +36,10 @@ export function logsigmoid(input: Tensor): Tensor {
 }
 
 /** GELU, exact or by the tanh approximation. */
-export function gelu(input: Tensor, options: 'none' | 'tanh' | { approximate?: 'none' | 'tanh' } = {}): Tensor {
+export function gelu(
+  input: Tensor,
+  options: 'none' | 'tanh' | { approximate?: 'none' | 'tanh' } = {},
+): Tensor {
   const approximate = typeof options === 'string' ? options : (options.approximate ?? 'none');
   if (approximate !== 'none' && approximate !== 'tanh') {
     throw new ShardbookError({
@@ -53,17 +56,29 @@ interface HardtanhOptions extends Inplace {
 }
 
 /** The input cut off at both ends; at and beyond the ends the gradient is 0. */
-export function hardtanh(input: Tensor, minVal?: number | HardtanhOptions, maxVal?: number | HardtanhOptions, inplace?: boolean | HardtanhOptions): Tensor {
+export function hardtanh(
+  input: Tensor,
+  minVal?: number | HardtanhOptions,
+  maxVal?: number | HardtanhOptions,
+  inplace?: boolean | HardtanhOptions,
+): Tensor {
   const o = named<HardtanhOptions>([minVal, maxVal, inplace], ['minVal', 'maxVal', 'inplace']);
   const { minVal: low = -1, maxVal: high = 1 } = o;
   if (low > high) {
-    throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot run hardtanh: minVal ${low} is above maxVal ${high}` });
+    throw new ShardbookError({
+      code: 'SB_NN_ARGUMENT',
+      message: `Cannot run hardtanh: minVal ${low} is above maxVal ${high}`,
+    });
   }
   return into(input, torch.where(input.le(low), low, torch.where(input.ge(high), high, input)), o.inplace);
 }
 
 export function relu6(input: Tensor, inplace?: boolean | Inplace): Tensor {
-  return hardtanh(input, { minVal: 0, maxVal: 6, inplace: named<Inplace>([inplace], ['inplace']).inplace ?? false });
+  return hardtanh(input, {
+    minVal: 0,
+    maxVal: 6,
+    inplace: named<Inplace>([inplace], ['inplace']).inplace ?? false,
+  });
 }
 
 interface EluOptions extends Inplace {
@@ -90,7 +105,11 @@ interface LeakyReluOptions extends Inplace {
   negativeSlope?: number;
 }
 
-export function leakyRelu(input: Tensor, negativeSlope?: number | LeakyReluOptions, inplace?: boolean | LeakyReluOptions): Tensor {
+export function leakyRelu(
+  input: Tensor,
+  negativeSlope?: number | LeakyReluOptions,
+  inplace?: boolean | LeakyReluOptions,
+): Tensor {
   const o = named<LeakyReluOptions>([negativeSlope, inplace], ['negativeSlope', 'inplace']);
   return into(input, torch.leakyRelu(input, o.negativeSlope ?? 0.01), o.inplace);
 }
@@ -117,8 +136,15 @@ interface SoftplusOptions {
 }
 
 /** log(1 + exp(beta x)) / beta; above the threshold the input itself. */
-export function softplus(input: Tensor, beta?: number | SoftplusOptions, threshold?: number | SoftplusOptions): Tensor {
-  const { beta: b = 1, threshold: limit = 20 } = named<SoftplusOptions>([beta, threshold], ['beta', 'threshold']);
+export function softplus(
+  input: Tensor,
+  beta?: number | SoftplusOptions,
+  threshold?: number | SoftplusOptions,
+): Tensor {
+  const { beta: b = 1, threshold: limit = 20 } = named<SoftplusOptions>(
+    [beta, threshold],
+    ['beta', 'threshold'],
+  );
   return torch.softplus(input, b, limit);
 }
 
@@ -135,7 +161,11 @@ export function hardshrink(input: Tensor, lambda = 0.5): Tensor {
 }
 
 export function softshrink(input: Tensor, lambda = 0.5): Tensor {
-  return torch.where(input.gt(lambda), input.sub(lambda), torch.where(input.lt(-lambda), input.add(lambda), input.mul(0)));
+  return torch.where(
+    input.gt(lambda),
+    input.sub(lambda),
+    torch.where(input.lt(-lambda), input.add(lambda), input.mul(0)),
+  );
 }
 
 export function tanhshrink(input: Tensor): Tensor {
@@ -147,7 +177,11 @@ export function softsign(input: Tensor): Tensor {
 }
 
 export function threshold(input: Tensor, limit: number, value: number, inplace?: boolean | Inplace): Tensor {
-  return into(input, torch.where(input.le(limit), value, input), named<Inplace>([inplace], ['inplace']).inplace);
+  return into(
+    input,
+    torch.where(input.le(limit), value, input),
+    named<Inplace>([inplace], ['inplace']).inplace,
+  );
 }
 
 /** One half of the input times the sigmoid of the other half. */
@@ -171,19 +205,28 @@ interface SoftmaxOptions {
 
 function softmaxDim(op: string, input: Tensor, dim: number | undefined): number {
   if (dim !== undefined) return dim;
-  if (input === undefined) throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot run ${op}: no input` });
+  if (input === undefined)
+    throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot run ${op}: no input` });
   // What PyTorch guesses when no dimension is given.
   return [0, 1, 3].includes(input.shape.length) ? 0 : 1;
 }
 
 export function softmax(input: Tensor, dim?: number | SoftmaxOptions, options?: SoftmaxOptions): Tensor {
   const o = named<SoftmaxOptions>([dim, options], ['dim']);
-  return torch.softmax(input, softmaxDim('softmax', input, o.dim), o.dtype === undefined ? {} : { dtype: o.dtype });
+  return torch.softmax(
+    input,
+    softmaxDim('softmax', input, o.dim),
+    o.dtype === undefined ? {} : { dtype: o.dtype },
+  );
 }
 
 export function logSoftmax(input: Tensor, dim?: number | SoftmaxOptions, options?: SoftmaxOptions): Tensor {
   const o = named<SoftmaxOptions>([dim, options], ['dim']);
-  return torch.logSoftmax(input, softmaxDim('logSoftmax', input, o.dim), o.dtype === undefined ? {} : { dtype: o.dtype });
+  return torch.logSoftmax(
+    input,
+    softmaxDim('logSoftmax', input, o.dim),
+    o.dtype === undefined ? {} : { dtype: o.dtype },
+  );
 }
 
 export function softmin(input: Tensor, dim?: number | SoftmaxOptions, options?: SoftmaxOptions): Tensor {
@@ -197,7 +240,12 @@ interface GumbelOptions {
 }
 
 /** A differentiable sample of a categorical distribution; with `hard` a one-hot vector with the soft gradient. */
-export function gumbelSoftmax(logits: Tensor, tau?: number | GumbelOptions, hard?: boolean | GumbelOptions, options?: GumbelOptions): Tensor {
+export function gumbelSoftmax(
+  logits: Tensor,
+  tau?: number | GumbelOptions,
+  hard?: boolean | GumbelOptions,
+  options?: GumbelOptions,
+): Tensor {
   const o = named<GumbelOptions>([tau, hard, options], ['tau', 'hard']);
   const dim = o.dim ?? -1;
   const noise = torch.emptyLike(logits).exponential_().log().neg();

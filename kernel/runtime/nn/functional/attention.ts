@@ -27,7 +27,10 @@ export function scaledDotProductAttention(
   isCausal?: boolean | AttentionOptions,
   options?: AttentionOptions,
 ): Tensor {
-  const o = named<AttentionOptions>([attnMask, dropoutP, isCausal, options], ['attnMask', 'dropoutP', 'isCausal']);
+  const o = named<AttentionOptions>(
+    [attnMask, dropoutP, isCausal, options],
+    ['attnMask', 'dropoutP', 'isCausal'],
+  );
   const { dropoutP: p = 0 } = o;
   if (p === 0) return attentionWithLse(query, key, value, o)[0];
   const { q, k, v, mask, scale } = prepare(query, key, value, o);
@@ -38,7 +41,12 @@ export function scaledDotProductAttention(
 }
 
 /** Attention and, for merging blocks, the logarithm of the sum of the exponentials of every row of scores. */
-export function attentionWithLse(query: Tensor, key: Tensor, value: Tensor, options: Omit<AttentionOptions, 'dropoutP'> = {}): [output: Tensor, lse: Tensor] {
+export function attentionWithLse(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  options: Omit<AttentionOptions, 'dropoutP'> = {},
+): [output: Tensor, lse: Tensor] {
   const { q, k, v, mask, scale } = prepare(query, key, value, options);
   const batch = q.shape.slice(0, -2);
   const rows = (t: Tensor): Tensor => t.reshape([batch.reduce((a, b) => a * b, 1), ...t.shape.slice(-2)]);
@@ -63,9 +71,12 @@ function prepare(query: Tensor, key: Tensor, value: Tensor, o: AttentionOptions)
   const all = [query, key, value];
   if (all.some((t) => t.shape.length < 2)) throw cannot(op, all, 'wanted at least 2 dimensions');
   if (query.dtype !== key.dtype || query.dtype !== value.dtype) throw cannot(op, all, 'the dtypes differ');
-  if (query.shape.at(-1) !== key.shape.at(-1)) throw cannot(op, all, `queries are ${query.shape.at(-1)} wide and keys ${key.shape.at(-1)}`);
-  if (key.shape.at(-2) !== value.shape.at(-2)) throw cannot(op, all, `there are ${key.shape.at(-2)} keys and ${value.shape.at(-2)} values`);
-  if (o.isCausal && o.attnMask) throw cannot(op, all, 'attnMask and isCausal exclude each other', 'put the causal part into attnMask');
+  if (query.shape.at(-1) !== key.shape.at(-1))
+    throw cannot(op, all, `queries are ${query.shape.at(-1)} wide and keys ${key.shape.at(-1)}`);
+  if (key.shape.at(-2) !== value.shape.at(-2))
+    throw cannot(op, all, `there are ${key.shape.at(-2)} keys and ${value.shape.at(-2)} values`);
+  if (o.isCausal && o.attnMask)
+    throw cannot(op, all, 'attnMask and isCausal exclude each other', 'put the causal part into attnMask');
   let k = key;
   let v = value;
   if (o.enableGqa) {
@@ -81,8 +92,13 @@ function prepare(query: Tensor, key: Tensor, value: Tensor, o: AttentionOptions)
     v = repeat(v, 'value');
   }
   const batch = broadcastBatch(op, all, [query, k, v]);
-  const spread = (t: Tensor): Tensor => (t.shape.length - 2 === batch.length && batch.every((n, i) => n === t.shape[i]) ? t : t.expand([...batch, ...t.shape.slice(-2)]));
-  const mask = o.attnMask ? additiveMask(op, o.attnMask, query, [...batch, query.shape.at(-2)!, key.shape.at(-2)!]) : null;
+  const spread = (t: Tensor): Tensor =>
+    t.shape.length - 2 === batch.length && batch.every((n, i) => n === t.shape[i])
+      ? t
+      : t.expand([...batch, ...t.shape.slice(-2)]);
+  const mask = o.attnMask
+    ? additiveMask(op, o.attnMask, query, [...batch, query.shape.at(-2)!, key.shape.at(-2)!])
+    : null;
   const width = query.shape.at(-1)!;
   return { q: spread(query), k: spread(k), v: spread(v), mask, scale: o.scale ?? 1 / Math.sqrt(width) };
 }
@@ -95,7 +111,13 @@ function broadcastBatch(op: string, shown: readonly Tensor[], tensors: readonly 
     for (const [i, n] of own.entries()) {
       const at = rank - own.length + i;
       if (n === 1 || n === batch[at]) continue;
-      if (batch[at] !== 1) throw cannot(op, shown, 'batch and head dimensions do not match', 'pass { enableGqa: true } when query heads share key and value heads');
+      if (batch[at] !== 1)
+        throw cannot(
+          op,
+          shown,
+          'batch and head dimensions do not match',
+          'pass { enableGqa: true } when query heads share key and value heads',
+        );
       batch[at] = n;
     }
   }
@@ -108,9 +130,13 @@ function additiveMask(op: string, mask: Tensor, query: Tensor, scores: readonly 
     throw cannot(op, [query, mask], `the mask does not broadcast to the scores [${scores.join(', ')}]`);
   }
   if (mask.dtype === torch.bool) {
-    return torch.zeros(mask.shape, { dtype: query.dtype, device: query.device }).maskedFill(mask.logicalNot(), Number.NEGATIVE_INFINITY).expand(scores);
+    return torch
+      .zeros(mask.shape, { dtype: query.dtype, device: query.device })
+      .maskedFill(mask.logicalNot(), Number.NEGATIVE_INFINITY)
+      .expand(scores);
   }
-  if (mask.dtype !== query.dtype) throw cannot(op, [query, mask], 'the mask is neither bool nor of the dtype of the queries');
+  if (mask.dtype !== query.dtype)
+    throw cannot(op, [query, mask], 'the mask is neither bool nor of the dtype of the queries');
   return mask.expand(scores);
 }
 
@@ -118,7 +144,9 @@ function combineMask(scores: Tensor, mask: Tensor | null, causal: boolean): Tens
   if (!causal) return mask;
   const [n, m] = scores.shape.slice(-2) as [number, number];
   const hidden = torch.ones([n, m], { dtype: torch.bool, device: scores.device }).tril().logicalNot();
-  return torch.zeros([n, m], { dtype: scores.dtype, device: scores.device }).maskedFill(hidden, Number.NEGATIVE_INFINITY);
+  return torch
+    .zeros([n, m], { dtype: scores.dtype, device: scores.device })
+    .maskedFill(hidden, Number.NEGATIVE_INFINITY);
 }
 
 /** Softmax of the rows; a row that is all -inf is all 0 instead of nan. */
@@ -156,8 +184,14 @@ export function varlenAttention(
   const outputs: Tensor[] = [];
   const sums: Tensor[] = [];
   for (let i = 0; i + 1 < boundsQ.length; i++) {
-    const part = (t: Tensor, b: readonly number[]): Tensor => t.narrow(0, b[i]!, b[i + 1]! - b[i]!).transpose(0, 1);
-    const [output, lse] = attentionWithLse(part(query, boundsQ), part(key, boundsK), part(value, boundsK), options);
+    const part = (t: Tensor, b: readonly number[]): Tensor =>
+      t.narrow(0, b[i]!, b[i + 1]! - b[i]!).transpose(0, 1);
+    const [output, lse] = attentionWithLse(
+      part(query, boundsQ),
+      part(key, boundsK),
+      part(value, boundsK),
+      options,
+    );
     outputs.push(output.transpose(0, 1));
     sums.push(lse);
   }
@@ -165,7 +199,9 @@ export function varlenAttention(
 }
 
 function bounds(op: string, given: readonly number[] | Tensor, total: number): number[] {
-  const list = Array.isArray(given) ? (given as number[]) : ((given as Tensor).tolist() as (number | bigint)[]).map(Number);
+  const list = Array.isArray(given)
+    ? (given as number[])
+    : ((given as Tensor).tolist() as (number | bigint)[]).map(Number);
   const ordered = list.every((n, i) => i === 0 || n >= list[i - 1]!);
   if (list[0] === 0 && list.at(-1) === total && ordered) return list;
   throw new ShardbookError({
@@ -196,22 +232,37 @@ export interface MultiHeadAttentionArgs {
 }
 
 /** Multi-head attention on [length, batch, width] (or [length, width]); returns the output and, if wanted, the weights. */
-export function multiHeadAttentionForward(query: Tensor, key: Tensor, value: Tensor, o: MultiHeadAttentionArgs): [Tensor, Tensor | null] {
+export function multiHeadAttentionForward(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  o: MultiHeadAttentionArgs,
+): [Tensor, Tensor | null] {
   const op = 'multiHeadAttention';
   const batched = query.shape.length === 3;
-  if ((query.shape.length !== 3 && query.shape.length !== 2) || key.shape.length !== query.shape.length || value.shape.length !== query.shape.length) {
+  if (
+    (query.shape.length !== 3 && query.shape.length !== 2) ||
+    key.shape.length !== query.shape.length ||
+    value.shape.length !== query.shape.length
+  ) {
     throw cannot(op, [query, key, value], 'wanted all of 2 (no batch) or all of 3 dimensions');
   }
   if (!batched) {
-    const [out, weights] = multiHeadAttentionForward(query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1), {
-      ...o,
-      keyPaddingMask: o.keyPaddingMask?.unsqueeze(0) ?? null,
-    });
+    const [out, weights] = multiHeadAttentionForward(
+      query.unsqueeze(1),
+      key.unsqueeze(1),
+      value.unsqueeze(1),
+      {
+        ...o,
+        keyPaddingMask: o.keyPaddingMask?.unsqueeze(0) ?? null,
+      },
+    );
     return [out.squeeze(1), weights === null ? null : weights.squeeze(0)];
   }
   const [tgt, bsz, embed] = query.shape as [number, number, number];
   const headDim = embed / o.numHeads;
-  if (key.shape[0] !== value.shape[0] || key.shape[1] !== value.shape[1]) throw cannot(op, [key, value], 'keys and values differ in length or batch');
+  if (key.shape[0] !== value.shape[0] || key.shape[1] !== value.shape[1])
+    throw cannot(op, [key, value], 'keys and values differ in length or batch');
   const [q0, k0, v0] = inProjection(query, key, value, o, embed);
   let k = k0;
   let v = v0;
@@ -223,13 +274,23 @@ export function multiHeadAttentionForward(query: Tensor, key: Tensor, value: Ten
   if (attnMask !== null) {
     const length = key.shape[0]!;
     const shape = attnMask.shape.length === 2 ? [tgt, length] : [bsz * o.numHeads, tgt, length];
-    if (attnMask.shape.length > 3 || attnMask.shape.length < 2 || attnMask.shape.some((n, i) => n !== shape[i])) {
-      throw cannot(op, [query, attnMask], `attnMask has the shape [${tgt}, ${length}] or [${bsz * o.numHeads}, ${tgt}, ${length}]`);
+    if (
+      attnMask.shape.length > 3 ||
+      attnMask.shape.length < 2 ||
+      attnMask.shape.some((n, i) => n !== shape[i])
+    ) {
+      throw cannot(
+        op,
+        [query, attnMask],
+        `attnMask has the shape [${tgt}, ${length}] or [${bsz * o.numHeads}, ${tgt}, ${length}]`,
+      );
     }
     if (attnMask.shape.length === 2) attnMask = attnMask.unsqueeze(0);
   }
   const padRight = (mask: Tensor | null, n: number): Tensor | null =>
-    mask === null ? null : torch.cat([mask, torch.zeros([...mask.shape.slice(0, -1), n], { dtype: mask.dtype })], -1);
+    mask === null
+      ? null
+      : torch.cat([mask, torch.zeros([...mask.shape.slice(0, -1), n], { dtype: mask.dtype })], -1);
   if (o.biasK && o.biasV) {
     k = torch.cat([k, o.biasK.expand([1, bsz, embed])], 0);
     v = torch.cat([v, o.biasV.expand([1, bsz, embed])], 0);
@@ -252,11 +313,15 @@ export function multiHeadAttentionForward(query: Tensor, key: Tensor, value: Ten
     if (keyPadding.shape.length !== 2 || keyPadding.shape[0] !== bsz || keyPadding.shape[1] !== src) {
       throw cannot(op, [key, keyPadding], `keyPaddingMask has the shape [${bsz}, ${src}]`);
     }
-    const spread = keyPadding.reshape([bsz, 1, 1, src]).expand([bsz, o.numHeads, 1, src]).reshape([bsz * o.numHeads, 1, src]);
+    const spread = keyPadding
+      .reshape([bsz, 1, 1, src])
+      .expand([bsz, o.numHeads, 1, src])
+      .reshape([bsz * o.numHeads, 1, src]);
     attnMask = attnMask === null ? spread : attnMask.add(spread);
   }
   const p = o.training === false ? 0 : (o.dropoutP ?? 0);
-  const project = (rows: Tensor): Tensor => linear(rows.reshape([tgt * bsz, embed]), o.outProjWeight, o.outProjBias).reshape([tgt, bsz, embed]);
+  const project = (rows: Tensor): Tensor =>
+    linear(rows.reshape([tgt * bsz, embed]), o.outProjWeight, o.outProjBias).reshape([tgt, bsz, embed]);
   if (o.needWeights ?? true) {
     const scores = qh.mul(Math.sqrt(1 / headDim)).bmm(kh.transpose(-2, -1));
     let weights = torch.softmax(attnMask === null ? scores : scores.add(attnMask), -1);
@@ -265,24 +330,44 @@ export function multiHeadAttentionForward(query: Tensor, key: Tensor, value: Ten
     const perHead = weights.reshape([bsz, o.numHeads, tgt, src]);
     return [out, (o.averageAttnWeights ?? true) ? perHead.mean(1) : perHead];
   }
-  const mask4 = attnMask === null ? null : attnMask.shape[0] === 1 ? attnMask.unsqueeze(0) : attnMask.reshape([bsz, o.numHeads, -1, src]);
+  const mask4 =
+    attnMask === null
+      ? null
+      : attnMask.shape[0] === 1
+        ? attnMask.unsqueeze(0)
+        : attnMask.reshape([bsz, o.numHeads, -1, src]);
   const split = (t: Tensor): Tensor => t.reshape([bsz, o.numHeads, t.shape[1]!, headDim]);
   const out = scaledDotProductAttention(split(qh), split(kh), split(vh), { attnMask: mask4, dropoutP: p });
   return [project(out.permute([2, 0, 1, 3]).contiguous()), null];
 }
 
 /** The three projections at once when query, key and value are the same tensor. */
-function inProjection(query: Tensor, key: Tensor, value: Tensor, o: MultiHeadAttentionArgs, embed: number): [Tensor, Tensor, Tensor] {
+function inProjection(
+  query: Tensor,
+  key: Tensor,
+  value: Tensor,
+  o: MultiHeadAttentionArgs,
+  embed: number,
+): [Tensor, Tensor, Tensor] {
   const bias = o.inProjBias;
   const biases: (Tensor | null)[] = bias === null ? [null, null, null] : bias.chunk(3, 0);
   if (o.inProjWeight === null) {
     const weights = [o.qProjWeight, o.kProjWeight, o.vProjWeight] as [Tensor, Tensor, Tensor];
-    return [linear(query, weights[0], biases[0]), linear(key, weights[1], biases[1]), linear(value, weights[2], biases[2])];
+    return [
+      linear(query, weights[0], biases[0]),
+      linear(key, weights[1], biases[1]),
+      linear(value, weights[2], biases[2]),
+    ];
   }
-  if (query.shape.at(-1) !== embed || key.shape.at(-1) !== o.inProjWeight.shape[1] || value.shape.at(-1) !== o.inProjWeight.shape[1]) {
+  if (
+    query.shape.at(-1) !== embed ||
+    key.shape.at(-1) !== o.inProjWeight.shape[1] ||
+    value.shape.at(-1) !== o.inProjWeight.shape[1]
+  ) {
     throw cannot('multiHeadAttention', [query, key, value], `wanted tensors ${o.inProjWeight.shape[1]} wide`);
   }
-  if (query === key && key === value) return linear(query, o.inProjWeight, bias).chunk(3, -1) as [Tensor, Tensor, Tensor];
+  if (query === key && key === value)
+    return linear(query, o.inProjWeight, bias).chunk(3, -1) as [Tensor, Tensor, Tensor];
   const [wq, wk, wv] = o.inProjWeight.chunk(3, 0) as [Tensor, Tensor, Tensor];
   return [linear(query, wq, biases[0]), linear(key, wk, biases[1]), linear(value, wv, biases[2])];
 }
@@ -290,8 +375,11 @@ function inProjection(query: Tensor, key: Tensor, value: Tensor, o: MultiHeadAtt
 /** A mask that is added to scores: boolean masks say with true what is left out. */
 function floatMask(op: string, mask: Tensor, query: Tensor, name: string): Tensor {
   if (mask.dtype === torch.bool) {
-    return torch.zeros(mask.shape, { dtype: query.dtype, device: query.device }).maskedFill(mask, Number.NEGATIVE_INFINITY);
+    return torch
+      .zeros(mask.shape, { dtype: query.dtype, device: query.device })
+      .maskedFill(mask, Number.NEGATIVE_INFINITY);
   }
-  if (!mask.dtype.isFloatingPoint) throw cannot(op, [query, mask], `${name} is neither bool nor floating point`);
+  if (!mask.dtype.isFloatingPoint)
+    throw cannot(op, [query, mask], `${name} is neither bool nor floating point`);
   return mask;
 }

@@ -15,12 +15,22 @@ export interface ConvFunctionOptions {
 }
 
 /** Convolution of [batch, channels, length]. */
-export function conv1d(input: Tensor, weight: Tensor, bias?: Tensor | null | ConvFunctionOptions, options?: ConvFunctionOptions): Tensor {
+export function conv1d(
+  input: Tensor,
+  weight: Tensor,
+  bias?: Tensor | null | ConvFunctionOptions,
+  options?: ConvFunctionOptions,
+): Tensor {
   return conv('conv1d', 1, input, weight, named<ConvFunctionOptions>([bias, options], ['bias']));
 }
 
 /** Convolution of [batch, channels, height, width]. */
-export function conv2d(input: Tensor, weight: Tensor, bias?: Tensor | null | ConvFunctionOptions, options?: ConvFunctionOptions): Tensor {
+export function conv2d(
+  input: Tensor,
+  weight: Tensor,
+  bias?: Tensor | null | ConvFunctionOptions,
+  options?: ConvFunctionOptions,
+): Tensor {
   return conv('conv2d', 2, input, weight, named<ConvFunctionOptions>([bias, options], ['bias']));
 }
 
@@ -32,17 +42,25 @@ function spread(value: PerDim | undefined, n: number, otherwise: number): number
 /** One matrix product over all places of the kernel, whose shifted inputs are strided views. */
 function conv(op: string, n: number, input: Tensor, weight: Tensor, o: ConvFunctionOptions): Tensor {
   if (input.shape.length === n + 1) return conv(op, n, input.unsqueeze(0), weight, o).squeeze(0);
-  if (input.shape.length !== n + 2 || weight.shape.length !== n + 2) throw cannot(op, [input, weight], `wanted ${n + 2} dimensions`);
+  if (input.shape.length !== n + 2 || weight.shape.length !== n + 2)
+    throw cannot(op, [input, weight], `wanted ${n + 2} dimensions`);
   const groups = o.groups ?? 1;
   const [outChannels, inPerGroup, ...kernel] = weight.shape as [number, number, ...number[]];
   if (input.shape[1] !== inPerGroup * groups || outChannels % groups !== 0) {
-    throw cannot(op, [input, weight], `${input.shape[1]} input channels, the kernel wants ${inPerGroup * groups}`);
+    throw cannot(
+      op,
+      [input, weight],
+      `${input.shape[1]} input channels, the kernel wants ${inPerGroup * groups}`,
+    );
   }
   const stride = spread(o.stride, n, 1);
   const dilation = spread(o.dilation, n, 1);
   const padded = padInput(input, n, kernel, dilation, stride, o.padding ?? 0);
-  const sizes = kernel.map((k, d) => Math.floor((padded.shape[d + 2]! - dilation[d]! * (k - 1) - 1) / stride[d]!) + 1);
-  if (sizes.some((s) => s <= 0)) throw cannot(op, [input, weight], 'the kernel is larger than the padded input');
+  const sizes = kernel.map(
+    (k, d) => Math.floor((padded.shape[d + 2]! - dilation[d]! * (k - 1) - 1) / stride[d]!) + 1,
+  );
+  if (sizes.some((s) => s <= 0))
+    throw cannot(op, [input, weight], 'the kernel is larger than the padded input');
   const places = kernel.reduce((a, b) => a * b, 1);
   const columns: Tensor[] = [];
   for (let place = 0; place < places; place++) {
@@ -51,7 +69,11 @@ function conv(op: string, n: number, input: Tensor, weight: Tensor, o: ConvFunct
     for (let d = n - 1; d >= 0; d--) {
       const offset = (rest % kernel[d]!) * dilation[d]!;
       rest = Math.floor(rest / kernel[d]!);
-      window = window.get('...', torch.slice(offset, offset + (sizes[d]! - 1) * stride[d]! + 1, stride[d]!), ...Array.from({ length: n - 1 - d }, () => torch.slice()));
+      window = window.get(
+        '...',
+        torch.slice(offset, offset + (sizes[d]! - 1) * stride[d]! + 1, stride[d]!),
+        ...Array.from({ length: n - 1 - d }, () => torch.slice()),
+      );
     }
     columns.push(window);
   }
@@ -64,12 +86,23 @@ function conv(op: string, n: number, input: Tensor, weight: Tensor, o: ConvFunct
   return o.bias ? result.add(o.bias.reshape([1, outChannels, ...sizes.map(() => 1)])) : result;
 }
 
-function padInput(input: Tensor, n: number, kernel: readonly number[], dilation: readonly number[], stride: readonly number[], padding: PerDim | 'same' | 'valid'): Tensor {
+function padInput(
+  input: Tensor,
+  n: number,
+  kernel: readonly number[],
+  dilation: readonly number[],
+  stride: readonly number[],
+  padding: PerDim | 'same' | 'valid',
+): Tensor {
   if (padding === 'valid') return input;
   const sizes: number[] = [];
   for (let d = n - 1; d >= 0; d--) {
     if (padding === 'same') {
-      if (stride[d] !== 1) throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: 'Cannot run a convolution with padding "same" and a stride other than 1' });
+      if (stride[d] !== 1)
+        throw new ShardbookError({
+          code: 'SB_NN_ARGUMENT',
+          message: 'Cannot run a convolution with padding "same" and a stride other than 1',
+        });
       const total = dilation[d]! * (kernel[d]! - 1);
       sizes.push(Math.floor(total / 2), total - Math.floor(total / 2));
     } else {

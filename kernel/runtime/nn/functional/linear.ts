@@ -4,7 +4,11 @@ import { named } from '../options.js';
 import { cannot } from './reduction.js';
 
 /** `input W^T + bias`. */
-export function linear(input: Tensor, weight: Tensor, bias?: Tensor | null | { bias?: Tensor | null }): Tensor {
+export function linear(
+  input: Tensor,
+  weight: Tensor,
+  bias?: Tensor | null | { bias?: Tensor | null },
+): Tensor {
   const b = named<{ bias?: Tensor | null }>([bias], ['bias']).bias ?? null;
   return torch.linear(input, weight, b);
 }
@@ -16,8 +20,14 @@ export function bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: T
     throw cannot('bilinear', [input1, input2], `wanted ${n1} and ${n2} features`);
   }
   const batch = input1.shape.slice(0, -1);
-  const left = input1.reshape([-1, n1]).matmul(weight.permute([1, 0, 2]).reshape([n1, out * n2])).reshape([-1, out, n2]);
-  const result = left.mul(input2.reshape([-1, 1, n2])).sum(-1).reshape([...batch, out]);
+  const left = input1
+    .reshape([-1, n1])
+    .matmul(weight.permute([1, 0, 2]).reshape([n1, out * n2]))
+    .reshape([-1, out, n2]);
+  const result = left
+    .mul(input2.reshape([-1, 1, n2]))
+    .sum(-1)
+    .reshape([...batch, out]);
   return bias === null ? result : result.add(bias);
 }
 
@@ -51,7 +61,10 @@ export function embedding(
   const o = named<EmbeddingFunctionOptions>([paddingIdx, options], ['paddingIdx']);
   const padding = normalizePaddingIdx(o.paddingIdx, weight.shape[0] ?? 0);
   if (o.maxNorm !== undefined && o.maxNorm !== null) renormRows(weight, input, o.maxNorm, o.normType ?? 2);
-  return torch.embedding(weight, input, { paddingIdx: padding ?? -1, scaleGradByFreq: o.scaleGradByFreq ?? false });
+  return torch.embedding(weight, input, {
+    paddingIdx: padding ?? -1,
+    scaleGradByFreq: o.scaleGradByFreq ?? false,
+  });
 }
 
 /** Scales the rows that are about to be looked up down to a norm, in place. */
@@ -77,14 +90,24 @@ interface PadOptions {
 }
 
 /** Pads the last dimensions: `[left, right]` of the last one first. Negative sizes cut. */
-export function pad(input: Tensor, sizes: readonly number[], mode?: PadOptions['mode'] | PadOptions, value?: number | null | PadOptions): Tensor {
+export function pad(
+  input: Tensor,
+  sizes: readonly number[],
+  mode?: PadOptions['mode'] | PadOptions,
+  value?: number | null | PadOptions,
+): Tensor {
   const o = named<PadOptions>([mode, value], ['mode', 'value']);
   if (sizes.length % 2 !== 0 || sizes.length > 2 * input.shape.length) {
-    throw cannot('pad', [input], `${sizes.length} sizes given, wanted an even number up to ${2 * input.shape.length}`);
+    throw cannot(
+      'pad',
+      [input],
+      `${sizes.length} sizes given, wanted an even number up to ${2 * input.shape.length}`,
+    );
   }
   if ((o.mode ?? 'constant') === 'constant') return torch.pad(input, sizes, o.value ?? 0);
   let result = input;
-  for (let i = 0; i < sizes.length / 2; i++) result = padByIndex(result, input.shape.length - 1 - i, sizes[2 * i]!, sizes[2 * i + 1]!, o.mode!);
+  for (let i = 0; i < sizes.length / 2; i++)
+    result = padByIndex(result, input.shape.length - 1 - i, sizes[2 * i]!, sizes[2 * i + 1]!, o.mode!);
   return result;
 }
 
@@ -92,14 +115,21 @@ export function pad(input: Tensor, sizes: readonly number[], mode?: PadOptions['
 function padByIndex(input: Tensor, dim: number, before: number, after: number, mode: string): Tensor {
   const size = input.shape[dim]!;
   if (mode === 'reflect' && (before >= size || after >= size)) {
-    throw cannot('pad', [input], `reflection by ${Math.max(before, after)} needs more than ${size} elements in dimension ${dim}`);
+    throw cannot(
+      'pad',
+      [input],
+      `reflection by ${Math.max(before, after)} needs more than ${size} elements in dimension ${dim}`,
+    );
   }
   const source = Array.from({ length: size + before + after }, (_, k) => {
     const i = k - before;
     if (mode === 'replicate') return Math.min(Math.max(i, 0), size - 1);
     if (mode === 'circular') return ((i % size) + size) % size;
     if (mode !== 'reflect') {
-      throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot run pad: mode "${mode}", wanted "constant", "reflect", "replicate" or "circular"` });
+      throw new ShardbookError({
+        code: 'SB_NN_ARGUMENT',
+        message: `Cannot run pad: mode "${mode}", wanted "constant", "reflect", "replicate" or "circular"`,
+      });
     }
     return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i;
   });
@@ -113,7 +143,12 @@ interface NormalizeOptions {
 }
 
 /** Divides vectors along a dimension by their p-norm. */
-export function normalize(input: Tensor, p?: number | NormalizeOptions, dim?: number | NormalizeOptions, eps?: number | NormalizeOptions): Tensor {
+export function normalize(
+  input: Tensor,
+  p?: number | NormalizeOptions,
+  dim?: number | NormalizeOptions,
+  eps?: number | NormalizeOptions,
+): Tensor {
   const o = named<NormalizeOptions>([p, dim, eps], ['p', 'dim', 'eps']);
   const norm = input.norm(o.p ?? 2, o.dim ?? 1, { keepdim: true });
   return input.div(norm.clamp({ min: o.eps ?? 1e-12 }));
@@ -124,7 +159,12 @@ interface SimilarityOptions {
   eps?: number;
 }
 
-export function cosineSimilarity(x1: Tensor, x2: Tensor, dim?: number | SimilarityOptions, eps?: number | SimilarityOptions): Tensor {
+export function cosineSimilarity(
+  x1: Tensor,
+  x2: Tensor,
+  dim?: number | SimilarityOptions,
+  eps?: number | SimilarityOptions,
+): Tensor {
   const o = named<SimilarityOptions>([dim, eps], ['dim', 'eps']);
   const d = o.dim ?? 1;
   const [a, b] = torch.broadcastTensors(x1, x2) as [Tensor, Tensor];
@@ -134,7 +174,10 @@ export function cosineSimilarity(x1: Tensor, x2: Tensor, dim?: number | Similari
     noGrad(() => norm.clamp_({ min: o.eps ?? 1e-8 }));
     return norm;
   };
-  return a.div(floored(a)).mul(b.div(floored(b))).sum(d);
+  return a
+    .div(floored(a))
+    .mul(b.div(floored(b)))
+    .sum(d);
 }
 
 interface DistanceOptions {
@@ -143,7 +186,16 @@ interface DistanceOptions {
   keepdim?: boolean;
 }
 
-export function pairwiseDistance(x1: Tensor, x2: Tensor, p?: number | DistanceOptions, eps?: number | DistanceOptions, keepdim?: boolean | DistanceOptions): Tensor {
+export function pairwiseDistance(
+  x1: Tensor,
+  x2: Tensor,
+  p?: number | DistanceOptions,
+  eps?: number | DistanceOptions,
+  keepdim?: boolean | DistanceOptions,
+): Tensor {
   const o = named<DistanceOptions>([p, eps, keepdim], ['p', 'eps', 'keepdim']);
-  return x1.sub(x2).add(o.eps ?? 1e-6).norm(o.p ?? 2, -1, { keepdim: o.keepdim ?? false });
+  return x1
+    .sub(x2)
+    .add(o.eps ?? 1e-6)
+    .norm(o.p ?? 2, -1, { keepdim: o.keepdim ?? false });
 }

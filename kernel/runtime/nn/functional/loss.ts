@@ -1,9 +1,16 @@
 import { ShardbookError } from '../../base/index.js';
 import { AutogradFunction, type FunctionContext, type Tensor, torch } from '../../tensor/index.js';
 import { named } from '../options.js';
-import { logsigmoid, logSoftmax } from './activation.js';
+import { logSoftmax, logsigmoid } from './activation.js';
 import { cosineSimilarity, pairwiseDistance } from './linear.js';
-import { cannot, checkReduction, reduce, type Reduction, type ReductionOptions, sameShape } from './reduction.js';
+import {
+  cannot,
+  checkReduction,
+  type Reduction,
+  type ReductionOptions,
+  reduce,
+  sameShape,
+} from './reduction.js';
 
 // ---------------------------------------------------------------- classification
 
@@ -20,8 +27,17 @@ export interface CrossEntropyOptions extends NllOptions {
 }
 
 /** Negative log likelihood of log-probabilities [C], [N, C] or [N, C, d1, ...] for class indices. */
-export function nllLoss(input: Tensor, target: Tensor, weight?: Tensor | null | NllOptions, options?: NllOptions): Tensor {
-  const { weight: w = null, ignoreIndex = -100, reduction = 'mean' } = named<NllOptions>([weight, options], ['weight']);
+export function nllLoss(
+  input: Tensor,
+  target: Tensor,
+  weight?: Tensor | null | NllOptions,
+  options?: NllOptions,
+): Tensor {
+  const {
+    weight: w = null,
+    ignoreIndex = -100,
+    reduction = 'mean',
+  } = named<NllOptions>([weight, options], ['weight']);
   checkReduction('nllLoss', reduction);
   checkIndexTarget('nllLoss', input, target, w);
   return torch.nllLoss(input, target, { weight: w, reduction, ignoreIndex });
@@ -35,7 +51,12 @@ function checkIndexTarget(op: string, input: Tensor, target: Tensor, weight: Ten
     throw cannot(op, [input, target], `class indices for these scores have the shape [${wanted.join(', ')}]`);
   }
   if (target.dtype !== torch.int64 && target.dtype !== torch.uint8) {
-    throw cannot(op, [input, target], `class indices are ${target.dtype.name}, wanted int64`, 'convert the target with .to(torch.int64)');
+    throw cannot(
+      op,
+      [input, target],
+      `class indices are ${target.dtype.name}, wanted int64`,
+      'convert the target with .to(torch.int64)',
+    );
   }
   const classes = input.shape[dims === 1 ? 0 : 1]!;
   if (weight !== null && (weight.shape.length !== 1 || weight.shape[0] !== classes)) {
@@ -47,15 +68,24 @@ function checkIndexTarget(op: string, input: Tensor, target: Tensor, weight: Ten
  * Cross entropy of unnormalised scores [C], [N, C] or [N, C, d1, ...]. The target is either class indices or, in the
  * shape of the scores, probabilities.
  */
-export function crossEntropy(input: Tensor, target: Tensor, weight?: Tensor | null | CrossEntropyOptions, options?: CrossEntropyOptions): Tensor {
+export function crossEntropy(
+  input: Tensor,
+  target: Tensor,
+  weight?: Tensor | null | CrossEntropyOptions,
+  options?: CrossEntropyOptions,
+): Tensor {
   const o = named<CrossEntropyOptions>([weight, options], ['weight']);
   const { weight: w = null, ignoreIndex = -100, reduction = 'mean', labelSmoothing = 0 } = o;
   checkReduction('crossEntropy', reduction);
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
-    throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot run crossEntropy: labelSmoothing is ${labelSmoothing}, wanted 0 to 1` });
+    throw new ShardbookError({
+      code: 'SB_NN_ARGUMENT',
+      message: `Cannot run crossEntropy: labelSmoothing is ${labelSmoothing}, wanted 0 to 1`,
+    });
   }
   const classDim = input.shape.length === 1 ? 0 : 1;
-  if (sameShape(input, target)) return denseCrossEntropy(input, target, w, ignoreIndex, reduction, labelSmoothing, classDim);
+  if (sameShape(input, target))
+    return denseCrossEntropy(input, target, w, ignoreIndex, reduction, labelSmoothing, classDim);
   checkIndexTarget('crossEntropy', input, target, w);
   const logp = logSoftmax(input, classDim);
   const hard = torch.nllLoss(logp, target, { weight: w, reduction, ignoreIndex });
@@ -66,7 +96,14 @@ export function crossEntropy(input: Tensor, target: Tensor, weight?: Tensor | nu
 }
 
 /** The part of label smoothing: every class counts as the target. */
-function smoothLoss(logp: Tensor, target: Tensor, weight: Tensor | null, ignoreIndex: number, reduction: Reduction, classDim: number): Tensor {
+function smoothLoss(
+  logp: Tensor,
+  target: Tensor,
+  weight: Tensor | null,
+  ignoreIndex: number,
+  reduction: Reduction,
+  classDim: number,
+): Tensor {
   const weighted = weight === null ? logp : logp.mul(alongClasses(weight, logp.shape.length));
   const ignored = target.eq(ignoreIndex);
   const each = weighted.sum(classDim).neg().maskedFill(ignored, 0);
@@ -76,14 +113,32 @@ function smoothLoss(logp: Tensor, target: Tensor, weight: Tensor | null, ignoreI
   if (weight === null) return each.sum().div(kept.sum());
   // Ignored targets may be outside the classes; any class does for them since their weight is dropped.
   const classOf = target.maskedFill(ignored, 0).reshape([-1]).to({ dtype: torch.int64 });
-  return each.sum().div(weight.gather(0, classOf).maskedFill(ignored.reshape([-1]), 0).sum());
+  return each.sum().div(
+    weight
+      .gather(0, classOf)
+      .maskedFill(ignored.reshape([-1]), 0)
+      .sum(),
+  );
 }
 
-function denseCrossEntropy(input: Tensor, target: Tensor, weight: Tensor | null, ignoreIndex: number, reduction: Reduction, labelSmoothing: number, classDim: number): Tensor {
+function denseCrossEntropy(
+  input: Tensor,
+  target: Tensor,
+  weight: Tensor | null,
+  ignoreIndex: number,
+  reduction: Reduction,
+  labelSmoothing: number,
+  classDim: number,
+): Tensor {
   if (!target.dtype.isFloatingPoint) {
-    throw cannot('crossEntropy', [input, target], 'a target in the shape of the scores holds probabilities, wanted a floating-point dtype');
+    throw cannot(
+      'crossEntropy',
+      [input, target],
+      'a target in the shape of the scores holds probabilities, wanted a floating-point dtype',
+    );
   }
-  if (ignoreIndex >= 0) throw cannot('crossEntropy', [input, target], 'ignoreIndex has no meaning for a target of probabilities');
+  if (ignoreIndex >= 0)
+    throw cannot('crossEntropy', [input, target], 'ignoreIndex has no meaning for a target of probabilities');
   const classes = input.shape[classDim]!;
   if (weight !== null && (weight.shape.length !== 1 || weight.shape[0] !== classes)) {
     throw cannot('crossEntropy', [input, weight], `wanted a weight for each of ${classes} classes`);
@@ -129,9 +184,17 @@ export function l1Loss(input: Tensor, target: Tensor, options: WeightedOptions =
   return reduce('l1Loss', weigh(a.sub(b).abs(), options.weight), options.reduction);
 }
 
-export function smoothL1Loss(input: Tensor, target: Tensor, options: ReductionOptions & { beta?: number } = {}): Tensor {
+export function smoothL1Loss(
+  input: Tensor,
+  target: Tensor,
+  options: ReductionOptions & { beta?: number } = {},
+): Tensor {
   const { beta = 1, reduction } = options;
-  if (beta < 0) throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot run smoothL1Loss: beta is ${beta}, wanted 0 or more` });
+  if (beta < 0)
+    throw new ShardbookError({
+      code: 'SB_NN_ARGUMENT',
+      message: `Cannot run smoothL1Loss: beta is ${beta}, wanted 0 or more`,
+    });
   if (beta === 0) return l1Loss(input, target, options);
   const [a, b] = pair('smoothL1Loss', input, target);
   const difference = a.sub(b);
@@ -140,9 +203,17 @@ export function smoothL1Loss(input: Tensor, target: Tensor, options: ReductionOp
   return reduce('smoothL1Loss', loss, reduction);
 }
 
-export function huberLoss(input: Tensor, target: Tensor, options: WeightedOptions & { delta?: number } = {}): Tensor {
+export function huberLoss(
+  input: Tensor,
+  target: Tensor,
+  options: WeightedOptions & { delta?: number } = {},
+): Tensor {
   const { delta = 1, reduction, weight } = options;
-  if (!(delta > 0)) throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot run huberLoss: delta is ${delta}, wanted more than 0` });
+  if (!(delta > 0))
+    throw new ShardbookError({
+      code: 'SB_NN_ARGUMENT',
+      message: `Cannot run huberLoss: delta is ${delta}, wanted more than 0`,
+    });
   const [a, b] = pair('huberLoss', input, target);
   const difference = a.sub(b);
   const size = difference.abs();
@@ -150,7 +221,12 @@ export function huberLoss(input: Tensor, target: Tensor, options: WeightedOption
   return reduce('huberLoss', weigh(loss, weight), reduction);
 }
 
-export function gaussianNllLoss(input: Tensor, target: Tensor, variance: Tensor | number, options: ReductionOptions & { full?: boolean; eps?: number } = {}): Tensor {
+export function gaussianNllLoss(
+  input: Tensor,
+  target: Tensor,
+  variance: Tensor | number,
+  options: ReductionOptions & { full?: boolean; eps?: number } = {},
+): Tensor {
   const { full = false, eps = 1e-6, reduction = 'mean' } = options;
   checkReduction('gaussianNllLoss', reduction);
   const given = typeof variance === 'number' ? torch.fullLike(input, variance) : variance;
@@ -163,11 +239,23 @@ export function gaussianNllLoss(input: Tensor, target: Tensor, variance: Tensor 
   return reduce('gaussianNllLoss', loss, reduction);
 }
 
-export function poissonNllLoss(input: Tensor, target: Tensor, options: ReductionOptions & { logInput?: boolean; full?: boolean; eps?: number } = {}): Tensor {
+export function poissonNllLoss(
+  input: Tensor,
+  target: Tensor,
+  options: ReductionOptions & { logInput?: boolean; full?: boolean; eps?: number } = {},
+): Tensor {
   const { logInput = true, full = false, eps = 1e-8, reduction = 'mean' } = options;
   let loss = logInput ? input.exp().sub(target.mul(input)) : input.sub(target.mul(input.add(eps).log()));
   if (full) {
-    const stirling = target.mul(target.log()).sub(target).add(target.mul(2 * Math.PI).log().mul(0.5));
+    const stirling = target
+      .mul(target.log())
+      .sub(target)
+      .add(
+        target
+          .mul(2 * Math.PI)
+          .log()
+          .mul(0.5),
+      );
     loss = loss.add(torch.where(target.le(1), 0, stirling));
   }
   return reduce('poissonNllLoss', loss, reduction);
@@ -175,12 +263,22 @@ export function poissonNllLoss(input: Tensor, target: Tensor, options: Reduction
 
 // ---------------------------------------------------------------- probabilities
 
-export function binaryCrossEntropy(input: Tensor, target: Tensor, weight?: Tensor | null | WeightedOptions, options?: WeightedOptions): Tensor {
+export function binaryCrossEntropy(
+  input: Tensor,
+  target: Tensor,
+  weight?: Tensor | null | WeightedOptions,
+  options?: WeightedOptions,
+): Tensor {
   const { weight: w = null, reduction = 'mean' } = named<WeightedOptions>([weight, options], ['weight']);
   checkReduction('binaryCrossEntropy', reduction);
   if (!sameShape(input, target)) throw cannot('binaryCrossEntropy', [input, target], 'the shapes differ');
   if (!input.isMeta && input.numel() > 0 && !input.ge(0).logicalAnd(input.le(1)).all().item()) {
-    throw cannot('binaryCrossEntropy', [input], 'a probability is not in 0 to 1', 'use binaryCrossEntropyWithLogits for unnormalised scores');
+    throw cannot(
+      'binaryCrossEntropy',
+      [input],
+      'a probability is not in 0 to 1',
+      'use binaryCrossEntropyWithLogits for unnormalised scores',
+    );
   }
   return reduce('binaryCrossEntropy', weigh(BinaryCrossEntropy.apply(input, target) as Tensor, w), reduction);
 }
@@ -189,14 +287,23 @@ export function binaryCrossEntropy(input: Tensor, target: Tensor, weight?: Tenso
 class BinaryCrossEntropy extends AutogradFunction {
   static override forward(ctx: FunctionContext, input: Tensor, target: Tensor): Tensor {
     ctx.saveForBackward(input, target);
-    return target.sub(1).mul(input.neg().log1p().clamp({ min: -100 })).sub(target.mul(input.log().clamp({ min: -100 })));
+    return target
+      .sub(1)
+      .mul(input.neg().log1p().clamp({ min: -100 }))
+      .sub(target.mul(input.log().clamp({ min: -100 })));
   }
 
   static override backward(ctx: FunctionContext, grad: Tensor): (Tensor | null)[] {
     const [input, target] = ctx.savedTensors as [Tensor, Tensor];
     const [needsInput, needsTarget] = ctx.needsInputGrad;
     const slope = input.sub(target).div(input.mul(input.neg().add(1)).clamp({ min: 1e-12 }));
-    const targetSlope = needsTarget ? input.neg().log1p().clamp({ min: -100 }).sub(input.log().clamp({ min: -100 })) : null;
+    const targetSlope = needsTarget
+      ? input
+          .neg()
+          .log1p()
+          .clamp({ min: -100 })
+          .sub(input.log().clamp({ min: -100 }))
+      : null;
     return [needsInput ? grad.mul(slope) : null, targetSlope === null ? null : grad.mul(targetSlope)];
   }
 }
@@ -206,13 +313,26 @@ export interface BceWithLogitsOptions extends WeightedOptions {
   posWeight?: Tensor | null;
 }
 
-export function binaryCrossEntropyWithLogits(input: Tensor, target: Tensor, weight?: Tensor | null | BceWithLogitsOptions, options?: BceWithLogitsOptions): Tensor {
-  const { weight: w = null, posWeight = null, reduction = 'mean' } = named<BceWithLogitsOptions>([weight, options], ['weight']);
+export function binaryCrossEntropyWithLogits(
+  input: Tensor,
+  target: Tensor,
+  weight?: Tensor | null | BceWithLogitsOptions,
+  options?: BceWithLogitsOptions,
+): Tensor {
+  const {
+    weight: w = null,
+    posWeight = null,
+    reduction = 'mean',
+  } = named<BceWithLogitsOptions>([weight, options], ['weight']);
   checkReduction('binaryCrossEntropyWithLogits', reduction);
-  if (!sameShape(input, target)) throw cannot('binaryCrossEntropyWithLogits', [input, target], 'the shapes differ');
+  if (!sameShape(input, target))
+    throw cannot('binaryCrossEntropyWithLogits', [input, target], 'the shapes differ');
   const negative = target.neg().add(1).mul(input);
   const positive = logsigmoid(input);
-  const loss = posWeight === null ? negative.sub(positive) : negative.sub(posWeight.sub(1).mul(target).add(1).mul(positive));
+  const loss =
+    posWeight === null
+      ? negative.sub(positive)
+      : negative.sub(posWeight.sub(1).mul(target).add(1).mul(positive));
   return reduce('binaryCrossEntropyWithLogits', weigh(loss, w), reduction);
 }
 
@@ -226,7 +346,9 @@ export interface KlDivOptions {
 export function klDiv(input: Tensor, target: Tensor, options: KlDivOptions = {}): Tensor {
   const { reduction = 'mean', logTarget = false } = options;
   checkReduction('klDiv', reduction, ['batchmean']);
-  const loss = logTarget ? target.exp().mul(target.sub(input)) : torch.xlogy(target, target).sub(target.mul(input));
+  const loss = logTarget
+    ? target.exp().mul(target.sub(input))
+    : torch.xlogy(target, target).sub(target.mul(input));
   if (reduction !== 'batchmean') return reduce('klDiv', loss, reduction);
   const total = loss.sum();
   return input.shape.length === 0 ? total : total.div(input.shape[0]!);
@@ -238,12 +360,21 @@ export interface MarginOptions extends ReductionOptions {
   margin?: number;
 }
 
-export function marginRankingLoss(input1: Tensor, input2: Tensor, target: Tensor, options: MarginOptions = {}): Tensor {
+export function marginRankingLoss(
+  input1: Tensor,
+  input2: Tensor,
+  target: Tensor,
+  options: MarginOptions = {},
+): Tensor {
   const { margin = 0, reduction } = options;
   if (input1.shape.length !== input2.shape.length || input1.shape.length !== target.shape.length) {
     throw cannot('marginRankingLoss', [input1, input2, target], 'the numbers of dimensions differ');
   }
-  return reduce('marginRankingLoss', target.neg().mul(input1.sub(input2)).add(margin).clamp({ min: 0 }), reduction);
+  return reduce(
+    'marginRankingLoss',
+    target.neg().mul(input1.sub(input2)).add(margin).clamp({ min: 0 }),
+    reduction,
+  );
 }
 
 export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options: MarginOptions = {}): Tensor {
@@ -257,7 +388,12 @@ export function softMarginLoss(input: Tensor, target: Tensor, options: Reduction
   return reduce('softMarginLoss', target.neg().mul(input).exp().log1p(), options.reduction);
 }
 
-export function cosineEmbeddingLoss(input1: Tensor, input2: Tensor, target: Tensor, options: MarginOptions = {}): Tensor {
+export function cosineEmbeddingLoss(
+  input1: Tensor,
+  input2: Tensor,
+  target: Tensor,
+  options: MarginOptions = {},
+): Tensor {
   const { margin = 0, reduction } = options;
   const similarity = cosineSimilarity(input1, input2, input1.shape.length - 1, 0);
   const positive = torch.where(target.eq(1), similarity.neg().add(1), 0);
@@ -265,7 +401,12 @@ export function cosineEmbeddingLoss(input1: Tensor, input2: Tensor, target: Tens
   return reduce('cosineEmbeddingLoss', positive.add(negative), reduction);
 }
 
-export function tripletMarginLoss(anchor: Tensor, positive: Tensor, negative: Tensor, options: MarginOptions & { p?: number; eps?: number; swap?: boolean } = {}): Tensor {
+export function tripletMarginLoss(
+  anchor: Tensor,
+  positive: Tensor,
+  negative: Tensor,
+  options: MarginOptions & { p?: number; eps?: number; swap?: boolean } = {},
+): Tensor {
   const { margin = 1, p = 2, eps = 1e-6, swap = false, reduction } = options;
   const near = pairwiseDistance(anchor, positive, p, eps);
   let far = pairwiseDistance(anchor, negative, p, eps);

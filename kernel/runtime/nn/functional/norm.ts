@@ -8,7 +8,12 @@ interface LayerNormArgs {
   eps?: number;
 }
 
-function checkNormalized(op: string, input: Tensor, shape: readonly number[], weights: readonly (Tensor | null)[]): void {
+function checkNormalized(
+  op: string,
+  input: Tensor,
+  shape: readonly number[],
+  weights: readonly (Tensor | null)[],
+): void {
   const tail = input.shape.slice(input.shape.length - shape.length);
   if (shape.length === 0 || tail.length !== shape.length || tail.some((n, i) => n !== shape[i])) {
     throw cannot(op, [input], `the last dimensions are not the normalized shape [${shape.join(', ')}]`);
@@ -37,7 +42,12 @@ interface RmsNormArgs {
   eps?: number | null;
 }
 
-export function rmsNorm(input: Tensor, normalizedShape: readonly number[], weight?: Tensor | null | RmsNormArgs, eps?: number | null | RmsNormArgs): Tensor {
+export function rmsNorm(
+  input: Tensor,
+  normalizedShape: readonly number[],
+  weight?: Tensor | null | RmsNormArgs,
+  eps?: number | null | RmsNormArgs,
+): Tensor {
   const o = named<RmsNormArgs>([weight, eps], ['weight', 'eps']);
   checkNormalized('rmsNorm', input, normalizedShape, [o.weight ?? null]);
   return torch.rmsNorm(input, normalizedShape, o.weight ?? null, o.eps ?? null);
@@ -52,10 +62,13 @@ export function groupNorm(
 ): Tensor {
   const o = named<LayerNormArgs>([weight, bias, eps], ['weight', 'bias', 'eps']);
   const [batch, channels, ...field] = input.shape;
-  if (batch === undefined || channels === undefined) throw cannot('groupNorm', [input], 'wanted at least 2 dimensions');
-  if (channels % numGroups !== 0) throw cannot('groupNorm', [input], `${channels} channels are not divisible by ${numGroups} groups`);
+  if (batch === undefined || channels === undefined)
+    throw cannot('groupNorm', [input], 'wanted at least 2 dimensions');
+  if (channels % numGroups !== 0)
+    throw cannot('groupNorm', [input], `${channels} channels are not divisible by ${numGroups} groups`);
   for (const w of [o.weight, o.bias]) {
-    if (w && w.numel() !== channels) throw cannot('groupNorm', [input, w], `wanted one weight and bias for each of ${channels} channels`);
+    if (w && w.numel() !== channels)
+      throw cannot('groupNorm', [input, w], `wanted one weight and bias for each of ${channels} channels`);
   }
   const size = (channels / numGroups) * field.reduce((a, b) => a * b, 1);
   const grouped = input.reshape([batch, numGroups, size]);
@@ -91,16 +104,21 @@ export function batchNorm(
   momentum?: number | BatchNormArgs,
   eps?: number | BatchNormArgs,
 ): Tensor {
-  const o = named<BatchNormArgs>([weight, bias, training, momentum, eps], ['weight', 'bias', 'training', 'momentum', 'eps']);
+  const o = named<BatchNormArgs>(
+    [weight, bias, training, momentum, eps],
+    ['weight', 'bias', 'training', 'momentum', 'eps'],
+  );
   const { eps: epsilon = 1e-5, momentum: m = 0.1 } = o;
   const channels = input.shape[1];
   if (channels === undefined) throw cannot('batchNorm', [input], 'wanted at least 2 dimensions');
   for (const t of [runningMean, runningVar, o.weight, o.bias]) {
-    if (t && t.numel() !== channels) throw cannot('batchNorm', [input, t], `wanted ${channels} values, one a channel`);
+    if (t && t.numel() !== channels)
+      throw cannot('batchNorm', [input, t], `wanted ${channels} values, one a channel`);
   }
   const perChannel = [1, channels, ...input.shape.slice(2).map(() => 1)];
   if (!o.training) {
-    if (runningMean === null || runningVar === null) throw cannot('batchNorm', [input], 'no running statistics in evaluation');
+    if (runningMean === null || runningVar === null)
+      throw cannot('batchNorm', [input], 'no running statistics in evaluation');
     const scale = runningVar.add(epsilon).rsqrt().reshape(perChannel);
     return affine(input.sub(runningMean.reshape(perChannel)).mul(scale), o.weight ?? null, o.bias ?? null);
   }
@@ -113,7 +131,13 @@ export function batchNorm(
   if (runningMean !== null && runningVar !== null) {
     noGrad(() => {
       runningMean.mul_(1 - m).add_(mean.detach().reshape([channels]), { alpha: m });
-      runningVar.mul_(1 - m).add_(variance.detach().reshape([channels]).mul(count / (count - 1)), { alpha: m });
+      runningVar.mul_(1 - m).add_(
+        variance
+          .detach()
+          .reshape([channels])
+          .mul(count / (count - 1)),
+        { alpha: m },
+      );
     });
   }
   return affine(centred.mul(variance.add(epsilon).rsqrt()), o.weight ?? null, o.bias ?? null);
