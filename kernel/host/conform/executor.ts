@@ -3,7 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { World } from '../world/index.js';
+import { MissingOperation } from './access.js';
 import type { ProgramSource } from './format.js';
+import { listOperations, type OperationUse } from './inventory.js';
 import type { Failure, ProgramResult, RankJob } from './report.js';
 import { worldOptions } from './world-options.js';
 
@@ -23,6 +25,12 @@ export class Executor {
 
   async run(source: ProgramSource): Promise<ProgramResult> {
     const started = performance.now();
+    const unknown = firstUnknown(source);
+    if (unknown !== undefined) {
+      const { suite, name, file } = source;
+      const failures = [{ label: '', rank: 0, text: unknown }];
+      return { suite, name, file, passed: false, failures, milliseconds: performance.now() - started };
+    }
     const scratch = mkdtempSync(join(tmpdir(), 'shardbook-conform-'));
     let failures: Failure[];
     try {
@@ -67,6 +75,17 @@ export class Executor {
       clearTimeout(timer);
     }
   }
+}
+
+/** Why the program cannot run at all, found before any rank starts on it. */
+function firstUnknown(source: ProgramSource): string | undefined {
+  let lacking: OperationUse | undefined;
+  try {
+    lacking = listOperations([source]).find((use) => !use.known);
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+  return lacking === undefined ? undefined : new MissingOperation(lacking.op).message;
 }
 
 async function answered(world: World, rank: number, job: RankJob): Promise<Failure[]> {
