@@ -42,7 +42,7 @@ export function assert(condition: unknown, message: string): asserts condition {
 /** The nearest of `names` to a mistyped `name`, for "did you mean" lines; undefined when none is near. */
 export function nearestName(name: string, names: Iterable<string>): string | undefined {
   let best: string | undefined;
-  let bestDistance = Math.max(1, Math.floor(name.length / 3)) + 1;
+  let bestDistance = Math.ceil(name.length / 3) + 1;
   for (const candidate of names) {
     const distance = editDistance(name, candidate);
     if (distance < bestDistance) {

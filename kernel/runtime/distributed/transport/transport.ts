@@ -19,8 +19,8 @@ import { callerPlace } from './where.js';
 const GRACE_MS = 30;
 /** Several find the same deadlock at once: who does not get to speak looks again. */
 const AGAIN_MS = 2;
-/** How long convicted ranks wait for each other's words; a killed one never speaks. */
-const DESCRIBE_MS = 300;
+/** How long convicted ranks wait for each other's words on a busy machine; one that is stopped meanwhile is not waited for. */
+const DESCRIBE_MS = 10_000;
 const SPINS = 2000;
 /** A verdict that is being written. */
 const CLAIMED = -1;
@@ -275,11 +275,15 @@ export class Transport {
     const incident = table.get(finder, Row.incident);
     const finderRow = table.layout.row(finder);
     const stuck = readMask(table.words, finderRow + Row.stuckLow);
+    const said = (rank: number, word: number): boolean =>
+      table.get(rank, word) >= incident ||
+      table.get(rank, Row.state) === State.idle ||
+      table.get(rank, Row.state) === State.dead;
     const place = op.info.place ?? this.#place();
     table.setDescription(this.rank, JSON.stringify(place === undefined ? op.info : { ...op.info, place }));
     table.set(this.rank, Row.described, incident);
     if (finder === this.rank) {
-      this.#until(() => stuck.every((rank) => table.get(rank, Row.described) >= incident), DESCRIBE_MS);
+      this.#until(() => stuck.every((rank) => said(rank, Row.described)), DESCRIBE_MS);
       const error = stuckError(table, stuck, readMask(table.words, finderRow + Row.blamedLow));
       table.setReport(this.rank, JSON.stringify(partsOf(error)));
       table.set(this.rank, Row.reported, incident);
@@ -287,7 +291,7 @@ export class Transport {
       return error;
     }
     table.ring(finder);
-    this.#until(() => table.get(finder, Row.reported) >= incident, 2 * DESCRIBE_MS);
+    this.#until(() => said(finder, Row.reported), 2 * DESCRIBE_MS);
     if (table.get(finder, Row.reported) !== incident) return stuckError(table, stuck, []);
     return new ShardbookError(JSON.parse(table.report(finder)) as ReturnType<typeof partsOf>);
   }
