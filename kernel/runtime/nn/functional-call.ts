@@ -1,6 +1,7 @@
 import { ShardbookError } from '../base/index.js';
 import type { Tensor } from '../tensor/index.js';
-import { type Module, setOwn, stateOf } from './module.js';
+import { type Module, setOwn } from './module.js';
+import { stateOf } from './state.js';
 
 /**
  * Calls a module with other tensors in place of its parameters and buffers, by name; the module itself is unchanged

@@ -21,18 +21,14 @@ import {
 } from './hooks.js';
 import { Parameter } from './parameter.js';
 import { describeModule } from './repr.js';
-import { ModuleState } from './state.js';
+import { ModuleState, noExtraState, stateKey, stateOf } from './state.js';
 import { loadFromStateDict, loadModule, saveModule, saveToStateDict } from './state-dict.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: a module of unknown kind may be called with anything, as in PyTorch; this is the only place
 type Anything = any;
 
-/** Where a module keeps its registered members; `stateOf` reads it. */
-const stateKey: unique symbol = Symbol('module state');
-
 export interface Module {
   /** Runs the hooks and `forward`: `model(x)`. */
-  // biome-ignore lint/style/useShorthandFunctionType: it merges with the class below
   (...args: Parameters<this['forward']>): ReturnType<this['forward']>;
 }
 
@@ -397,7 +393,7 @@ export abstract class Module {
 
   /** What belongs in the state dictionary besides tensors; override together with `setExtraState`. */
   getExtraState(): unknown {
-    return undefined;
+    return noExtraState;
   }
 
   setExtraState(_state: unknown): void {}
@@ -512,11 +508,6 @@ export abstract class Module {
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString();
   }
-}
-
-/** The registered members and hooks of a module: for code that replaces them (sharding, functional calls). */
-export function stateOf(module: Module): ModuleState {
-  return module[stateKey];
 }
 
 export function isModule(value: unknown): value is Module {

@@ -1,5 +1,5 @@
 import type { Module } from './module.js';
-import { stateOf } from './module.js';
+import { stateOf } from './state.js';
 
 /** A module as PyTorch prints it: its own settings, then its children, indented by two spaces. */
 export function describeModule(module: Module): string {

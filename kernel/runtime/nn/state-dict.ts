@@ -1,8 +1,9 @@
 import { ShardbookError } from '../base/index.js';
 import { noGrad, Tensor } from '../tensor/index.js';
 import { IncompatibleKeys, type LocalMetadata, type StateDict } from './hooks.js';
-import { Module, stateOf } from './module.js';
+import type { Module } from './module.js';
 import { Parameter } from './parameter.js';
+import { noExtraState, stateOf } from './state.js';
 
 const EXTRA_STATE = '_extra_state';
 
@@ -166,7 +167,7 @@ function assignMember(module: Module, name: string, old: Tensor, input: Tensor):
 
 /** A module has extra state when its class overrides the method that gives it. */
 function hasExtraState(module: Module): boolean {
-  return module.getExtraState !== Module.prototype.getExtraState;
+  return module.getExtraState() !== noExtraState;
 }
 
 function quoted(keys: readonly string[]): string {

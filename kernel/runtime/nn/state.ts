@@ -77,3 +77,14 @@ function cannotAssign(
         : `delete module.${name} first to use the name for something else`,
   });
 }
+
+/** Where a module keeps its registered members. */
+export const stateKey: unique symbol = Symbol('module state');
+
+/** The registered members and hooks of a module: for code that replaces them (sharding, functional calls). */
+export function stateOf(module: Module): ModuleState {
+  return module[stateKey];
+}
+
+/** What `getExtraState` gives where a class has none. */
+export const noExtraState: unique symbol = Symbol('no extra state');
