@@ -263,13 +263,13 @@ op('c10d.nn.all_to_all_single', 't output_splits input_splits', (a) => {
 });
 op('c10d.nn.broadcast', 't src', (a) => functional('broadcast', a.get('t'), a.get('src')));
 op('c10d.fc.all_gather', 't dim group', (a) =>
-  callIn('dist', 'allGatherTensorAutograd', a.get('t'), {
+  callIn('dist', 'functional.allGatherTensorAutograd', a.get('t'), {
     gatherDim: a.number('dim', 0),
     ...given({ group: a.get('group') }),
   }),
 );
 op('c10d.fc.reduce_scatter', 't op dim group', (a) =>
-  callIn('dist', 'reduceScatterTensorAutograd', a.get('t'), a.get('op', 'sum'), {
+  callIn('dist', 'functional.reduceScatterTensorAutograd', a.get('t'), a.get('op', 'sum'), {
     scatterDim: a.number('dim', 0),
     ...given({ group: a.get('group') }),
   }),
@@ -277,7 +277,7 @@ op('c10d.fc.reduce_scatter', 't op dim group', (a) =>
 op('c10d.fc.all_to_all', 't output_splits input_splits group', (a) =>
   callIn(
     'dist',
-    'allToAllSingleAutograd',
+    'functional.allToAllSingleAutograd',
     a.get('t'),
     given({
       outputSplitSizes: a.get('output_splits'),

@@ -1,6 +1,7 @@
 /** The `dist` namespace: torch.distributed in camelCase. */
 
 export { HashStore, PrefixStore, Store } from '../store/index.js';
+export { allGatherCoalesced, allReduceCoalesced, reduceScatterCoalesced } from './coalesced.js';
 export {
   allGather,
   allGatherSingle,
@@ -19,6 +20,7 @@ export {
   scatter,
 } from './collectives.js';
 export { type CommEvent, onComm } from './events.js';
+export * as functional from './functional.js';
 export {
   getBackend,
   getGlobalRank,
@@ -31,6 +33,7 @@ export {
   newSubgroupsByEnumeration,
   splitGroup,
 } from './groups.js';
+export * as nn from './nn.js';
 export {
   allGatherObject,
   broadcastObjectList,

@@ -1,8 +1,9 @@
 /** Objects over the wire: whatever can be cloned, as copies. */
-import { decodeValue, encodeValue } from '../../platform/index.js';
+
 import { gatherBytes } from './algorithms.js';
 import { badArgument, collective, type GroupOption, memberGroup, rootIndex } from './args.js';
 import type { DestinationOption, SourceOption } from './collectives.js';
+import { decodeObject, encodeObject } from './object-codec.js';
 import { type ReceiveOption, recv, type SendOption, send } from './p2p.js';
 import type { ProcessGroup } from './process-group.js';
 import type { CommTensor } from './tensors.js';
@@ -12,9 +13,9 @@ export function allGatherObject(objects: unknown[], object: unknown, options: Gr
   const group = memberGroup(options.group);
   if (group === undefined) return objects;
   checkLength('allGatherObject', objects, group);
-  const all = exchange(group, 'allGatherObject', encodeValue(object));
+  const all = exchange(group, 'allGatherObject', encodeObject(object));
   all.forEach((bytes, i) => {
-    objects[i] = decodeValue(bytes);
+    objects[i] = decodeObject(bytes);
   });
   return objects;
 }
@@ -33,10 +34,10 @@ export function gatherObject(
   if (!mine && objects && objects.length > 0)
     throw badArgument('gatherObject', 'this rank gives a list but is not the destination');
   if (mine) checkLength('gatherObject', objects!, group);
-  const all = exchange(group, 'gatherObject', encodeValue(object), `dst ${group.ranks[root]}`);
+  const all = exchange(group, 'gatherObject', encodeObject(object), `dst ${group.ranks[root]}`);
   if (mine) {
     all.forEach((bytes, i) => {
-      objects![i] = decodeValue(bytes);
+      objects![i] = decodeObject(bytes);
     });
   }
 }
@@ -48,11 +49,11 @@ export function broadcastObjectList(objects: unknown[], options: SourceOption | 
   if (group === undefined) return;
   const root = rootIndex('broadcastObjectList', group, o.src, o.groupSrc, ['src', 'groupSrc'], 0);
   const mine = group.rank() === root;
-  const bytes = mine ? encodeValue(objects) : new Uint8Array(0);
+  const bytes = mine ? encodeObject(objects) : new Uint8Array(0);
   const detail = `src ${group.ranks[root]}, ${objects.length} objects`;
   const all = exchange(group, 'broadcastObjectList', bytes, detail);
   if (mine) return;
-  (decodeValue(all[root]!) as unknown[]).forEach((value, i) => {
+  (decodeObject(all[root]!) as unknown[]).forEach((value, i) => {
     objects[i] = value;
   });
 }
@@ -74,9 +75,9 @@ export function scatterObjectList(
       `${inputs?.length ?? 0} inputs are given, wanted ${group.size()} (the group's size)`,
     );
   }
-  const bytes = mine ? encodeValue([...inputs!]) : new Uint8Array(0);
+  const bytes = mine ? encodeObject([...inputs!]) : new Uint8Array(0);
   const all = exchange(group, 'scatterObjectList', bytes, `src ${group.ranks[root]}`);
-  output[0] = (decodeValue(all[root]!) as unknown[])[group.rank()];
+  output[0] = (decodeObject(all[root]!) as unknown[])[group.rank()];
 }
 
 /** Sends a list of objects; the receiver gives a list of the same length. */
@@ -85,7 +86,7 @@ export function sendObjectList(
   dst?: number | SendOption | null,
   options: SendOption = {},
 ): void {
-  const bytes = encodeValue(objects);
+  const bytes = encodeObject(objects);
   const header = new Float64Array([bytes.length]);
   send(wrap(new Uint8Array(header.buffer)), dst, options);
   send(wrap(bytes.slice()), dst, options);
@@ -103,7 +104,7 @@ export function recvObjectList(
   const bytes = new Uint8Array(new Float64Array(header.buffer)[0]!);
   const from = typeof src === 'object' && src !== null ? { ...src, src: sender, groupSrc: null } : sender;
   recv(wrap(bytes), from, options);
-  const received = decodeValue(bytes) as unknown[];
+  const received = decodeObject(bytes) as unknown[];
   if (received.length !== objects.length) {
     throw badArgument(
       'recvObjectList',

@@ -1,0 +1,85 @@
+/** `dist.nn`: torch.distributed.nn.functional, the collectives of lists that gradients pass through. Roots are global ranks. */
+import type { Tensor } from '../../tensor/index.js';
+import { badArgument, type GroupOption } from './args.js';
+import * as d from './differentiable.js';
+import { ReduceOp } from './reduce-op.js';
+import { checkTensor } from './tensors.js';
+
+export interface ReduceGroupOption extends GroupOption {
+  /** Default: `ReduceOp.SUM`. */
+  op?: ReduceOp;
+}
+
+/** A new tensor with the source's values. Backward: the source gets the sum of the gradients, the others zeros. */
+export function broadcast(t: Tensor, src: number, options: GroupOption = {}): Tensor {
+  checkTensor(t, 'nn.broadcast');
+  return d.broadcastOf(t, src, d.groupFor('nn.broadcast', options.group));
+}
+
+/** The members' tensors on rank `dst`; zeros elsewhere. Backward: `dst` scatters its gradients. */
+export function gather(t: Tensor, dst = 0, options: GroupOption = {}): Tensor[] {
+  checkTensor(t, 'nn.gather');
+  return d.gatherOf(t, dst, d.groupFor('nn.gather', options.group));
+}
+
+/** The source's `tensors[own rank]`; the others' lists say shape and dtype. Backward: gathered to the source. */
+export function scatter(tensors: readonly Tensor[], src = 0, options: GroupOption = {}): Tensor {
+  const group = d.groupFor('nn.scatter', options.group);
+  checkList('nn.scatter', tensors, group.size());
+  return d.scatterOf(tensors, src, group);
+}
+
+/** The reduction on rank `dst`; elsewhere a copy of the own tensor. Backward (of the sum): `dst`'s gradient, broadcast. */
+export function reduce(t: Tensor, dst: number, options: ReduceGroupOption = {}): Tensor {
+  checkTensor(t, 'nn.reduce');
+  return d.reduceOf(t, dst, options.op ?? ReduceOp.SUM, d.groupFor('nn.reduce', options.group));
+}
+
+/** The reduction of the members' `inputs[own rank]`, written to `output`. Backward (of the sum): the gradients gathered. */
+export function reduceScatter(
+  output: Tensor,
+  inputs: readonly Tensor[],
+  options: ReduceGroupOption = {},
+): Tensor {
+  const group = d.groupFor('nn.reduceScatter', options.group);
+  checkList('nn.reduceScatter', inputs, group.size());
+  return d.reduceScatterOf(output, inputs, options.op ?? ReduceOp.SUM, group);
+}
+
+/** The members' tensors, as a list. Backward: the sum over the ranks of their gradients of the own entry. */
+export function allGather(t: Tensor, options: GroupOption = {}): Tensor[] {
+  checkTensor(t, 'nn.allGather');
+  return d.allGatherOf(t, d.groupFor('nn.allGather', options.group));
+}
+
+/** Sends `inputs[i]` to member i; `outputs` receive. Backward: the gradients travel back. */
+export function allToAll(
+  outputs: readonly Tensor[],
+  inputs: readonly Tensor[],
+  options: GroupOption = {},
+): Tensor[] {
+  const group = d.groupFor('nn.allToAll', options.group);
+  checkList('nn.allToAll', inputs, group.size());
+  checkList('nn.allToAll', outputs, group.size());
+  return d.allToAllOf(outputs, inputs, group);
+}
+
+/** Pieces of `input` along dim 0 to every member, pieces of `output` from them. Backward: the reverse exchange. */
+export function allToAllSingle(output: Tensor, input: Tensor, options: GroupOption & d.Splits = {}): Tensor {
+  checkTensor(output, 'nn.allToAllSingle');
+  checkTensor(input, 'nn.allToAllSingle');
+  return d.allToAllSingleOf(output, input, options, d.groupFor('nn.allToAllSingle', options.group));
+}
+
+/** The reduction, on every member. Backward: the gradients, reduced with the same op. */
+export function allReduce(t: Tensor, options: ReduceGroupOption = {}): Tensor {
+  checkTensor(t, 'nn.allReduce');
+  return d.allReduceOf(t, options.op ?? ReduceOp.SUM, d.groupFor('nn.allReduce', options.group), false);
+}
+
+function checkList(op: string, tensors: readonly Tensor[], size: number): void {
+  if (!Array.isArray(tensors) || tensors.length !== size) {
+    throw badArgument(op, `${tensors?.length ?? 0} tensors are given, wanted ${size} (the group's size)`);
+  }
+  for (const t of tensors) checkTensor(t, op);
+}
