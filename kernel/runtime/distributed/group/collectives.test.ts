@@ -156,3 +156,32 @@ test('a thousand collectives of 64 ranks in 8 subgroups give the right sums', as
   await many.stop();
   expect(results).toEqual(Array(64).fill(true));
 });
+
+test('monitoredBarrier() names the ranks that are late', async () => {
+  const code = (options: string) => `
+    if (rank >= 2) { const end = performance.now() + 700; while (performance.now() < end); return 'late' }
+    try { dist.monitoredBarrier({ timeoutMs: 150${options} }); return 'passed' } catch (e) { return e.code + ' ' + e.message }`;
+  const first = (await four.run(code(''))) as string[];
+  expect(first.some((text) => text.startsWith('SB_TIMEOUT') && text.includes(': rank 2 did not come'))).toBe(
+    true,
+  );
+  const both = (await four.run(code(', waitAllRanks: true'))) as string[];
+  expect(both.some((text) => text.includes(': ranks 2, 3 did not come'))).toBe(true);
+  expect(both).not.toContain('passed');
+});
+
+test('a group destroyed and initialised again keeps its members in step', async () => {
+  const code = `
+    const seen = [];
+    for (let round = 0; round < 8; round++) {
+      dist.initProcessGroup();
+      const all = [null, null, null, null]; dist.allGatherObject(all, { rank, round });
+      if (round % 3 === 0) dist.barrier();
+      seen.push(all.every((o, r) => o.rank === r && o.round === round));
+      dist.destroyProcessGroup();
+      const end = performance.now() + ((rank * 7 + round * 3) % 5) * 4; while (performance.now() < end);
+    }
+    dist.initProcessGroup();
+    return seen`;
+  expect(await four.run(code)).toEqual(all(Array(8).fill(true)));
+});

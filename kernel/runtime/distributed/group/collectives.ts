@@ -1,4 +1,5 @@
 /** The collectives on tensors, with PyTorch's arguments. On a non-member of the group they do nothing. */
+import { ShardbookError } from '../../base/index.js';
 import * as algorithms from './algorithms.js';
 import {
   type AsyncOption,
@@ -341,17 +342,28 @@ export function barrier(options: AsyncOption = {}): Work | undefined {
 export interface MonitoredBarrierOption extends GroupOption {
   /** Default: 30 seconds. */
   timeoutMs?: number;
-  /** Accepted for PyTorch's sake: the error names every missing rank in any case. */
+  /** Names every missing member in the error instead of the first one. */
   waitAllRanks?: boolean;
 }
 
-/** A barrier that fails, naming the missing ranks, when a member does not come in time. */
+/** A barrier that fails, naming who is missing, when a member does not come in time. */
 export function monitoredBarrier(options: MonitoredBarrierOption = {}): void {
   const group = memberGroup(options.group);
   if (group === undefined) return;
   const start = { op: 'monitoredBarrier', print: 'monitoredBarrier' };
   const op = group.transport.collective(group.channel, start, algorithms.barrier);
-  group.transport.wait(op, options.timeoutMs ?? 30_000);
+  const timeoutMs = options.timeoutMs ?? 30_000;
+  group.transport.wait(op, timeoutMs, (missing) => {
+    const named = options.waitAllRanks ? missing : missing.slice(0, 1);
+    return new ShardbookError({
+      code: 'SB_TIMEOUT',
+      message: `Cannot pass monitoredBarrier of group ${group.name}: ${named.length === 1 ? 'rank' : 'ranks'} ${named.join(', ')} did not come within ${timeoutMs} ms`,
+      help:
+        named.length < missing.length || !options.waitAllRanks
+          ? 'monitoredBarrier({ waitAllRanks: true }) names every missing rank'
+          : 'see what keeps them, or wait longer with timeoutMs',
+    });
+  });
 }
 
 function splitRows(

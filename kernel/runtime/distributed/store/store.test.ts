@@ -35,3 +35,29 @@ test('PrefixStore keeps its keys apart', () => {
   a.set('k', '1');
   expect([b.check(['k']), a.get('k'), store.listKeys()]).toEqual([false, '1', ['a/k']]);
 });
+
+test('Store queues are first in, first out, and are gone when empty', () => {
+  const memory = new SharedArrayBuffer(4096);
+  const [a, b] = [new Store(memory, 0), new PrefixStore('p', new Store(memory, 1))];
+  expect([a.queueLen('p/q'), a.check(['p/q'])]).toEqual([0, false]);
+  b.queuePush('q', '1');
+  b.queuePush('q', '2');
+  expect([a.queueLen('p/q'), a.check(['p/q']), a.queuePop('p/q'), b.queuePop('q', false)]).toEqual([
+    2,
+    true,
+    '1',
+    '2',
+  ]);
+  expect(a.check(['p/q'])).toBe(false);
+  expect(() => b.queuePop('q', false)).toThrow('it is empty');
+});
+
+test('Store.queuePop() of an empty queue fails after the timeout, and values are no queues', () => {
+  const store = new HashStore();
+  store.setTimeout(20);
+  expect(() => store.queuePop('q')).toThrow('"q" from the store: nobody set it');
+  store.set('v', 'x');
+  expect(() => store.queuePush('v', '1')).toThrow('it is a value, wanted a queue');
+  store.queuePush('q', '1');
+  expect(() => store.get('q')).toThrow('it is a queue, wanted a value');
+});

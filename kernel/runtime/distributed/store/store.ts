@@ -9,6 +9,10 @@ import { ShardbookError } from '../../base/index.js';
 const Word = { lock: 0, version: 1, bytes: 2, words: 16 } as const;
 const DEFAULT_TIMEOUT_MS = 300_000;
 
+/** A list is a queue; it never stands there empty. */
+type Value = string | string[];
+type Entries = Map<string, Value>;
+
 /** What all stores can do; values are strings. */
 export class Store {
   readonly #words: Int32Array;
@@ -35,20 +39,20 @@ export class Store {
   /** Waits until the key is there. */
   get(key: string): string {
     this.wait([key]);
-    return this.#read().get(key) ?? '';
+    return text('get', key, this.#read().get(key)) ?? '';
   }
 
   /** Adds to a counter, which starts at 0; returns its new value. */
   add(key: string, amount: number): number {
     return this.#change((map) => {
-      const sum = Number(map.get(key) ?? 0) + amount;
+      const sum = Number(text('add', key, map.get(key)) ?? 0) + amount;
       map.set(key, String(sum));
       return sum;
     });
   }
 
   append(key: string, value: string): void {
-    this.#change((map) => void map.set(key, (map.get(key) ?? '') + value));
+    this.#change((map) => void map.set(key, (text('append', key, map.get(key)) ?? '') + value));
   }
 
   check(keys: readonly string[]): boolean {
@@ -59,9 +63,9 @@ export class Store {
   /** Sets `desired` if the value is `expected` (or the key is absent and `expected` is empty); returns the value after it. */
   compareSet(key: string, expected: string, desired: string): string {
     return this.#change((map) => {
-      const current = map.get(key);
+      const current = text('compareSet', key, map.get(key));
       if (current === expected || (current === undefined && expected === '')) map.set(key, desired);
-      return map.get(key) ?? expected;
+      return text('compareSet', key, map.get(key)) ?? expected;
     });
   }
 
@@ -75,6 +79,40 @@ export class Store {
 
   multiSet(keys: readonly string[], values: readonly string[]): void {
     this.#change((map) => keys.forEach((key, i) => void map.set(key, values[i] ?? '')));
+  }
+
+  /** Puts a value at the end of a queue, and makes the queue if it is not there. */
+  queuePush(key: string, value: string): void {
+    this.#change((map) => void map.set(key, [...(queue('queuePush', key, map.get(key)) ?? []), value]));
+  }
+
+  /** Takes the value at the front; waits for one, or with `block` false fails at once when there is none. */
+  queuePop(key: string, block = true): string {
+    const end = performance.now() + this.#timeoutMs;
+    for (;;) {
+      const left = Math.max(0, end - performance.now());
+      if (block) this.wait([key], left);
+      const value = this.#change((map) => {
+        const [first, ...rest] = queue('queuePop', key, map.get(key)) ?? [];
+        if (rest.length > 0) map.set(key, rest);
+        else if (first !== undefined) map.delete(key);
+        return first;
+      });
+      // Another may have been faster to the value that woke us.
+      if (value !== undefined) return value;
+      if (!block) {
+        throw new ShardbookError({
+          code: 'SB_STORE_QUEUE_EMPTY',
+          message: `Cannot take from queue "${key}" of the store: it is empty`,
+          help: 'wait for a value with queuePop(key)',
+        });
+      }
+    }
+  }
+
+  /** 0 for a queue that is not there. */
+  queueLen(key: string): number {
+    return queue('queueLen', key, this.#read().get(key))?.length ?? 0;
   }
 
   numKeys(): number {
@@ -104,11 +142,11 @@ export class Store {
     }
   }
 
-  #read(): Map<string, string> {
+  #read(): Entries {
     return this.#locked(() => this.#load());
   }
 
-  #change<T>(edit: (map: Map<string, string>) => T): T {
+  #change<T>(edit: (map: Entries) => T): T {
     return this.#locked(() => {
       const map = this.#load();
       const result = edit(map);
@@ -128,10 +166,10 @@ export class Store {
     });
   }
 
-  #load(): Map<string, string> {
+  #load(): Entries {
     const length = Atomics.load(this.#words, Word.bytes);
     if (length === 0) return new Map();
-    return new Map(JSON.parse(new TextDecoder().decode(this.#data.slice(0, length))) as [string, string][]);
+    return new Map(JSON.parse(new TextDecoder().decode(this.#data.slice(0, length))) as [string, Value][]);
   }
 
   #locked<T>(body: () => T): T {
@@ -148,6 +186,24 @@ export class Store {
       Atomics.notify(this.#words, Word.lock, 1);
     }
   }
+}
+
+function text(op: string, key: string, value: Value | undefined): string | undefined {
+  if (Array.isArray(value)) throw wrongKind(op, key, 'a queue', 'a value');
+  return value;
+}
+
+function queue(op: string, key: string, value: Value | undefined): string[] | undefined {
+  if (typeof value === 'string') throw wrongKind(op, key, 'a value', 'a queue');
+  return value;
+}
+
+function wrongKind(op: string, key: string, is: string, wanted: string): ShardbookError {
+  return new ShardbookError({
+    code: 'SB_STORE_KIND',
+    message: `Cannot run "${op}" on key "${key}" of the store: it is ${is}, wanted ${wanted}`,
+    help: 'use different keys for queues and values',
+  });
 }
 
 /** A store of this thread alone. */
@@ -184,6 +240,31 @@ export class PrefixStore {
   }
   deleteKey(key: string): boolean {
     return this.store.deleteKey(this.#key(key));
+  }
+  multiGet(keys: readonly string[]): string[] {
+    return this.store.multiGet(keys.map((key) => this.#key(key)));
+  }
+  multiSet(keys: readonly string[], values: readonly string[]): void {
+    this.store.multiSet(
+      keys.map((key) => this.#key(key)),
+      values,
+    );
+  }
+  queuePush(key: string, value: string): void {
+    this.store.queuePush(this.#key(key), value);
+  }
+  queuePop(key: string, block = true): string {
+    return this.store.queuePop(this.#key(key), block);
+  }
+  queueLen(key: string): number {
+    return this.store.queueLen(this.#key(key));
+  }
+  /** Of the whole store, as in PyTorch. */
+  numKeys(): number {
+    return this.store.numKeys();
+  }
+  setTimeout(timeoutMs: number): void {
+    this.store.setTimeout(timeoutMs);
   }
   wait(keys: readonly string[], timeoutMs?: number): void {
     this.store.wait(

@@ -12,7 +12,7 @@
 import { ShardbookError } from '../../base/index.js';
 import { Cell, Kind, Slot } from './layout.js';
 import { Op, type Steps } from './op.js';
-import type { CallInfo } from './report.js';
+import { type CallInfo, peerCode } from './report.js';
 import type { Table } from './table.js';
 
 /** What a call must have in common on every member, and how a report names it. */
@@ -48,7 +48,13 @@ export class Channel {
     this.size = ranks.length;
     this.chunkBytes = table.memory.chunkBytes;
     this.#staging = ranks.map(() => -1);
-    this.adoptEpoch();
+    // A rank that left the group and joins it again goes on counting where it was, as the other members do.
+    this.#epoch = this.#load(me, Cell.epoch);
+    if (this.isStale) this.adoptEpoch();
+    else {
+      this.#arrived = this.#load(me, Cell.arrived);
+      this.#issued = this.#load(me, Cell.issued);
+    }
   }
 
   get sequence(): number {
@@ -171,7 +177,7 @@ export class Channel {
     const calls = this.ranks.map((rank, i) => {
       const half = this.peer(i);
       const length = new DataView(half.buffer, half.byteOffset).getInt32(0);
-      const said = JSON.parse(new TextDecoder().decode(half.slice(4, 4 + length))) as CallInfo;
+      const said = parseCall(new TextDecoder().decode(half.slice(4, 4 + length)));
       const args = [said.tensor, said.detail].filter((part) => part).join(', ');
       return { rank, op: said.op, text: `${said.op}(${args})`, place: said.place };
     });
@@ -195,7 +201,7 @@ export class Channel {
     const rank = this.ranks[index]!;
     const words = this.table.lastWords(rank);
     throw new ShardbookError({
-      code: 'SB_PEER_FAILED',
+      code: peerCode(words),
       message: `Cannot finish ${this.#op} #${this.#running} of group ${this.name}: it waits for rank ${rank}, which ${words || 'gave up an earlier call of this group'}`,
       help: 'the group works again from its next call, at the latest in the next cell',
     });
@@ -229,6 +235,15 @@ export class Channel {
 
   #store(word: number, value: number): void {
     Atomics.store(this.table.words, this.table.layout.cell(this.id, this.ranks[this.me]!) + word, value);
+  }
+}
+
+/** A text that was too long for the staging area is cut off. */
+function parseCall(text: string): Partial<CallInfo> & { op: string } {
+  try {
+    return JSON.parse(text) as CallInfo;
+  } catch {
+    return { op: /^\{"op":"(\w+)"/.exec(text)?.[1] ?? 'another operation' };
   }
 }
 

@@ -41,7 +41,7 @@ export function stuckError(
   const what = [...new Set(waiting.map(shortCall))].join(', ');
   if (culprit !== undefined) {
     return new ShardbookError({
-      code: 'SB_PEER_FAILED',
+      code: peerCode(table.lastWords(culprit)),
       message: `Cannot finish ${what}: ${who} for rank ${culprit}, which ${table.lastWords(culprit)}`,
       notes: lines,
       help: `mend what stopped rank ${culprit}; the others failed only because they waited for it`,
@@ -53,6 +53,13 @@ export function stuckError(
     notes: [...lines, ...(divergence === undefined ? [] : [`first difference: ${divergence}`])],
     help,
   });
+}
+
+/** Who comes late to a deadlock, after those in it were told, hears of it by its name all the same. */
+export function peerCode(lastWords: string): 'SB_DEADLOCK' | 'SB_PEER_FAILED' {
+  return /^(failed with|gave up an earlier call:) SB_DEADLOCK\b/.test(lastWords)
+    ? 'SB_DEADLOCK'
+    : 'SB_PEER_FAILED';
 }
 
 export function shortCall(call: { op: string; kind: number; seq: number }): string {

@@ -94,6 +94,7 @@ export class Transport {
   }
 
   leave(channel: Channel): void {
+    if (channel.queue.length > 0) channel.abandon(cutOffError());
     this.#channels.delete(channel.id);
   }
 
@@ -136,7 +137,12 @@ export class Transport {
   }
 
   /** Waits until the operation is done; returns its result or throws what failed it. */
-  wait<T>(op: Op<T>, timeoutMs: number | undefined = op.timeoutMs): T {
+  wait<T>(
+    op: Op<T>,
+    timeoutMs: number | undefined = op.timeoutMs,
+    timedOut: (missing: readonly number[]) => unknown = (missing) =>
+      timeoutError(op as Op, timeoutMs!, missing),
+  ): T {
     const row = this.#table.layout.row(this.rank);
     const { words } = this.#table;
     const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
@@ -149,7 +155,7 @@ export class Transport {
       if (this.#table.memory.spin && spinFor(words, row + Row.bell, bell)) continue;
       const now = performance.now();
       if (now >= deadline) {
-        this.#fail(op as Op, this.#timeoutError(op as Op, timeoutMs!));
+        this.#fail(op as Op, timedOut(this.#missing(op as Op)));
         break;
       }
       this.#fallAsleep(op as Op, bell);
@@ -293,7 +299,12 @@ export class Transport {
     table.ring(finder);
     this.#until(() => said(finder, Row.reported), 2 * DESCRIBE_MS);
     if (table.get(finder, Row.reported) !== incident) return stuckError(table, stuck, []);
-    return new ShardbookError(JSON.parse(table.report(finder)) as ReturnType<typeof partsOf>);
+    try {
+      return new ShardbookError(JSON.parse(table.report(finder)) as ReturnType<typeof partsOf>);
+    } catch {
+      // The report was longer than its place, or the finder already writes its next one: say what the table says.
+      return stuckError(table, stuck, []);
+    }
   }
 
   #until(condition: () => boolean, limitMs: number): void {
@@ -314,19 +325,12 @@ export class Transport {
     this.#messages = this.#messages.filter((message) => !message.done);
   }
 
-  #timeoutError(op: Op, timeoutMs: number): ShardbookError {
-    const { kind, group, barrier, peer, seq } = op.target();
-    const missing =
-      kind === Kind.collective
-        ? missingMembers(this.#table, group, barrier, this.rank, this.#table.members(group))
-        : peer >= 0
-          ? [peer]
-          : this.#table.members(group).filter((rank) => rank !== this.rank);
-    return new ShardbookError({
-      code: 'SB_TIMEOUT',
-      message: `Cannot finish ${op.info.op}${kind === Kind.collective ? ` #${seq}` : ''} of group ${op.info.group}: ${list(missing, 'rank')} did not come within ${timeoutMs} ms`,
-      help: 'give the group a longer timeout, or none',
-    });
+  /** Global ranks that the operation waits for. */
+  #missing(op: Op): number[] {
+    const { kind, group, barrier, peer } = op.target();
+    const members = this.#table.members(group);
+    if (kind === Kind.collective) return missingMembers(this.#table, group, barrier, this.rank, members);
+    return peer >= 0 ? [peer] : members.filter((rank) => rank !== this.rank);
   }
 
   #place(): string | undefined {
@@ -341,6 +345,15 @@ export class Transport {
   callPlace(): string | undefined {
     return this.#place();
   }
+}
+
+function timeoutError(op: Op, timeoutMs: number, missing: readonly number[]): ShardbookError {
+  const { kind, seq } = op.target();
+  return new ShardbookError({
+    code: 'SB_TIMEOUT',
+    message: `Cannot finish ${op.info.op}${kind === Kind.collective ? ` #${seq}` : ''} of group ${op.info.group}: ${list(missing, 'rank')} did not come within ${timeoutMs} ms`,
+    help: 'give the group a longer timeout, or none',
+  });
 }
 
 function* followed<T>(steps: Steps<T>, after: () => void): Steps<T> {
