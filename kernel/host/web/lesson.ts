@@ -78,6 +78,7 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
 
   const completion = attachCompletion(panel, lab.rendermime);
   const unbind = bindKeys(panel, completion, { run, save, interrupt, restart });
+  keepLateChanges(context);
   showSaveState(context, saveState);
   const onHide = () => {
     if (document.visibilityState === 'hidden') void save();
@@ -201,6 +202,22 @@ function showSaveState(context: DocumentRegistry.IContext<INotebookModel>, node:
   context.saveState.connect((_context, state) => {
     if (state === 'started') show('saving', 'Saving…');
     else if (state === 'failed') show('failed', 'Not saved: is the server running?');
-    else if (state === 'completed') show('saved', 'Saved');
+    else if (state === 'completed' && !context.model.dirty) show('saved', 'Saved');
+  });
+}
+
+/**
+ * A finished save marks the notebook as clean, also when it changed while the save was under way; that change would then
+ * stay unsaved until the next one. Marks it as changed again, so that the next autosave takes it.
+ */
+function keepLateChanges(context: DocumentRegistry.IContext<INotebookModel>): void {
+  let changes = 0;
+  let saved = 0;
+  context.model.contentChanged.connect(() => {
+    changes++;
+  });
+  context.saveState.connect((_context, state) => {
+    if (state === 'started') saved = changes;
+    else if (state === 'completed' && changes !== saved) context.model.dirty = true;
   });
 }
