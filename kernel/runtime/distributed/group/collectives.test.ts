@@ -185,3 +185,13 @@ test('a group destroyed and initialised again keeps its members in step', async 
     return seen`;
   expect(await four.run(code)).toEqual(all(Array(8).fill(true)));
 });
+
+test('ranks share work through a queue of the store: every entry goes to one of them', async () => {
+  const code = `
+    const store = dist.getStore();
+    if (rank === 0) { for (let i = 0; i < 30; i++) store.queuePush('jobs', String(i)); for (let i = 0; i < 3; i++) store.queuePush('jobs', 'end'); return [] }
+    const taken = [];
+    for (;;) { const job = store.queuePop('jobs'); if (job === 'end') return taken; taken.push(Number(job)) }`;
+  const taken = ((await four.run(code)) as number[][]).flat().sort((a, b) => a - b);
+  expect(taken).toEqual(Array.from({ length: 30 }, (_, i) => i));
+});

@@ -134,7 +134,7 @@ export class Store {
         const missing = keys.filter((key) => !this.check([key]));
         throw new ShardbookError({
           code: 'SB_STORE_TIMEOUT',
-          message: `Cannot get ${missing.map((key) => `"${key}"`).join(', ')} from the store: nobody set it within ${timeoutMs} ms`,
+          message: `Cannot get ${missing.map((key) => `"${key}"`).join(', ')} from the store: nobody set it within ${Math.ceil(timeoutMs)} ms`,
           help: 'set the key on another rank, or wait longer',
         });
       }
