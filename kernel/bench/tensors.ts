@@ -1,8 +1,9 @@
-/** Compute kernels on one thread beside PyTorch's and ml-matrix's. */
+/** Compute kernels and a training step on one thread beside PyTorch's, tfjs's and ml-matrix's. */
 import { Matrix } from 'ml-matrix';
 import { F, optim, type Tensor, torch } from '../runtime/index.js';
 import { round, timeMs } from './stats.js';
 import { TORCH_ABSENT, torchPeer } from './torch-peer.js';
+import { trainingStep } from './training-step.js';
 
 /** tfjs is a peer of its own process: it is not a dependency, and is measured only where somebody installed it. */
 async function tfjsMatmul(n: number): Promise<number | undefined> {
@@ -52,6 +53,7 @@ function ours(): Record<string, number> {
     q.grad = k.grad = v.grad = null;
     F.scaledDotProductAttention(q, k, v, { isCausal: true }).backward(g);
   });
+  result['trainingStepMs'] = timeMs(trainingStep());
   return result;
 }
 

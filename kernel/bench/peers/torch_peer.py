@@ -16,6 +16,40 @@ def median_ms(work, runs=7, warmup=2):
     return statistics.median(samples) * 1e3
 
 
+class Transformer(torch.nn.Module):
+    """The twin of kernel/bench/training-step.ts."""
+
+    def __init__(self, vocabulary=10_000, width=512, heads=8, layers=3, hidden=2048, positions=1024):
+        super().__init__()
+        self.tok = torch.nn.Embedding(vocabulary, width)
+        self.pos = torch.nn.Embedding(positions, width)
+        block = lambda: torch.nn.TransformerEncoderLayer(width, heads, hidden, dropout=0.0, batch_first=True)
+        self.layers = torch.nn.ModuleList(block() for _ in range(layers))
+        self.out = torch.nn.Linear(width, vocabulary)
+
+    def forward(self, ids):
+        x = self.tok(ids) + self.pos(torch.arange(ids.shape[1]))
+        for layer in self.layers:
+            x = layer(x)
+        return self.out(x)
+
+
+def training_step_ms():
+    torch.manual_seed(0)
+    model = Transformer()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    ids, targets = (torch.randint(0, 10_000, (4, 128)) for _ in range(2))
+
+    def step():
+        loss = F.cross_entropy(model(ids).view(-1, 10_000), targets.view(-1))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
+
+    return median_ms(step)
+
+
 def tensors():
     torch.set_num_threads(1)
     out = {}
@@ -39,6 +73,7 @@ def tensors():
         F.scaled_dot_product_attention(q, k, v, is_causal=True).backward(g)
 
     out["attentionMs"] = median_ms(attention)
+    out["trainingStepMs"] = training_step_ms()
     print(json.dumps(out))
 
 

@@ -16,6 +16,11 @@ export class Storage {
     this.#bytes = bytes;
   }
 
+  /** The id of the youngest storage: what is made later has a larger one. */
+  static get latestId(): number {
+    return nextId;
+  }
+
   static allocate(bytes: number): Storage {
     return new Storage(new ArrayBuffer(bytes));
   }

@@ -1,7 +1,17 @@
 /** Softmax, normalisations, negative log likelihood, embedding gradient, Adam. */
 import { decodeTable, encoder, isSmallFloat } from '../../base/index.js';
 import type { Backend, Nd } from '../backend.js';
-import { doubles, type Floats, floats, indices, isContiguous, rowsAlong, sizeOf, store } from './access.js';
+import {
+  doubles,
+  type Floats,
+  floats,
+  indices,
+  isContiguous,
+  rowsAlong,
+  sizeOf,
+  store,
+  target,
+} from './access.js';
 import { narrow } from './matmul.js';
 
 function line(t: Nd, dim: number): Nd {
@@ -240,16 +250,25 @@ export const embeddingBackward: Backend['embeddingBackward'] = (
   const width = out.shape[1]!;
   const g = floats(grad);
   const ids = indices(index);
-  const o = new Float64Array(rows * width);
+  // Rows that many positions share are summed in double, then rounded once: only rows that occur get an accumulator.
+  const o = target(out) as Floats;
+  o.fill(0);
+  const sums = new Map<number, Float64Array>();
   const count = scaleByFreq ? new Int32Array(rows) : null;
   if (count) for (const id of ids) count[id] = count[id]! + 1;
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
     if (id === paddingIdx) continue;
     const scale = count ? 1 / count[id]! : 1;
-    for (let j = 0; j < width; j++) o[id * width + j] = o[id * width + j]! + scale * g[i * width + j]!;
+    let sum = sums.get(id);
+    if (!sum) {
+      sum = new Float64Array(width);
+      sums.set(id, sum);
+    }
+    for (let j = 0; j < width; j++) sum[j] = sum[j]! + scale * g[i * width + j]!;
   }
-  store(narrow(o, out), out);
+  for (const [id, sum] of sums) o.set(sum, id * width);
+  store(o, out);
 };
 
 export const adam: Backend['adam'] = (param, grad, expAvg, expAvgSq, maxExpAvgSq, p) => {

@@ -1,15 +1,19 @@
 /** The backward pass: nodes in order of readiness, gradients summed where paths meet, hooks, callbacks at the end. */
 import { ShardbookError } from '../../base/index.js';
+import { activeModes } from '../dispatch.js';
 import { numelOf, sameShape } from '../shape.js';
 import { state, withGradMode } from '../state.js';
+import { Storage } from '../storage.js';
 import { type AccumulateGrad, installGradAccess, Tensor } from '../tensor.js';
 import type { Edge, Grads, InputMeta, Node } from './node.js';
-import { asStridedNode } from './record.js';
+import { asStridedNode, OpNode } from './record.js';
 
 interface Pass {
   callbacks: (() => void)[];
   /** Nodes that take part. */
   nodes: { has(node: Node): boolean };
+  /** Memory of gradients that nobody but this pass can see: a leaf may keep it without a copy. */
+  owned: Set<Storage>;
 }
 
 const passes: Pass[] = [];
@@ -240,7 +244,7 @@ function execute(
   inputs: readonly Tensor[] | null,
   accumulate: boolean,
 ): (Tensor | null)[] {
-  const pass: Pass = { callbacks: [], nodes: new Set<Node>() };
+  const pass: Pass = { callbacks: [], nodes: new Set<Node>(), owned: new Set() };
   passes.push(pass);
   const savedBelow = state.belowAutograd;
   state.belowAutograd = false;
@@ -286,7 +290,9 @@ function walk(
   const add = (edge: Edge, gradient: Tensor): void => {
     const buffer = buffers.get(edge.node) ?? [];
     const old = buffer[edge.index];
-    buffer[edge.index] = old ? old.add(gradient) : gradient;
+    const sum = old ? old.add(gradient) : gradient;
+    if (old && tracks(sum)) pass.owned.add(sum.storage);
+    buffer[edge.index] = sum;
     buffers.set(edge.node, buffer);
   };
   edges.forEach((e, i) => {
@@ -307,7 +313,13 @@ function walk(
       const isLeaf = node.sequenceNr === Number.POSITIVE_INFINITY;
       if (isLeaf ? accumulate : leads) {
         for (const hook of [...node.preHooks]) grads = hook(grads) ?? grads;
+        // Who saw a gradient may have kept it.
+        const seen = node.tensorHooks.length + node.preHooks.length + node.retained.size > 0 || taken;
+        if (seen) disown(pass.owned, grads);
+        const latest = Storage.latestId;
         results = grads.some((g) => g) ? node.apply(grads) : node.nextEdges.map(() => null);
+        if (node.postHooks.length > 0 || !(node instanceof OpNode)) disown(pass.owned, grads);
+        else own(pass.owned, grads, results, latest);
         for (const hook of [...node.postHooks]) results = hook(results, grads) ?? results;
         if (!keep) node.release();
       }
@@ -322,6 +334,40 @@ function walk(
     });
   }
   return captured;
+}
+
+/** Whether it can be known who shares a gradient's memory: a plain tensor, first derivatives, no mode that listens. */
+function tracks(g: Tensor): boolean {
+  return !state.gradEnabled && g.constructor === Tensor && activeModes().length === 0;
+}
+
+function disown(owned: Set<Storage>, grads: Grads): void {
+  if (owned.size === 0) return;
+  for (const g of grads) if (g?.constructor === Tensor) owned.delete(g.storage);
+}
+
+/** After a rule ran: its results own memory that is new, or that was their gradient's and went into one result only. */
+function own(owned: Set<Storage>, grads: Grads, results: Grads, latest: number): void {
+  const mine = new Set<Storage>();
+  const shared = new Set<Storage>();
+  for (const r of results) {
+    if (!r || !tracks(r)) continue;
+    const { storage } = r;
+    if (mine.has(storage)) shared.add(storage);
+    else if (storage.id > latest || owned.has(storage)) mine.add(storage);
+  }
+  disown(owned, grads);
+  for (const storage of mine) if (!shared.has(storage)) owned.add(storage);
+}
+
+/** The gradient itself as a leaf's .grad where nobody else has it and it fills its memory in order. */
+function unshared(gradient: Tensor): Tensor | null {
+  const owned = passes[passes.length - 1]?.owned;
+  if (!owned?.has(gradient.storage) || !tracks(gradient)) return null;
+  owned.delete(gradient.storage);
+  const { storage, shape, dtype } = gradient;
+  if (!gradient.isContiguous() || storage.nbytes !== gradient.numel() * dtype.itemsize) return null;
+  return new Tensor({ storage, shape, dtype, device: gradient.device });
 }
 
 function fill(grads: Grads, node: Node): Grads {
@@ -382,7 +428,9 @@ installGradAccess({
     const old = variable.grad;
     if (!old) {
       // A gradient that is a view or still used elsewhere is copied: .grad is the leaf's own.
-      variable.setGrad(state.gradEnabled ? gradient.clone() : gradient.detach().clone());
+      variable.setGrad(
+        state.gradEnabled ? gradient.clone() : (unshared(gradient) ?? gradient.detach().clone()),
+      );
     } else if (state.gradEnabled) variable.setGrad(old.add(gradient));
     else {
       // In place, so that who holds .grad sees the sum.

@@ -20,6 +20,8 @@ export interface InputMeta {
   shape: readonly number[];
   dtype: DType;
   device: string;
+  /** How it lay in memory, where that is known. */
+  strides?: readonly number[];
 }
 
 let sequence = 0;

@@ -148,7 +148,12 @@ export function freedError(): ShardbookError {
   });
 }
 
-export const metaOf = (t: Tensor): InputMeta => ({ shape: t.shape, dtype: t.dtype, device: t.device });
+export const metaOf = (t: Tensor): InputMeta => ({
+  shape: t.shape,
+  dtype: t.dtype,
+  device: t.device,
+  strides: t.strides,
+});
 
 export class OpNode extends Node {
   readonly saved = new Map<number, SavedTensor>();

@@ -218,15 +218,17 @@ export const fusedKernels = {
       reduction === 'mean'
         ? 1 / ((contiguous(cast(total!, float64)).storage.as(float64) as Float64Array)[0] ?? 1)
         : 1;
-    const values = alloc(x.shape, float64, 'cpu');
-    const v = values.storage.as(float64) as Float64Array;
+    // One value a row: small floats are rounded from float64 at the end.
+    const direct = x.dtype === float32 || x.dtype === float64;
+    const values = direct ? out : alloc(x.shape, float64, 'cpu');
+    const v = values.storage.as(values.dtype) as Float64Array;
     for (let r = 0; r < rows; r++) {
       const c = Number(t[ids.storageOffset + r]);
       if (c === ignoreIndex) continue;
       const at = Math.floor(r / spatial) * classes * spatial + c * spatial + (r % spatial);
       v[at] = -(w ? w[c]! : 1) * (reduction === 'none' ? g[r]! : g[0]! * scale);
     }
-    getBackend().copy(values.nd(), out.nd());
+    if (!direct) getBackend().copy(values.nd(), out.nd());
     return out;
   },
   attention: ([q, k, v, mask], { scale, causal }) => {

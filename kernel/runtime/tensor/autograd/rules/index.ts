@@ -249,6 +249,23 @@ const bothProducts = (
   ];
 };
 const mm = (a: Tensor, b: Tensor): Tensor => applyOp('mm', [a, b], {});
+/** Whether a matrix lies column by column, as a transposed weight does. */
+const byColumn = ({ shape: [rows = 0, columns = 0], strides }: InputMeta): boolean =>
+  strides !== undefined && strides[0] === 1 && strides[1] === rows && rows > 1 && columns > 1;
+/** The gradient of a factor lies in memory as the factor does, as PyTorch's: a weight's .grad is then contiguous. */
+const matrixProducts = (c: Ctx, base: number, scale: number): (Tensor | null)[] => {
+  const s = (x: Tensor): Tensor => (scale === 1 ? x : f.mul(x, scale));
+  const columns = (i: number): boolean => byColumn(c.inMeta[base + i]!);
+  const left = (): Tensor => {
+    const b = c.input(base + 1);
+    return columns(0) ? t(mm(b, t(c.grad))) : mm(c.grad, t(b));
+  };
+  const right = (): Tensor => {
+    const a = c.input(base);
+    return columns(1) ? t(mm(t(c.grad), a)) : mm(t(a), c.grad);
+  };
+  return [c.needs[base] ? s(left()) : null, c.needs[base + 1] ? s(right()) : null];
+};
 const needed =
   (base: number) =>
   (needs: readonly boolean[]): number[] => [
@@ -981,13 +998,13 @@ export const rules: BackwardTable = {
       ];
     },
   },
-  mm: { save: needed(0), grad: (c) => bothProducts(c, 0, mm, 1) },
+  mm: { save: needed(0), grad: (c) => matrixProducts(c, 0, 1) },
   bmm: { save: needed(0), grad: (c) => bothProducts(c, 0, bmm, 1) },
   addmm: {
     save: needed(1),
     grad: (c) => [
       c.needs[0] ? sumTo(c.params.beta === 1 ? c.grad : f.mul(c.grad, c.params.beta), c.inMeta[0]!) : null,
-      ...bothProducts(c, 1, mm, c.params.alpha),
+      ...matrixProducts(c, 1, c.params.alpha),
     ],
   },
   baddbmm: {
