@@ -9,6 +9,8 @@ import { Dealer, Subscriber } from 'zeromq';
 import { type Message, WireFormat } from '../host/protocol/index.js';
 
 const READY_TIMEOUT_MS = 60_000;
+/** A kernel that does not answer for so long is taken to hang. */
+const ANSWER_TIMEOUT_MS = 30_000;
 
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -177,9 +179,17 @@ export class KernelClient {
       content,
     } as unknown as Message);
     await (options.control ? this.control : this.shell).send(frames as Buffer[]);
-    const message = await reply;
-    await idle;
-    return message;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer to ${type}`)), ANSWER_TIMEOUT_MS);
+    });
+    try {
+      const message = await Promise.race([reply, late]);
+      if (idle) await Promise.race([idle, late]);
+      return message;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   private async listen(socket: Dealer): Promise<void> {

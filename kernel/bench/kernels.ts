@@ -118,6 +118,13 @@ async function measure(peer: Peer): Promise<Record<string, number>> {
 export async function benchKernels(): Promise<Record<string, unknown>> {
   const { present, absent } = peers();
   const result: Record<string, unknown> = { ...absent };
-  for (const peer of present) result[peer.name] = await measure(peer);
+  for (const peer of present) {
+    process.stderr.write(`bench:   ${peer.name}\n`);
+    try {
+      result[peer.name] = await measure(peer);
+    } catch (error) {
+      result[peer.name] = `failed: ${error instanceof Error ? error.message : String(error)}`;
+    }
+  }
   return result;
 }
