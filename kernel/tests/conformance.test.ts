@@ -1,14 +1,29 @@
-/** The public corpus of the suites that the runtime claims, through the same runner as `shardbook conform`. */
+/**
+ * The public corpus of the suites that the runtime claims, through the same runner as `shardbook conform`. Programs whose
+ * recording contradicts the definition of their own operations are listed in `known-wrong.json`, each with its reason;
+ * they run too, and one that begins to pass has to leave the list.
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { conformFiles, failureLine } from '../host/conform/index.js';
+import { conformFiles, failureLine, type ProgramResult } from '../host/conform/index.js';
 
 const folder = new URL('conformance/', import.meta.url);
-const claimed = JSON.parse(readFileSync(new URL('claimed.json', folder), 'utf8')) as string[];
+const read = <T>(name: string): T => JSON.parse(readFileSync(new URL(name, folder), 'utf8')) as T;
+const claimed = read<string[]>('claimed.json');
+const knownWrong = read<Record<string, string>>('known-wrong.json');
+const key = ({ suite, name }: ProgramResult): string => `${suite}/${name}`;
 
 test.each(claimed)('suite %s observes what PyTorch observed', { timeout: 300_000 }, async (suite) => {
   const results = await conformFiles([fileURLToPath(new URL(`programs/${suite}.json`, folder))]);
-  expect(results.filter((result) => !result.passed).map(failureLine)).toEqual([]);
+  const failed = results.filter((result) => !result.passed);
+  expect(failed.filter((result) => !(key(result) in knownWrong)).map(failureLine)).toEqual([]);
+  const excused = failed.map(key).filter((name) => name in knownWrong);
+  for (const name of excused) console.log(`known to be wrong: ${name}: ${knownWrong[name]}`);
+  expect(excused.sort()).toEqual(
+    Object.keys(knownWrong)
+      .filter((name) => name.startsWith(`${suite}/`))
+      .sort(),
+  );
   expect(results.length).toBeGreaterThan(0);
 });
