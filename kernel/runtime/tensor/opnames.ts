@@ -24,6 +24,17 @@ export interface OneDim {
   dim: number;
 }
 
+/** Shape of the result: of the input whose gradient it is. */
+export interface Sized {
+  shape: readonly number[];
+}
+/** How a tensor lies over its storage. */
+export interface Layout {
+  shape: readonly number[];
+  strides: readonly number[];
+  offset: number;
+}
+
 interface SpecialParams {
   add: { alpha: number | bigint };
   sub: { alpha: number | bigint };
@@ -34,6 +45,7 @@ interface SpecialParams {
   where: NoParams;
   gelu: { approximate: 'none' | 'tanh' };
   geluBackward: { approximate: 'none' | 'tanh' };
+  thresholdBackward: { threshold: number };
   elu: { alpha: number; scale: number; inputScale: number };
   softplus: { beta: number; threshold: number };
   leakyRelu: { negativeSlope: number };
@@ -45,6 +57,7 @@ interface SpecialParams {
   copy: NoParams;
   fill: { value: number | bigint };
   fullLike: { value: number | bigint };
+  newZeros: Sized;
   sum: Dims & { dtype: DType | null };
   nansum: Dims & { dtype: DType | null };
   mean: Dims & { dtype: DType | null };
@@ -71,6 +84,7 @@ interface SpecialParams {
   logcumsumexp: OneDim;
   cummax: OneDim;
   cummin: OneDim;
+  valueSelectingReductionBackward: Sized & OneDim & { keepdim: boolean };
   alias: NoParams;
   detach: NoParams;
   view: { shape: readonly number[] };
@@ -78,12 +92,20 @@ interface SpecialParams {
   expand: { shape: readonly number[] };
   permute: { dims: readonly number[] };
   select: OneDim & { index: number };
+  selectBackward: Sized & OneDim & { index: number };
   slice: OneDim & { start: number; end: number; step: number };
+  sliceBackward: Sized & OneDim & { start: number; end: number; step: number };
   squeeze: { dims: readonly number[] };
   unsqueeze: OneDim;
   diagonal: { offset: number; dim1: number; dim2: number };
+  diagonalBackward: Sized & { offset: number; dim1: number; dim2: number };
   unfold: OneDim & { size: number; step: number };
-  asStrided: { shape: readonly number[]; strides: readonly number[]; offset: number };
+  unfoldBackward: Sized & OneDim & { size: number; step: number };
+  asStrided: Layout;
+  /** Adds the gradient of a strided view up into a tensor that lies as `base` says. */
+  asStridedBackward: Layout & { base: Layout };
+  /** The elements such a view has, of a tensor that lies otherwise than `base`: the other direction. */
+  asStridedOf: Layout & { base: Layout };
   split: OneDim & { sizes: readonly number[] };
   unbind: OneDim;
   flip: { dims: readonly number[] };
@@ -94,15 +116,19 @@ interface SpecialParams {
   tril: { diagonal: number };
   triu: { diagonal: number };
   index: { dims: readonly number[] };
+  indexBackward: Sized & { dims: readonly number[] };
   indexPut: { dims: readonly number[]; accumulate: boolean };
   indexSelect: OneDim;
+  indexSelectBackward: Sized & OneDim;
   indexAdd: OneDim & { alpha: number };
   indexCopy: OneDim;
   gather: OneDim;
+  gatherBackward: Sized & OneDim;
   scatter: OneDim & { reduce: ScatterMode | null; includeSelf: boolean };
   scatterAdd: OneDim;
   maskedFill: { value: number | bigint | null };
   maskedSelect: NoParams;
+  maskedSelectBackward: Sized;
   maskedScatter: NoParams;
   embedding: { paddingIdx: number; scaleGradByFreq: boolean };
   embeddingBackward: { rows: number; paddingIdx: number; scaleGradByFreq: boolean };

@@ -1,12 +1,10 @@
 /** History of a base that was written through one of its views. */
 import { applyOp } from '../dispatch.js';
-import { zeros } from '../ops/creation.js';
+import { placesOf } from '../kernels/index.js';
 import { reshape } from '../ops/views.js';
-import { numelOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { type Grads, Node } from './node.js';
 import { installCopySlices, metaOf } from './record.js';
-import { positions } from './rules/index.js';
 
 /** The gradient of the written part goes through the operation that wrote it; the rest passes on. */
 class CopySlices extends Node {
@@ -20,8 +18,8 @@ class CopySlices extends Node {
     this.nextEdges.push(base.gradEdge(), ...inner.nextEdges.slice(1));
     this.inputMeta.push(metaOf(base));
     // Storage places of the view, as positions in the base in order.
-    const all = positions(base.shape, base.strides, base.storageOffset);
-    const mine = positions(view.shape, view.strides, view.storageOffset);
+    const all = placesOf({ shape: base.shape, strides: base.strides, offset: base.storageOffset });
+    const mine = placesOf({ shape: view.shape, strides: view.strides, offset: view.storageOffset });
     const where = new Map<bigint, bigint>();
     const values = (t: Tensor): BigInt64Array => t.storage.as(t.dtype) as BigInt64Array;
     values(all).forEach((v, i) => {
@@ -41,9 +39,7 @@ class CopySlices extends Node {
     const flat = reshape(grad, [-1]);
     const part = reshape(applyOp('indexSelect', [flat, this.#at], { dim: 0 }), this.#viewShape);
     const inner = this.inner.apply([part]);
-    const written = inner[0]
-      ? reshape(inner[0], [-1])
-      : zeros([numelOf(this.#viewShape)], { dtype: grad.dtype });
+    const written = inner[0] ? reshape(inner[0], [-1]) : part.zerosLike().reshape([-1]);
     const base = reshape(applyOp('indexCopy', [flat, this.#at, written], { dim: 0 }), grad.shape);
     return [base, ...inner.slice(1)];
   }

@@ -1,4 +1,5 @@
 /** One kernel for every operation: an operation without one does not compile. */
+import { backwardKernels } from './backward.js';
 import type { KernelTable } from './common.js';
 import { elementwiseKernels } from './elementwise.js';
 import { fusedKernels } from './fused.js';
@@ -12,4 +13,7 @@ export const kernels: KernelTable = {
   ...reduceKernels,
   ...indexingKernels,
   ...fusedKernels,
+  ...backwardKernels,
 };
+
+export { placesOf } from './backward.js';
