@@ -1,11 +1,11 @@
 export { CommDebugMode } from './debug/index.js';
+export * as dist from './dist.js';
 export {
   afterInterrupt,
   attachRank,
   beginWork,
   type CommEvent,
   type CommTensor,
-  dist,
   endWork,
   type Group,
   GroupMember,
@@ -14,6 +14,7 @@ export {
   ReduceOp,
   Work,
 } from './group/index.js';
+export { currentMesh, DeviceMesh, initDeviceMesh, type MeshOptions, type RankTable } from './mesh/index.js';
 export {
   createWorldMemory,
   superviseWorld,

@@ -7,3 +7,4 @@ import './randoms.js';
 import './lowprec.js';
 import './collectives.js';
 import './collectives-more.js';
+import './mesh.js';

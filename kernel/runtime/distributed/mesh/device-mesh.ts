@@ -115,7 +115,7 @@ export class DeviceMesh {
     if (own === undefined) {
       throw meshError(
         'SB_MESH_NOT_MEMBER',
-        `Cannot take a part of ${this.#root ?? 'the mesh'} on rank ${rank}: the rank is not in the mesh, so no part is its own`,
+        `Cannot take a part of mesh ${(this.#root ?? this).describe()} on rank ${rank}: the rank is not in the mesh, so no part is its own`,
         'slice the mesh on its ranks only',
       );
     }
@@ -208,7 +208,7 @@ export class DeviceMesh {
     if (group === undefined) {
       throw meshError(
         'SB_NOT_MEMBER',
-        `Cannot get a process group of ${this}: rank ${dist.getRank()} is not in the mesh`,
+        `Cannot get a process group of mesh ${this.describe()}: rank ${dist.getRank()} is not in the mesh`,
         'check getCoordinate(), which is null on ranks outside',
       );
     }
@@ -247,12 +247,15 @@ export class DeviceMesh {
     if (!isSorted(flat)) {
       throw meshError(
         'SB_MESH_ORDER',
-        `Cannot slice ${this} by ${list}: its axes come in another order`,
-        `name them in the order of the mesh: ${own.map((name) => `"${name}"`).join(', ')}`,
+        `Cannot slice mesh ${this.describe()} by ${list}: its axes come in another order`,
+        `name them in the order of the mesh: ${own.map((name) => `"${name}"`).join(', ')}; DeviceMesh.concatenate([...]) puts axes in any order`,
       );
     }
     if (!isOrthogonal(flat))
-      throw meshError('SB_MESH_OVERLAP', `Cannot slice ${this} by ${list}: these axes overlap`);
+      throw meshError(
+        'SB_MESH_OVERLAP',
+        `Cannot slice mesh ${this.describe()} by ${list}: these axes overlap`,
+      );
     const groups = this.isMember
       ? wanted.map((name) =>
           own.includes(name) ? this.#groups[own.indexOf(name)]! : flattened.get(name)!.#groups[0]!,
@@ -278,7 +281,7 @@ export class DeviceMesh {
     if (root.meshDimNames?.includes(flatName)) {
       throw meshError(
         'SB_MESH_NAME',
-        `Cannot flatten ${this} as "${flatName}": ${root} has an axis of that name`,
+        `Cannot flatten mesh ${this.describe()} as "${flatName}": mesh ${root.describe()} has an axis of that name`,
         'choose another name',
       );
     }
@@ -288,7 +291,7 @@ export class DeviceMesh {
       if (layoutText(known.#layout) === layoutText(layout)) return known;
       throw meshError(
         'SB_MESH_NAME',
-        `Cannot flatten ${this} as "${flatName}": other axes were flattened under that name`,
+        `Cannot flatten mesh ${this.describe()} as "${flatName}": other axes were flattened under that name`,
         'choose another name',
       );
     }
@@ -308,14 +311,14 @@ export class DeviceMesh {
     if (sizes.length !== names.length) {
       throw meshError(
         'SB_MESH_NAMES',
-        `Cannot unflatten axis ${dim} of ${this}: ${sizes.length} sizes and ${names.length} names are given: wanted as many`,
+        `Cannot unflatten axis ${dim} of mesh ${this.describe()}: ${sizes.length} sizes and ${names.length} names are given: wanted as many`,
       );
     }
     const product = sizes.reduce((n, size) => n * size, 1);
     if (product !== this.shape[axis]) {
       throw meshError(
         'SB_MESH_SHAPE',
-        `Cannot unflatten axis ${dim} of ${this} into [${sizes.join(', ')}]: they multiply to ${product}, the axis has ${this.shape[axis]} ranks`,
+        `Cannot unflatten axis ${dim} of mesh ${this.describe()} into [${sizes.join(', ')}]: they multiply to ${product}, the axis has ${this.shape[axis]} ranks`,
       );
     }
     const cut = cutAxis(this.#layout[axis]!, sizes);
@@ -340,13 +343,16 @@ export class DeviceMesh {
       if (mesh.#rankMap.join() !== first.#rankMap.join()) {
         throw meshError(
           'SB_MESH_ROOT',
-          `Cannot concatenate ${first} and ${mesh}: they are parts of different meshes`,
+          `Cannot concatenate mesh ${first.describe()} and mesh ${mesh.describe()}: they are parts of different meshes`,
         );
       }
     }
     const layout = meshes.flatMap((mesh) => mesh.#layout);
     if (!isOrthogonal(collapse(layout))) {
-      throw meshError('SB_MESH_OVERLAP', `Cannot concatenate ${meshes.join(', ')}: they overlap`);
+      throw meshError(
+        'SB_MESH_OVERLAP',
+        `Cannot concatenate ${meshes.map((mesh) => `mesh ${mesh.describe()}`).join(' and ')}: they overlap`,
+      );
     }
     const names = meshes.flatMap((mesh) => mesh.#named('concatenate'));
     return first.#derive(
@@ -373,62 +379,51 @@ export class DeviceMesh {
     });
   }
 
-  /** A mesh of existing groups: one gives a mesh of one axis; a list needs the table of ranks and the names. */
+  /**
+   * A mesh of existing groups: one gives a mesh of one axis; a list needs the table of ranks and the names:
+   * `DeviceMesh.fromGroup([dp, tp], 'cpu', [[0, 1], [2, 3]], { meshDimNames: ['dp', 'tp'] })`.
+   */
   static fromGroup(
     group: Group | readonly Group[],
-    options?: {
-      mesh?: RankTable | Tensor | null;
-      meshDimNames?: readonly string[] | null;
-      deviceType?: string;
-    },
+    deviceType = 'cpu',
+    mesh: RankTable | Tensor | null = null,
+    options: MeshOptions = {},
   ): DeviceMesh {
-    const { mesh = null, meshDimNames = null, deviceType = 'cpu' } = options ?? {};
+    const names = options.meshDimNames ?? null;
     const groups = (Array.isArray(group) ? group : [group]) as Group[];
     const members = groups.filter((one) => one instanceof ProcessGroup);
+    const table = mesh === null ? null : readTable(mesh);
+    const parts = { deviceType: checkDeviceType(deviceType), names, root: null, groups: members };
     if (!Array.isArray(group)) {
       const ranks = members[0]?.ranks;
       if (ranks === undefined)
         throw meshError('SB_NOT_MEMBER', 'Cannot make a mesh of a group: this rank is not in it');
-      const table = mesh === null ? null : readTable(mesh);
       if (table !== null && (table.shape.length !== 1 || table.ranks.join() !== ranks.join())) {
         throw meshError(
           'SB_MESH_TABLE',
           `Cannot make a mesh of a group: the table is [${table.ranks.join(', ')}], the group has ranks [${ranks.join(', ')}]`,
         );
       }
-      return new DeviceMesh({
-        deviceType,
-        layout: rowMajor([ranks.length]),
-        rankMap: [...ranks],
-        names: meshDimNames,
-        root: null,
-        groups: members,
-      });
+      if (names) checkNames(names, [ranks.length]);
+      return new DeviceMesh({ ...parts, layout: rowMajor([ranks.length]), rankMap: [...ranks] });
     }
     if (groups.length === 0)
       throw meshError('SB_BAD_ARGUMENT', 'Cannot make a mesh of groups: the list is empty');
-    if (mesh === null || meshDimNames === null) {
+    if (table === null || names === null) {
       throw meshError(
         'SB_BAD_ARGUMENT',
-        `Cannot make a mesh of ${groups.length} groups: ${mesh === null ? 'the table of ranks' : 'names'} must be given`,
-        'pass { mesh: [[0, 1], [2, 3]], meshDimNames: [...] }',
+        `Cannot make a mesh of ${groups.length} groups: ${table === null ? 'the table of ranks' : 'names'} must be given`,
+        "pass the table and the names: fromGroup(groups, 'cpu', [[0, 1], [2, 3]], { meshDimNames: ['dp', 'tp'] })",
       );
     }
-    const table = readTable(mesh);
     if (table.shape.length !== groups.length) {
       throw meshError(
         'SB_MESH_TABLE',
         `Cannot make a mesh of ${groups.length} groups: the table has ${table.shape.length} axes, wanted one per group`,
       );
     }
-    return new DeviceMesh({
-      deviceType,
-      layout: rowMajor(table.shape),
-      rankMap: table.ranks,
-      names: meshDimNames,
-      root: null,
-      groups: members,
-    });
+    checkNames(names, table.shape);
+    return new DeviceMesh({ ...parts, layout: rowMajor(table.shape), rankMap: table.ranks });
   }
 
   /** The flattened mesh over these axes of this mesh, if one was made; `axes` are indices in ascending order. */
@@ -459,7 +454,7 @@ export class DeviceMesh {
     if (names === null) {
       throw meshError(
         'SB_MESH_UNNAMED',
-        `Cannot find axis "${name}" of ${this}: its axes have no names`,
+        `Cannot find axis "${name}" of mesh ${this.describe()}: its axes have no names`,
         "pass { meshDimNames: ['dp', 'tp'] } when it is made",
       );
     }
@@ -472,7 +467,7 @@ export class DeviceMesh {
     if (this.meshDimNames === null) {
       throw meshError(
         'SB_MESH_UNNAMED',
-        `Cannot ${action} ${this}: its axes have no names`,
+        `Cannot ${action} mesh ${this.describe()}: its axes have no names`,
         "pass { meshDimNames: ['dp', 'tp'] } when it is made",
       );
     }
@@ -483,7 +478,7 @@ export class DeviceMesh {
     const near = nearestName(name, valid);
     return meshError(
       'SB_MESH_NAME',
-      `Cannot ${action} ${this}: it has no axis "${name}"`,
+      `Cannot ${action} mesh ${this.describe()}: it has no axis "${name}"`,
       near === undefined ? `its axes: ${valid.join(', ')}` : `did you mean "${near}"?`,
     );
   }
@@ -492,7 +487,7 @@ export class DeviceMesh {
     if (!Number.isInteger(index) || index < -this.ndim || index >= this.ndim) {
       throw meshError(
         'SB_MESH_AXIS',
-        `Cannot run ${action} on axis ${index} of ${this}: it has ${this.ndim} axes, wanted ${-this.ndim} to ${this.ndim - 1}`,
+        `Cannot run ${action} on axis ${index} of mesh ${this.describe()}: it has ${this.ndim} axes, wanted ${-this.ndim} to ${this.ndim - 1}`,
       );
     }
     return index < 0 ? index + this.ndim : index;
@@ -501,7 +496,7 @@ export class DeviceMesh {
   #whichAxis(action: string, help: string): Error {
     return meshError(
       'SB_MESH_AXIS',
-      `Cannot run ${action} on ${this} without an axis: it has ${this.ndim} axes`,
+      `Cannot run ${action} on mesh ${this.describe()} without an axis: it has ${this.ndim} axes`,
       `pass an index or a name; ${help}`,
     );
   }
@@ -512,8 +507,13 @@ export class DeviceMesh {
     return `(${this.shape.map((size, d) => (names ? `${names[d]}=${size}` : String(size))).join(', ')})`;
   }
 
+  /** As PyTorch prints it: `DeviceMesh((dp=2, tp=4), 'cpu', stride=(4, 1))`. */
   toString(): string {
-    return `DeviceMesh(${this.describe()}, '${this.deviceType}')`;
+    const sizes = this.meshDimNames === null ? tupleText(this.shape) : this.describe();
+    const strides = this.#layout.map((axis) =>
+      axis.length === 1 ? axis[0]!.stride : tupleText(axis.map((extent) => extent.stride)),
+    );
+    return `DeviceMesh(${sizes}, '${this.deviceType}', stride=${tupleText(strides)})`;
   }
 
   /** Runs `body` with this mesh as the one that DTensor functions use when none is given. */
@@ -525,6 +525,10 @@ export class DeviceMesh {
       stack.pop();
     }
   }
+}
+
+function tupleText(values: readonly (number | string)[]): string {
+  return values.length === 1 ? `(${values[0]},)` : `(${values.join(', ')})`;
 }
 
 function isParts(value: unknown): value is Parts {
