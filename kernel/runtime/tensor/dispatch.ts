@@ -9,6 +9,7 @@ import { canCast, type DType } from './dtype.js';
 import { opError } from './errors.js';
 import { alloc } from './kernels/common.js';
 import { kernels } from './kernels/index.js';
+import { memory } from './memory.js';
 import type { OpName, OpParams } from './opnames.js';
 import { sameShape } from './shape.js';
 import { getBackend, state } from './state.js';
@@ -42,6 +43,10 @@ export function registerSubclass(
   handler: SubclassHandler,
 ): void {
   subclasses.unshift({ type, handler });
+}
+
+function isSubclass(t: Tensor | null | undefined): boolean {
+  return t != null && t.constructor !== Tensor && subclasses.some(({ type }) => t instanceof type);
 }
 
 const modes: DispatchMode[] = [];
@@ -92,10 +97,22 @@ function descend(call: OpCall, level: number): OpResult {
 /** The kernel alone, without modes or subclasses. */
 export function runKernel<K extends OpName>(name: K, inputs: OpInputs, params: OpParams[K]): OpResult {
   const kernel = kernels[name] as (inputs: OpInputs, params: OpParams[K], out: Tensor | null) => OpResult;
-  return kernel(inputs, params, null);
+  const result = kernel(inputs, params, null);
+  if (memory.listener !== null) tellRan(name, inputs, result, params);
+  return result;
+}
+
+function tellRan(name: string, inputs: OpInputs, result: OpResult, params: unknown): void {
+  memory.listener!.ran(name, inputs, Array.isArray(result) ? result : [result], params);
 }
 
 function runInplace(call: OpCall): Tensor {
+  const self = writeInplace(call);
+  if (memory.listener !== null) tellRan(call.name, call.inputs, self, call.params);
+  return self;
+}
+
+function writeInplace(call: OpCall): Tensor {
   const self = call.inputs[0]!;
   const name = call.name as OpName;
   if (name === 'copy') {
@@ -162,7 +179,7 @@ function run(name: OpName, given: OpInputs, params: OpParams[OpName]): OpResult 
   const call: OpCall = { name, inputs, params, inplace: false };
   const needs = !state.belowAutograd && state.gradEnabled ? ruleNeeds(name, inputs) : null;
   const result = below(call);
-  recordNode(name, inputs, params, result, needs);
+  recordNode(name, inputs, params, result, needs, isSubclass(inputs[0]) ? recorder : null);
   return result;
 }
 

@@ -35,6 +35,15 @@ export * from './dtype.js';
 export { DType as Dtype } from './dtype.js';
 export { describeAll, opError } from './errors.js';
 export { viewOf } from './kernels/common.js';
+export {
+  claimMemory,
+  claimOf,
+  type MemoryCategory,
+  MemoryClaim,
+  type MemoryListener,
+  onMemory,
+  storageOf,
+} from './memory.js';
 export * from './opnames.js';
 export { adamStep_ } from './ops/adam.js';
 export type { Nested, NestedList } from './ops/creation.js';

@@ -1,6 +1,7 @@
 /** Memory of tensors: one garbage-collected buffer that views share. A meta storage has a size and no bytes. */
 import { type TypedArray, typedView } from '../base/index.js';
 import type { DType } from './dtype.js';
+import { memory } from './memory.js';
 
 let nextId = 0;
 
@@ -68,8 +69,10 @@ export class Storage {
       new Uint8Array(next).set(new Uint8Array(this.#buffer).subarray(0, Math.min(bytes, this.#bytes)));
       this.#buffer = next;
     }
+    const before = this.#bytes;
     this.#bytes = bytes;
     this.#view = null;
     this.#viewType = null;
+    memory.listener?.resize(this, before);
   }
 }

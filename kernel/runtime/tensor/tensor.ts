@@ -4,6 +4,7 @@ import type { Nd } from '../backend/backend.js';
 import { ShardbookError } from '../base/index.js';
 import { type Edge, type GradHook, Node, type RemovableHandle, register } from './autograd/node.js';
 import type { DType } from './dtype.js';
+import { memory } from './memory.js';
 import { contiguousStrides, isContiguousLayout, numelOf } from './shape.js';
 import { state } from './state.js';
 import type { Storage } from './storage.js';
@@ -48,6 +49,8 @@ export class Tensor {
   #accumulator: AccumulateGrad | null = null;
   viewBase: Tensor | null = null;
   viewKind: ViewKind = 'normal';
+  /** Makes this view anew of its base; kept for tensor subclasses, whose views strides do not describe. */
+  viewReplay: ((base: Tensor) => Tensor) | null = null;
   /** Base version up to which this view's gradFn is right. */
   attrVersion = 0;
 
@@ -136,11 +139,12 @@ export class Tensor {
         });
       }
     }
-    this.#grad = value ?? null;
+    this.setGrad(value ?? null);
   }
 
   /** Sets .grad without the checks of assignment. */
   setGrad(value: Tensor | null): void {
+    if (memory.listener !== null) memory.listener.grad(this, this.#grad, value);
     this.#grad = value;
   }
 
@@ -185,8 +189,9 @@ export class Tensor {
     // A view whose base was written in place since gets its history anew from the base.
     if (this.viewBase && this.attrVersion !== this.versionCounter.value && this.viewBase.hasHistory) {
       this.attrVersion = this.versionCounter.value;
-      this.#gradFn = refreshView(this);
-      this.outputNr = 0;
+      const edge = refreshView(this);
+      this.#gradFn = edge?.node ?? null;
+      this.outputNr = edge?.index ?? 0;
     }
     return this.#gradFn;
   }
@@ -277,7 +282,7 @@ export class Tensor {
 }
 
 let accumulate: (variable: Tensor, grad: Tensor) => void = () => undefined;
-let refreshView: (view: Tensor) => Node | null = () => null;
+let refreshView: (view: Tensor) => Edge | null = () => null;
 
 /** Wired by the engine, which stands above this file. */
 export function installGradAccess(hooks: {

@@ -1,8 +1,9 @@
 /** Arguments that many calls share: the group, the root, refusals. Everything here throws before any rank waits. */
 import { ShardbookError } from '../../base/index.js';
-import type { Call, Channel, Op, Steps } from '../transport/index.js';
-import { emitComm } from './events.js';
+import { type Call, type Channel, Op, type Steps } from '../transport/index.js';
+import { type CommCall, type HookedCall, hookCall } from './events.js';
 import { type Group, NonGroupMember, ProcessGroup, Work, worldGroup } from './process-group.js';
+import type { ReduceOp } from './reduce-op.js';
 import { byteLength, type CommTensor, describeTensor } from './tensors.js';
 
 export interface GroupOption {
@@ -80,7 +81,21 @@ export function sameDtype(op: string, a: CommTensor, b: CommTensor): void {
   }
 }
 
-export interface Start<T> {
+/** What hooks get to know of a call besides its name, group and contribution. */
+export interface CallIo {
+  /** What it reads; default: `tensors`. */
+  inputs?: readonly CommTensor[];
+  /** What it writes; default: nothing. */
+  outputs?: readonly CommTensor[];
+  reduceOp?: ReduceOp;
+  /** Position in the group. */
+  root?: number;
+  /** Bytes to each member. */
+  sendBytes?: readonly number[];
+  payload?: Uint8Array;
+}
+
+export interface Start<T> extends CallIo {
   op: string;
   tensors: readonly CommTensor[];
   /** What must agree besides op and tensor. */
@@ -108,29 +123,69 @@ export function collective<T>(
     const place = group.transport.callPlace();
     if (place !== undefined) call.place = place;
   }
+  const hooked = hookCall((id) =>
+    describeCall(id, group, start, {
+      op: start.op,
+      seq: group.channel.sequence + 1,
+      async: asyncOp === true,
+      detail: start.detail,
+    }),
+  );
+  if (hooked?.answer) {
+    const op = Op.finished(hooked.answer.result as T, { op: start.op, group: group.name });
+    return { op, work: settle(hooked, op as Op, group, asyncOp) };
+  }
   const op = group.transport.collective(group.channel, call, start.body);
-  announce(group, start.op, group.channel.sequence, start.tensors, asyncOp === true);
-  if (asyncOp) return { op, work: new Work(op as Op, group.transport) };
-  group.transport.wait(op);
-  return { op, work: undefined };
+  hooked?.follow(op as Op);
+  return { op, work: settle(hooked, op as Op, group, asyncOp) };
 }
 
-export function announce(
+/** Waits for the operation, or hands out its `Work`. */
+export function settle(
+  hooked: HookedCall | undefined,
+  op: Op,
   group: ProcessGroup,
-  op: string,
-  seq: number,
-  tensors: readonly CommTensor[],
-  async: boolean,
-): void {
-  emitComm(() => ({
+  asyncOp: boolean | undefined,
+): Work | undefined {
+  if (hooked?.answer) {
+    hooked.call.result = op.result;
+    hooked.done();
+  }
+  if (asyncOp) return new Work(op, group.transport, hooked && (() => hooked.waited()));
+  group.transport.wait(op);
+  hooked?.waited();
+  return undefined;
+}
+
+/** A call as hooks see it. */
+export function describeCall(
+  id: number,
+  group: ProcessGroup,
+  { tensors, ...io }: CallIo & { tensors: readonly CommTensor[] },
+  about: { op: string; seq: number; async: boolean; detail: string | undefined; peer?: number; tag?: number },
+): CommCall {
+  const bytes = tensors.reduce((sum, t) => sum + byteLength(t), io.payload?.length ?? 0);
+  return {
+    id,
     rank: group.transport.rank,
-    op,
+    op: about.op,
     group: group.name,
     groupRanks: group.ranks,
-    seq,
-    shapes: tensors.map((t) => t.shape),
+    seq: about.seq,
+    shapes: tensors.map((t) => [...t.shape]),
     dtype: tensors[0]?.dtype.name,
-    bytes: tensors.reduce((sum, t) => sum + byteLength(t), 0),
-    async,
-  }));
+    bytes,
+    async: about.async,
+    inputs: io.inputs ?? tensors,
+    outputs: io.outputs ?? [],
+    reduceOp: io.reduceOp,
+    root: io.root === undefined ? undefined : group.ranks[io.root],
+    peer: about.peer,
+    tag: about.tag,
+    sendBytes: io.sendBytes,
+    payload: io.payload,
+    detail: about.detail,
+    place: () => group.transport.callPlace(),
+    result: undefined,
+  };
 }

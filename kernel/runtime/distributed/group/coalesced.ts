@@ -25,7 +25,8 @@ export function allReduceCoalesced(
     yield* algorithms.allReduce(channel, packed, dtype.name, op);
     unpack(packed, outs);
   }
-  const start = { op: name, tensors, detail: String(op), print: prints(tensors), body };
+  const io = { outputs: tensors, reduceOp: op };
+  const start = { op: name, tensors, detail: String(op), print: prints(tensors), body, ...io };
   return collective(group, start, options.asyncOp).work;
 }
 
@@ -66,7 +67,8 @@ export function allGatherCoalesced(
       unpack(received[i]!, list);
     });
   }
-  return collective(group, { op: name, tensors: inputs, print: prints(inputs), body }, options.asyncOp).work;
+  const start = { op: name, tensors: inputs, outputs: outputs.flat(), print: prints(inputs), body };
+  return collective(group, start, options.asyncOp).work;
 }
 
 /** Reduces every input and leaves the own piece of each in the output at its place. All have one dtype. */
@@ -110,7 +112,8 @@ export function reduceScatterCoalesced(
     yield* algorithms.reduceScatter(channel, packed, parts, dtype.name, op);
     unpack(packed, outs);
   }
-  const start = { op: name, tensors: inputs, detail: String(op), print: prints(inputs), body };
+  const io = { outputs, reduceOp: op };
+  const start = { op: name, tensors: inputs, detail: String(op), print: prints(inputs), body, ...io };
   return collective(group, start, options.asyncOp).work;
 }
 

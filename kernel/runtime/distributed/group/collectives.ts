@@ -1,16 +1,20 @@
 /** The collectives on tensors, with PyTorch's arguments. On a non-member of the group they do nothing. */
 import { ShardbookError } from '../../base/index.js';
+import { Op } from '../transport/index.js';
 import * as algorithms from './algorithms.js';
 import {
   type AsyncOption,
   badArgument,
   collective,
+  describeCall,
   type GroupOption,
   memberGroup,
   rootIndex,
   sameDtype,
   sameTensor,
+  settle,
 } from './args.js';
+import { hookCall } from './events.js';
 import type { ProcessGroup, Work } from './process-group.js';
 import { checkReduceOp, ReduceOp } from './reduce-op.js';
 import { type CommTensor, checkTensor, destination, readBytes } from './tensors.js';
@@ -42,8 +46,9 @@ export function allReduce(tensor: CommTensor, options: ReduceOption = {}): Work 
     yield* algorithms.allReduce(channel, bytes, tensor.dtype.name, op);
     commit();
   }
-  return collective(group, { op: 'allReduce', tensors: [tensor], detail: String(op), body }, options.asyncOp)
-    .work;
+  const io = { outputs: [tensor], reduceOp: op };
+  const start = { op: 'allReduce', tensors: [tensor], detail: String(op), body, ...io };
+  return collective(group, start, options.asyncOp).work;
 }
 
 /** Reduces onto rank `dst`; the others' tensors keep their values. */
@@ -67,7 +72,15 @@ export function reduce(
   }
   return collective(
     group,
-    { op: 'reduce', tensors: [tensor], detail: `${op}, dst ${group.ranks[root]}`, body },
+    {
+      op: 'reduce',
+      tensors: [tensor],
+      outputs: mine ? [tensor] : [],
+      reduceOp: op,
+      root,
+      detail: `${op}, dst ${group.ranks[root]}`,
+      body,
+    },
     asyncOp,
   ).work;
 }
@@ -87,7 +100,15 @@ export function broadcast(tensor: CommTensor, options: SourceOption | number = {
   }
   return collective(
     group,
-    { op: 'broadcast', tensors: [tensor], detail: `src ${group.ranks[root]}`, body },
+    {
+      op: 'broadcast',
+      tensors: [tensor],
+      inputs: group.rank() === root ? [tensor] : [],
+      outputs: group.rank() === root ? [] : [tensor],
+      root,
+      detail: `src ${group.ranks[root]}`,
+      body,
+    },
     o.asyncOp,
   ).work;
 }
@@ -113,7 +134,8 @@ export function allGather(
     );
     for (const out of outs) out.commit();
   }
-  return collective(group, { op: 'allGather', tensors: [tensor], body }, options.asyncOp).work;
+  return collective(group, { op: 'allGather', tensors: [tensor], outputs: tensors, body }, options.asyncOp)
+    .work;
 }
 
 /** The members' tensors one after the other along dim 0 (or stacked in a new dim 0) in `output`. */
@@ -141,7 +163,8 @@ export function allGatherSingle(
     yield* algorithms.allGather(channel, cut(out.bytes, group!.size()), data);
     out.commit();
   }
-  return collective(group, { op: 'allGatherSingle', tensors: [input], body }, options.asyncOp).work;
+  const start = { op: 'allGatherSingle', tensors: [input], outputs: [output], body };
+  return collective(group, start, options.asyncOp).work;
 }
 
 /** `output` gets the reduction over the members of their `inputs[own rank]`. */
@@ -165,7 +188,15 @@ export function reduceScatter(
   }
   return collective(
     group,
-    { op: 'reduceScatter', tensors: [output], detail: String(op), body },
+    {
+      op: 'reduceScatter',
+      tensors: [output],
+      inputs,
+      outputs: [output],
+      reduceOp: op,
+      detail: String(op),
+      body,
+    },
     options.asyncOp,
   ).work;
 }
@@ -197,7 +228,14 @@ export function reduceScatterSingle(
   }
   return collective(
     group,
-    { op: 'reduceScatterSingle', tensors: [input], detail: String(op), body },
+    {
+      op: 'reduceScatterSingle',
+      tensors: [input],
+      outputs: [output],
+      reduceOp: op,
+      detail: String(op),
+      body,
+    },
     options.asyncOp,
   ).work;
 }
@@ -230,7 +268,14 @@ export function gather(
   }
   return collective(
     group,
-    { op: 'gather', tensors: [tensor], detail: `dst ${group.ranks[root]}`, body },
+    {
+      op: 'gather',
+      tensors: [tensor],
+      outputs: mine ? gatherList! : [],
+      root,
+      detail: `dst ${group.ranks[root]}`,
+      body,
+    },
     options.asyncOp,
   ).work;
 }
@@ -259,7 +304,15 @@ export function scatter(
   }
   return collective(
     group,
-    { op: 'scatter', tensors: [tensor], detail: `src ${group.ranks[root]}`, body },
+    {
+      op: 'scatter',
+      tensors: [tensor],
+      inputs: mine ? scatterList! : [],
+      outputs: [tensor],
+      root,
+      detail: `src ${group.ranks[root]}`,
+      body,
+    },
     options.asyncOp,
   ).work;
 }
@@ -287,7 +340,14 @@ export function allToAll(
   }
   return collective(
     group,
-    { op: 'allToAll', tensors: inputs, print: inputs[0]!.dtype.name, body },
+    {
+      op: 'allToAll',
+      tensors: inputs,
+      outputs,
+      sendBytes: parts.map((part) => part.length),
+      print: inputs[0]!.dtype.name,
+      body,
+    },
     options.asyncOp,
   ).work;
 }
@@ -327,7 +387,14 @@ export function allToAllSingle(
   }
   return collective(
     group,
-    { op: 'allToAllSingle', tensors: [input], print: input.dtype.name, body },
+    {
+      op: 'allToAllSingle',
+      tensors: [input],
+      outputs: [output],
+      sendBytes: parts.map((part) => part.length),
+      print: input.dtype.name,
+      body,
+    },
     options.asyncOp,
   ).work;
 }
@@ -351,7 +418,14 @@ export function monitoredBarrier(options: MonitoredBarrierOption = {}): void {
   const group = memberGroup(options.group);
   if (group === undefined) return;
   const start = { op: 'monitoredBarrier', print: 'monitoredBarrier' };
+  const about = { op: start.op, seq: group.channel.sequence + 1, async: false, detail: undefined };
+  const hooked = hookCall((id) => describeCall(id, group, { tensors: [] }, about));
+  if (hooked?.answer) {
+    settle(hooked, Op.finished(undefined, { op: start.op, group: group.name }), group, false);
+    return;
+  }
   const op = group.transport.collective(group.channel, start, algorithms.barrier);
+  hooked?.follow(op);
   const timeoutMs = options.timeoutMs ?? 30_000;
   group.transport.wait(op, timeoutMs, (missing) => {
     const named = options.waitAllRanks ? missing : missing.slice(0, 1);
@@ -364,6 +438,7 @@ export function monitoredBarrier(options: MonitoredBarrierOption = {}): void {
           : 'see what keeps them, or wait longer with timeoutMs',
     });
   });
+  hooked?.waited();
 }
 
 function splitRows(

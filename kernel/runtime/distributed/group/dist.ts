@@ -19,7 +19,7 @@ export {
   reduceScatterSingle as reduceScatterTensor,
   scatter,
 } from './collectives.js';
-export { type CommEvent, onComm } from './events.js';
+export { addCommHook, type CommCall, type CommEvent, type CommHook, onComm } from './events.js';
 export * as functional from './functional.js';
 export {
   getBackend,

@@ -1,29 +1,138 @@
-/** A record of every call, for whoever subscribes. Costs nothing while nobody does. */
-export interface CommEvent {
+/**
+ * The hook of everything that records, counts, replays or disturbs communication. Costs one comparison while nobody listens.
+ *
+ * A hook sees a call before it starts, when it is done (on this rank) and when it is waited for. `before` may throw, which is
+ * as if the call had thrown, or return an answer: then nothing is sent and the call is done at once with that answer.
+ */
+import { type Op, RefusedTogether } from '../transport/index.js';
+import type { ReduceOp } from './reduce-op.js';
+import type { CommTensor } from './tensors.js';
+
+/** One call of a collective, a send or a receive on this rank. */
+export interface CommCall {
+  /** Number of the call on this rank since its start, over all groups. */
+  readonly id: number;
   /** Global rank of the caller. */
-  rank: number;
-  op: string;
-  group: string;
-  groupRanks: readonly number[];
+  readonly rank: number;
+  readonly op: string;
+  readonly group: string;
+  /** Global ranks in group order. */
+  readonly groupRanks: readonly number[];
   /** Sequence number within the group; 0 for messages. */
-  seq: number;
-  shapes: readonly (readonly number[])[];
-  dtype: string | undefined;
+  readonly seq: number;
+  /** Of the tensors that this rank contributes. */
+  readonly shapes: readonly (readonly number[])[];
+  readonly dtype: string | undefined;
   /** Bytes of this rank's contribution. */
-  bytes: number;
-  async: boolean;
+  readonly bytes: number;
+  readonly async: boolean;
+  /** What the call reads, in the order of its arguments. */
+  readonly inputs: readonly CommTensor[];
+  /** What the call writes. */
+  readonly outputs: readonly CommTensor[];
+  readonly reduceOp: ReduceOp | undefined;
+  /** Global rank of the source or destination of rooted collectives. */
+  readonly root: number | undefined;
+  /** Messages: the other side; undefined for a receive from any source, until it is done. */
+  peer: number | undefined;
+  readonly tag: number | undefined;
+  /** allToAll and allToAllSingle: bytes that go to each member. */
+  readonly sendBytes: readonly number[] | undefined;
+  /** Object collectives: this rank's encoded object. */
+  readonly payload: Uint8Array | undefined;
+  /** What the call has besides tensors, in words: "sum", "src 0". */
+  readonly detail: string | undefined;
+  /** The caller's line ("cell 3, line 5"). To be asked inside `before`. */
+  readonly place: () => string | undefined;
+  /** What the call returned, once done: object collectives the members' bytes, receives the sender. */
+  result: unknown;
 }
 
-const listeners = new Set<(event: CommEvent) => void>();
+/** As `CommCall`: what listeners of `onComm` get. */
+export type CommEvent = CommCall;
 
-/** Hears every collective and message of this rank. Returns a function that unsubscribes. */
-export function onComm(listener: (event: CommEvent) => void): () => void {
-  listeners.add(listener);
-  return () => void listeners.delete(listener);
+/** A call that is not to run: what it returns instead (its outputs are as the hook left them). */
+export interface CommAnswer {
+  result?: unknown;
 }
 
-export function emitComm(make: () => CommEvent): void {
-  if (listeners.size === 0) return;
-  const event = make();
-  for (const listener of listeners) listener(event);
+export interface CommHook {
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook that only listens returns nothing
+  before?(call: CommCall): CommAnswer | undefined | void;
+  /** The call is done on this rank; `error` if it failed. */
+  done?(call: CommCall, error?: unknown): void;
+  /** Its `Work` was waited for; at once after `done` for calls that wait themselves. */
+  waited?(call: CommCall): void;
+}
+
+let hooks: readonly CommHook[] = [];
+let calls = 0;
+
+/** Adds a hook, after those that are there. Returns a function that takes it off. */
+export function addCommHook(hook: CommHook): () => void {
+  hooks = [...hooks, hook];
+  return () => {
+    hooks = hooks.filter((other) => other !== hook);
+  };
+}
+
+/** Hears every collective and message of this rank before it starts. Returns a function that unsubscribes. */
+export function onComm(listener: (event: CommCall) => void): () => void {
+  return addCommHook({ before: (call) => listener(call) });
+}
+
+/** A call on its way through the hooks that were there when it began. */
+export class HookedCall {
+  readonly #heard: CommHook[] = [];
+  #open = true;
+  answer: CommAnswer | undefined;
+
+  constructor(readonly call: CommCall) {}
+
+  /** Asks the hooks; those behind one that answers do not hear of the call. */
+  before(): this {
+    try {
+      for (const hook of hooks) {
+        this.#heard.push(hook);
+        const answer = hook.before?.(this.call);
+        if (answer) {
+          this.answer = answer;
+          break;
+        }
+      }
+    } catch (error) {
+      this.done(error);
+      throw error;
+    }
+    return this;
+  }
+
+  /** Follows the operation to its end. */
+  follow(op: Op<unknown>): void {
+    op.whenDone(() => {
+      const { error } = op;
+      if (op.failed) this.done(error instanceof RefusedTogether ? error.error : error);
+      else {
+        this.call.result = op.result;
+        if (this.call.tag !== undefined && typeof op.result === 'number') this.call.peer = op.result;
+        this.done();
+      }
+    });
+  }
+
+  done(error?: unknown): void {
+    if (!this.#open) return;
+    this.#open = false;
+    for (const hook of this.#heard) hook.done?.(this.call, error);
+  }
+
+  waited(): void {
+    for (const hook of this.#heard) hook.waited?.(this.call);
+  }
+}
+
+/** Undefined while nobody listens. Throws what a hook throws. */
+export function hookCall(make: (id: number) => CommCall): HookedCall | undefined {
+  calls++;
+  return hooks.length === 0 ? undefined : new HookedCall(make(calls)).before();
 }

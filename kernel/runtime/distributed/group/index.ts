@@ -1,5 +1,12 @@
 export * as dist from './dist.js';
-export { type CommEvent, onComm } from './events.js';
+export {
+  addCommHook,
+  type CommAnswer,
+  type CommCall,
+  type CommEvent,
+  type CommHook,
+  onComm,
+} from './events.js';
 export {
   afterInterrupt,
   attachRank,
@@ -12,5 +19,5 @@ export {
   Work,
   worldGroup,
 } from './process-group.js';
-export { ReduceOp } from './reduce-op.js';
-export type { CommTensor } from './tensors.js';
+export { ReduceOp, reduceBytes } from './reduce-op.js';
+export { byteLength, type CommTensor, describeTensor, destination, readBytes } from './tensors.js';

@@ -34,7 +34,7 @@ export function gatherObject(
   if (!mine && objects && objects.length > 0)
     throw badArgument('gatherObject', 'this rank gives a list but is not the destination');
   if (mine) checkLength('gatherObject', objects!, group);
-  const all = exchange(group, 'gatherObject', encodeObject(object), `dst ${group.ranks[root]}`);
+  const all = exchange(group, 'gatherObject', encodeObject(object), `dst ${group.ranks[root]}`, root);
   if (mine) {
     all.forEach((bytes, i) => {
       objects![i] = decodeObject(bytes);
@@ -51,7 +51,7 @@ export function broadcastObjectList(objects: unknown[], options: SourceOption | 
   const mine = group.rank() === root;
   const bytes = mine ? encodeObject(objects) : new Uint8Array(0);
   const detail = `src ${group.ranks[root]}, ${objects.length} objects`;
-  const all = exchange(group, 'broadcastObjectList', bytes, detail);
+  const all = exchange(group, 'broadcastObjectList', bytes, detail, root);
   if (mine) return;
   (decodeObject(all[root]!) as unknown[]).forEach((value, i) => {
     objects[i] = value;
@@ -76,7 +76,7 @@ export function scatterObjectList(
     );
   }
   const bytes = mine ? encodeObject([...inputs!]) : new Uint8Array(0);
-  const all = exchange(group, 'scatterObjectList', bytes, `src ${group.ranks[root]}`);
+  const all = exchange(group, 'scatterObjectList', bytes, `src ${group.ranks[root]}`, root);
   output[0] = (decodeObject(all[root]!) as unknown[])[group.rank()];
 }
 
@@ -117,8 +117,20 @@ export function recvObjectList(
   return sender;
 }
 
-function exchange(group: ProcessGroup, op: string, bytes: Uint8Array, detail?: string): Uint8Array[] {
-  const start = { op, tensors: [], body: (channel: ProcessGroup['channel']) => gatherBytes(channel, bytes) };
+function exchange(
+  group: ProcessGroup,
+  op: string,
+  bytes: Uint8Array,
+  detail?: string,
+  root?: number,
+): Uint8Array[] {
+  const start = {
+    op,
+    tensors: [],
+    payload: bytes,
+    body: (channel: ProcessGroup['channel']) => gatherBytes(channel, bytes),
+    ...(root === undefined ? {} : { root }),
+  };
   return collective(group, detail === undefined ? start : { ...start, detail }, false).op.result!;
 }
 

@@ -1,8 +1,9 @@
 /** Messages from rank to rank. */
 
-import type { Op } from '../transport/index.js';
-import { announce, badArgument, type GroupOption, memberGroup, rootIndex } from './args.js';
-import { type Group, type ProcessGroup, Work } from './process-group.js';
+import { Op } from '../transport/index.js';
+import { badArgument, describeCall, type GroupOption, memberGroup, rootIndex, settle } from './args.js';
+import { type HookedCall, hookCall } from './events.js';
+import type { Group, ProcessGroup, Work } from './process-group.js';
 import { type CommTensor, checkTensor, describeTensor, destination, readBytes } from './tensors.js';
 
 export interface SendOption extends GroupOption {
@@ -21,7 +22,7 @@ export interface ReceiveOption extends GroupOption {
 /** Returns when the receiver has taken the message. */
 export function send(tensor: CommTensor, dst?: number | SendOption | null, options: SendOption = {}): void {
   const started = startSend('send', tensor, dst, options);
-  if (started !== undefined) started.group.transport.wait(started.op);
+  if (started !== undefined) settle(started.hooked, started.op as Op, started.group, false);
 }
 
 /** Starts a send; `tensor` must not change before the work is waited for. */
@@ -31,7 +32,7 @@ export function isend(
   options: SendOption = {},
 ): Work | undefined {
   const started = startSend('isend', tensor, dst, options);
-  return started && new Work(started.op as Op, started.group.transport);
+  return started && settle(started.hooked, started.op as Op, started.group, true);
 }
 
 /** Receives into `tensor`; returns the sender's global rank (-1 on a non-member). */
@@ -41,7 +42,9 @@ export function recv(
   options: ReceiveOption = {},
 ): number {
   const started = startReceive('recv', tensor, src, options);
-  return started === undefined ? -1 : started.group.transport.wait(started.op);
+  if (started === undefined) return -1;
+  settle(started.hooked, started.op as Op, started.group, false);
+  return started.op.result!;
 }
 
 /** Starts a receive; `tensor` may be read when the work has been waited for. */
@@ -51,7 +54,7 @@ export function irecv(
   options: ReceiveOption = {},
 ): Work | undefined {
   const started = startReceive('irecv', tensor, src, options);
-  return started && new Work(started.op as Op, started.group.transport);
+  return started && settle(started.hooked, started.op as Op, started.group, true);
 }
 
 /** One entry of `batchIsendIrecv`: `op` is `dist.isend` or `dist.irecv`. */
@@ -108,8 +111,10 @@ function startSend(
   refuseSelf(name, group, peer, 'send to');
   const tag = checkTag(name, o.tag);
   const call = messageCall(group, name, tensor, `dst ${peer}`);
-  announce(group, name, 0, [tensor], name === 'isend');
-  return { group, op: group.transport.isend(group.channel, peer, tag, readBytes(tensor), call) };
+  const about = { op: name, seq: 0, async: name === 'isend', detail: call.detail, peer, tag };
+  const hooked = hookCall((id) => describeCall(id, group, { tensors: [tensor] }, about));
+  const start = () => group.transport.isend(group.channel, peer, tag, readBytes(tensor), call);
+  return { group, hooked, op: begin(hooked, start, name, group, undefined) };
 }
 
 function startReceive(
@@ -129,8 +134,30 @@ function startReceive(
   const tag = checkTag(name, o.tag);
   const out = destination(tensor);
   const call = messageCall(group, name, tensor, any ? 'any source' : `src ${peer}`);
-  announce(group, name, 0, [tensor], name === 'irecv');
-  return { group, op: group.transport.irecv(group.channel, peer, tag, out.bytes, call, out.commit) };
+  const about = { op: name, seq: 0, async: name === 'irecv', detail: call.detail, tag };
+  const io = { tensors: [tensor], inputs: [], outputs: [tensor] };
+  const hooked = hookCall((id) =>
+    describeCall(id, group, io, peer === undefined ? about : { ...about, peer }),
+  );
+  const start = () => group.transport.irecv(group.channel, peer, tag, out.bytes, call, out.commit);
+  return { group, hooked, op: begin(hooked, start, name, group, peer ?? -1) };
+}
+
+/** Starts the operation, unless a hook has answered it. */
+function begin<T>(
+  hooked: HookedCall | undefined,
+  start: () => Op<T>,
+  name: string,
+  group: ProcessGroup,
+  result: T,
+): Op<T> {
+  if (hooked?.answer) {
+    const given = (hooked.answer.result ?? result) as T;
+    return Op.finished(given, { op: name, group: group.name });
+  }
+  const op = start();
+  hooked?.follow(op as Op);
+  return op;
 }
 
 function messageCall(group: ProcessGroup, op: string, tensor: CommTensor, detail: string) {

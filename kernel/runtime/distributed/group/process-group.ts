@@ -47,15 +47,19 @@ export type Group = ProcessGroup | NonGroupMember;
 export class Work {
   readonly #op: Op;
   readonly #transport: Transport;
+  #waited: (() => void) | undefined;
 
-  constructor(op: Op, transport: Transport) {
+  /** `waited` is called once, when somebody has waited for it. */
+  constructor(op: Op, transport: Transport, waited?: () => void) {
     this.#op = op;
     this.#transport = transport;
+    this.#waited = waited;
   }
 
   /** Blocks until the operation is done; throws what failed it. */
   wait(timeoutMs?: number): boolean {
     this.#transport.wait(this.#op, timeoutMs);
+    this.#tell();
     return true;
   }
 
@@ -66,12 +70,20 @@ export class Work {
 
   /** For a receive: the global rank of the sender. */
   sourceRank(): number {
-    return this.#transport.wait(this.#op) as number;
+    const source = this.#transport.wait(this.#op) as number;
+    this.#tell();
+    return source;
   }
 
   /** Settles when the operation is done; waits for it at once. */
   async getFuture(): Promise<void> {
     this.wait();
+  }
+
+  #tell(): void {
+    const waited = this.#waited;
+    this.#waited = undefined;
+    waited?.();
   }
 }
 

@@ -18,6 +18,7 @@ export class Op<T = unknown> {
   failed = false;
   result: T | undefined;
   #steps: Steps<T>;
+  #after: (() => void) | undefined;
 
   constructor(
     steps: Steps<T>,
@@ -36,6 +37,7 @@ export class Op<T = unknown> {
       if (done) {
         this.result = value as T;
         this.done = true;
+        this.#after?.();
       }
     } catch (error) {
       this.fail(error);
@@ -53,5 +55,25 @@ export class Op<T = unknown> {
     } catch {
       // It was running when it failed.
     }
+    this.#after?.();
   }
+
+  /** Calls `after` when the operation is done or has failed; at once if it is. */
+  whenDone(after: () => void): void {
+    if (this.done) after();
+    else this.#after = after;
+  }
+
+  /** An operation that is done without having run. */
+  static finished<T>(result: T, info: CallInfo): Op<T> {
+    const target = () => ({ kind: 0, group: 0, barrier: 0, seq: 0, peer: -1, tag: 0 });
+    const op = new Op<T>(nothing(result), info, target, undefined);
+    op.step();
+    return op;
+  }
+}
+
+// biome-ignore lint/correctness/useYield: it has nothing to wait for
+function* nothing<T>(result: T): Steps<T> {
+  return result;
 }

@@ -1,8 +1,10 @@
 /** Recording: which operations get a node, what it saves, how in-place writes and views enter the graph. */
 import { ShardbookError } from '../../base/index.js';
 import { opError } from '../errors.js';
+import { memory, storageOf } from '../memory.js';
 import type { OpName, OpParams } from '../opnames.js';
 import { state } from '../state.js';
+import type { Storage } from '../storage.js';
 import { Tensor } from '../tensor.js';
 import { type Edge, type Grads, type InputMeta, Node } from './node.js';
 
@@ -58,6 +60,8 @@ export class SavedTensor {
   readonly #unpack: ((packed: unknown) => Tensor) | null = null;
   #packed: unknown;
   #released = false;
+  /** What is on the accounts: the storage that `memory` was told of. */
+  #held: Storage | null = null;
   constructor(tensor: Tensor, isResult = false) {
     this.#version = tensor.version;
     this.#tensor = tensor;
@@ -70,6 +74,14 @@ export class SavedTensor {
       this.#original = tensor;
       this.#tensor = null;
     }
+    if (memory.listener !== null) this.#hold(tensor);
+  }
+  /** What hooks made of it is theirs: memory counts if they keep a tensor. */
+  #hold(tensor: Tensor): void {
+    const kept = this.#unpack === null ? tensor : this.#packed;
+    if (!(kept instanceof Tensor)) return;
+    this.#held = storageOf(kept);
+    memory.listener!.hold(this.#held, 'Activation', undefined);
   }
   #original: Tensor | null = null;
   release(): void {
@@ -77,6 +89,10 @@ export class SavedTensor {
     this.#packed = undefined;
     this.#original = null;
     this.#released = true;
+    if (this.#held !== null) {
+      memory.listener?.drop(this.#held, 'Activation');
+      this.#held = null;
+    }
   }
   unpack(op: string): Tensor {
     if (this.#released) throw freedError();
@@ -248,6 +264,7 @@ export function recordNode(
   params: OpParams[OpName],
   result: Tensor | Tensor[],
   needs: readonly boolean[] | null,
+  replay: Recorder | null,
 ): void {
   const results = Array.isArray(result) ? result : [result];
   const first = inputs[0];
@@ -265,6 +282,7 @@ export function recordNode(
               ? first.viewKind
               : 'normal';
       r.attrVersion = r.version;
+      if (replay) r.viewReplay = replayOf(replay, name, inputs, params, results.indexOf(r));
     }
   }
   if (!needs) return;
@@ -275,6 +293,22 @@ export function recordNode(
     node.inputMeta.push(metaOf(r));
     if (r.dtype.isFloatingPoint && (!differentiable || differentiable.includes(i))) r.setHistory(node, i);
   });
+}
+
+/** The operation again, on what the views before it make of another base. */
+function replayOf(
+  recorder: Recorder,
+  name: OpName,
+  inputs: readonly (Tensor | null)[],
+  params: OpParams[OpName],
+  index: number,
+): (base: Tensor) => Tensor {
+  const before = inputs[0]!.viewReplay;
+  const rest = inputs.slice(1);
+  return (base) => {
+    const out = recorder.apply(name, [before ? before(base) : base, ...rest], params);
+    return Array.isArray(out) ? out[index]! : out;
+  };
 }
 
 export function checkInplace(name: string, inputs: readonly (Tensor | null)[]): void {
@@ -360,8 +394,24 @@ export function rebase(self: Tensor, node: Node): void {
   self.setHistory(node, 0);
 }
 
-/** The node of a view made anew from its base. */
-export function asStridedNode(base: Tensor, view: Tensor): Node | null {
+/** Where the gradient of a view goes whose base was written since: the view is made anew from the base. */
+export function viewEdge(view: Tensor): Edge | null {
+  const base = view.viewBase!;
+  if (!view.viewReplay) {
+    const node = asStridedNode(base, view);
+    return node && { node, index: 0 };
+  }
+  if (view.viewKind === 'noGrad' || view.viewKind === 'inference') return null;
+  const before = state.gradEnabled;
+  state.gradEnabled = true;
+  try {
+    return view.viewReplay(base).gradEdge();
+  } finally {
+    state.gradEnabled = before;
+  }
+}
+
+function asStridedNode(base: Tensor, view: Tensor): Node | null {
   const edge = base.gradEdge();
   const rule = ruleOf('asStrided');
   if (!edge || !rule || view.viewKind === 'noGrad' || view.viewKind === 'inference') return null;

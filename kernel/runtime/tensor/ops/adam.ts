@@ -2,6 +2,7 @@
 import type { AdamParams } from '../../backend/backend.js';
 import { activeModes } from '../dispatch.js';
 import { float32, float64 } from '../dtype.js';
+import { memory } from '../memory.js';
 import { getBackend } from '../state.js';
 import { Tensor } from '../tensor.js';
 
@@ -27,5 +28,6 @@ export function adamStep_(
     getBackend().adam(param.nd(), grad.nd(), expAvg.nd(), expAvgSq.nd(), maxExpAvgSq?.nd() ?? null, params);
   }
   for (const t of written) t.versionCounter.value++;
+  memory.listener?.ran('adam', [grad], written, null);
   return true;
 }
