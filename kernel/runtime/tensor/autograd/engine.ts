@@ -6,7 +6,7 @@ import { state, withGradMode } from '../state.js';
 import { Storage } from '../storage.js';
 import { type AccumulateGrad, installGradAccess, Tensor } from '../tensor.js';
 import type { Edge, Grads, InputMeta, Node } from './node.js';
-import { asStridedNode, OpNode } from './record.js';
+import { OpNode, viewEdge } from './record.js';
 
 interface Pass {
   callbacks: (() => void)[];
@@ -437,9 +437,7 @@ installGradAccess({
       old.add_(gradient);
     }
   },
-  refreshView(view: Tensor): Node | null {
-    return asStridedNode(view.viewBase!, view);
-  },
+  refreshView: viewEdge,
 });
 
 export type { AccumulateGrad };

@@ -45,9 +45,34 @@ class CopySlices extends Node {
   }
 }
 
+/** The same for tensor subclasses: strides say nothing of them, so the view is made again of the gradient. */
+class ReplayedSlices extends Node {
+  readonly #replay: (base: Tensor) => Tensor;
+  constructor(
+    base: Tensor,
+    view: Tensor,
+    readonly inner: Node,
+  ) {
+    super('CopySlices');
+    this.nextEdges.push(base.gradEdge(), ...inner.nextEdges.slice(1));
+    this.inputMeta.push(metaOf(base));
+    this.#replay = view.viewReplay!;
+  }
+  override release(): void {
+    this.inner.release();
+  }
+  override apply(grads: Grads): Grads {
+    const whole = grads[0]!.clone();
+    const part = this.#replay(whole);
+    const inner = this.inner.apply([part.clone()]);
+    part.copy_(inner[0] ?? part.zerosLike());
+    return [whole, ...inner.slice(1)];
+  }
+}
+
 installCopySlices((base, view, node) => {
   // The operation differentiates the view even where the view itself had no gradient before.
   const inner = node as Node & { needs?: boolean[] };
   if (inner.needs && base.requiresGrad) inner.needs[0] = true;
-  return new CopySlices(base, view, node);
+  return view.viewReplay ? new ReplayedSlices(base, view, node) : new CopySlices(base, view, node);
 });
