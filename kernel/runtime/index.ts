@@ -1,10 +1,11 @@
 /** The public API, published as `shardbook`. */
 import { referenceBackend } from './backend/index.js';
 import { createWasmBackend } from './backend/wasm/index.js';
+import { enableRelaxedSimd } from './platform/index.js';
 import { setBackend } from './tensor/index.js';
 
 // The one place where a backend is chosen: everything above sees the interface only.
-setBackend(createWasmBackend(referenceBackend));
+setBackend(createWasmBackend(referenceBackend, enableRelaxedSimd));
 
 export * from './base/index.js';
 export * from './distributed/index.js';

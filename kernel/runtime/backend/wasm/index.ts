@@ -31,8 +31,9 @@ const SIMD_UNARY: Partial<Record<UnaryName, 'exp' | 'tanh' | 'erf' | 'sigmoid' |
   silu: 'silu',
 };
 
-export function createWasmBackend(reference: Backend): Backend {
-  const scratch = new Scratch();
+/** `enableRelaxed` is the platform's way to switch relaxed SIMD on, called only where the engine does not take it yet. */
+export function createWasmBackend(reference: Backend, enableRelaxed?: () => void): Backend {
+  const scratch = new Scratch(enableRelaxed);
   const { kernels } = scratch;
 
   /** Runs `kernel` over x in pieces. */

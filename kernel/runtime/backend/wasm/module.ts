@@ -1,5 +1,5 @@
 /** The compiled kernels and their memory, which is scratch only: tensors live in garbage-collected arrays outside. */
-import { kernelsBase64 } from './generated/kernels.js';
+import { plainKernels, relaxedKernels } from './generated/kernels.js';
 
 /** Addresses are bytes, sizes are elements unless said otherwise; see `assembly/` for each. */
 export interface Kernels {
@@ -106,15 +106,21 @@ function decode(base64: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
+/** The fastest module this engine takes. `enableRelaxed` may switch relaxed SIMD on where an engine has it but hides it. */
+function compile(enableRelaxed: (() => void) | undefined): WebAssembly.Module {
+  const relaxed = decode(relaxedKernels);
+  if (enableRelaxed && !WebAssembly.validate(relaxed)) enableRelaxed();
+  return new WebAssembly.Module(WebAssembly.validate(relaxed) ? relaxed : decode(plainKernels));
+}
+
 /** A bump allocator over the module's memory; every kernel call starts it afresh. */
 export class Scratch {
   readonly kernels: Kernels;
   private top = BASE;
   private view: Float32Array;
 
-  constructor() {
-    const module = new WebAssembly.Module(decode(kernelsBase64));
-    const instance = new WebAssembly.Instance(module, {
+  constructor(enableRelaxed?: () => void) {
+    const instance = new WebAssembly.Instance(compile(enableRelaxed), {
       env: {
         abort: () => {
           throw new Error('Internal error (please report): a compute kernel aborted');

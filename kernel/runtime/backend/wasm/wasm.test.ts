@@ -1,10 +1,13 @@
 /** The SIMD kernels against the oracle: one suite, sizes around the vector and block edges. */
 import { describe, expect, it } from 'vitest';
+import { enableRelaxedSimd } from '../../platform/index.js';
 import type { Backend, Nd } from '../backend.js';
 import { referenceBackend } from '../reference/index.js';
 import { createWasmBackend } from './index.js';
 
-const wasm = createWasmBackend(referenceBackend);
+// Before anything enables relaxed SIMD, so that both modules are seen; where the engine has it anyway they are one.
+const plain = createWasmBackend(referenceBackend);
+const wasm = createWasmBackend(referenceBackend, enableRelaxedSimd);
 
 function values(n: number, seed: number, scale = 2): Float32Array {
   const out = new Float32Array(n);
@@ -32,6 +35,13 @@ function same(outs: number[][], call: (backend: Backend, outs: Nd[]) => void, to
   const [want, got] = [outs.map((s) => nd(s)), outs.map((s) => nd(s))];
   call(referenceBackend, want);
   call(wasm, got);
+  const unfused = outs.map((s) => nd(s));
+  call(plain, unfused);
+  compare(want, got, tolerance);
+  compare(want, unfused, tolerance);
+}
+
+function compare(want: Nd[], got: Nd[], tolerance: number): void {
   want.forEach((w, i) => {
     const g = got[i]!.data as Float32Array;
     (w.data as Float32Array).forEach((x, j) => {

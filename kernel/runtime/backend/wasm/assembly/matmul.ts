@@ -68,6 +68,14 @@ function packA(a: usize, rs: i32, cs: i32, i0: i32, mc: i32, k0: i32, kc: i32, o
   }
 }
 
+/** a b + c; rounded once in the module that is compiled for engines with relaxed SIMD. */
+// @ts-ignore: decorator
+@inline
+function fma(a: v128, b: v128, c: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
+  return f32x4.add(f32x4.mul(a, b), c);
+}
+
 /** One MR x NR tile: c (leading dimension ldc in bytes) = or += panel a times panel b. */
 function tile(a: usize, b: usize, kc: i32, c: usize, ldc: usize, first: bool): void {
   let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
@@ -78,17 +86,17 @@ function tile(a: usize, b: usize, kc: i32, c: usize, ldc: usize, first: bool): v
     const b0 = v128.load(b);
     const b1 = v128.load(b, 16);
     let s = v128.load_splat<f32>(a);
-    c00 = f32x4.add(c00, f32x4.mul(s, b0));
-    c01 = f32x4.add(c01, f32x4.mul(s, b1));
+    c00 = fma(s, b0, c00);
+    c01 = fma(s, b1, c01);
     s = v128.load_splat<f32>(a, 4);
-    c10 = f32x4.add(c10, f32x4.mul(s, b0));
-    c11 = f32x4.add(c11, f32x4.mul(s, b1));
+    c10 = fma(s, b0, c10);
+    c11 = fma(s, b1, c11);
     s = v128.load_splat<f32>(a, 8);
-    c20 = f32x4.add(c20, f32x4.mul(s, b0));
-    c21 = f32x4.add(c21, f32x4.mul(s, b1));
+    c20 = fma(s, b0, c20);
+    c21 = fma(s, b1, c21);
     s = v128.load_splat<f32>(a, 12);
-    c30 = f32x4.add(c30, f32x4.mul(s, b0));
-    c31 = f32x4.add(c31, f32x4.mul(s, b1));
+    c30 = fma(s, b0, c30);
+    c31 = fma(s, b1, c31);
     a += MR << 2;
     b += NR << 2;
   }
