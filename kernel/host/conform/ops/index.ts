@@ -8,3 +8,4 @@ import './lowprec.js';
 import './collectives.js';
 import './collectives-more.js';
 import './mesh.js';
+import './memory.js';
