@@ -3,7 +3,11 @@ import { connectRank } from '../host/world/index.js';
 import { attachRank, beginWork, dist, endWork, torch, type WorldMemory } from '../runtime/index.js';
 import { timeMs } from './stats.js';
 
-export type CollectiveWork = { op: 'barrier' } | { op: 'allReduce'; bytes: number };
+export type CollectiveWork =
+  | { op: 'barrier' }
+  | { op: 'allReduce'; bytes: number }
+  /** Plain copies of that many bytes, on all ranks at once. */
+  | { op: 'copy'; bytes: number };
 
 const link = connectRank();
 attachRank(link.data as WorldMemory, link.rank);
@@ -13,9 +17,14 @@ link.serve(async (body) => {
   beginWork();
   try {
     if (work.op === 'barrier') return timeMs(() => dist.barrier(), 400, 50);
+    if (work.op === 'copy') {
+      const [from, to] = [new Uint8Array(work.bytes).fill(1), new Uint8Array(work.bytes)];
+      dist.barrier();
+      return timeMs(() => to.set(from), 15, 3);
+    }
     const t = torch.ones([work.bytes / 4]);
-    const runs = work.bytes < 1 << 20 ? 100 : 7;
-    return timeMs(() => dist.allReduce(t), runs, 2);
+    const [runs, warmup] = work.bytes < 1 << 20 ? [200, 50] : [11, 5];
+    return timeMs(() => dist.allReduce(t), runs, warmup);
   } finally {
     endWork();
   }

@@ -25,6 +25,9 @@ async function ours(size: number): Promise<Record<string, number>> {
     return median(times);
   };
   const result: Record<string, number> = { startMs, barrierMs: await run({ op: 'barrier' }) };
+  const bytes = SIZES['64MiB']!;
+  // What all ranks together read and write a second when they only copy.
+  if (size === 2) result['copyGBps'] = (size * 2 * bytes) / (await run({ op: 'copy', bytes })) / 1e6;
   for (const [name, bytes] of Object.entries(SIZES)) {
     result[`allReduce${name}Ms`] = await run({ op: 'allReduce', bytes });
   }
@@ -44,6 +47,12 @@ export async function benchCollectives(): Promise<Record<string, unknown>> {
         return [name, { ours: round(value), gloo: round(peer), timesFaster: round(peer / value) }];
       }),
     );
+    const copyGBps = mine['copyGBps'];
+    if (copyGBps !== undefined) {
+      // Every input is read once and every output written once: 2NS bytes.
+      const leastMs = (2 * size * SIZES['64MiB']!) / copyGBps / 1e6;
+      result['allReduce64MiBOf2RanksShareOfCopyBandwidth'] = round(leastMs / mine['allReduce64MiBMs']!);
+    }
     if (gloo === undefined) result['gloo'] = TORCH_ABSENT;
   }
   return result;

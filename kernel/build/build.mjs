@@ -82,6 +82,7 @@ mkdirSync(dist, { recursive: true });
 const started = Date.now();
 const kernels = join(root, 'kernel/build/build-wasm.mjs');
 if (existsSync(kernels)) await (await import('./build-wasm.mjs')).buildWasm(root);
+await (await import('./build-reduce.mjs')).buildReduce(root);
 await buildEntries();
 if (!flags.has('--no-types')) await buildTypes();
 const app = join(root, 'kernel/build/build-app.mjs');

@@ -86,9 +86,9 @@ def rank_main(rank, world, store, queue):
     out["barrierMs"] = median_ms(dist.barrier, runs=200, warmup=0)
     for name, size in (("4KiB", 4 << 10), ("16MiB", 16 << 20), ("64MiB", 64 << 20)):
         t = torch.ones(size // 4)
-        runs = 100 if size < 1 << 20 else 5
+        runs, warmup = (200, 50) if size < 1 << 20 else (11, 5)
         dist.barrier()
-        out[f"allReduce{name}Ms"] = median_ms(lambda: dist.all_reduce(t), runs=runs)
+        out[f"allReduce{name}Ms"] = median_ms(lambda: dist.all_reduce(t), runs=runs, warmup=warmup)
     if rank == 0:
         queue.put(out)
     dist.barrier()

@@ -1,22 +1,24 @@
 /**
- * The collectives over bytes: the direct algorithm through shared staging, in chunks. Every round is one `sync()`.
+ * The collectives over bytes: the direct algorithm through shared staging, in chunks that stay in the cache. Every round is one
+ * `sync()`, and what a round moves is staged while the round before it is taken out.
  *
- * Bytes that a rank writes plus reads, N bytes per tensor and W ranks: broadcast N; allGather N + WN; reduceScatter WN + WN
- * (of a WN input); allReduce N + N + N/W + N, two rounds per chunk; small ones N + WN, one round.
+ * Bytes that a rank copies, N bytes per tensor and W ranks: broadcast N; allGather N + WN; reduceScatter WN + N; allReduce N + N. Reductions
+ * read their W sources in the staging areas, in rank order.
  */
 import type { DTypeName } from '../../base/index.js';
 import { ShardbookError } from '../../base/index.js';
 import { type Channel, RefusedTogether, type Steps } from '../transport/index.js';
 import { type ReduceOp, reduceBytes } from './reduce-op.js';
 
-/** Up to here every rank reduces everything itself: one round instead of two. */
-const SMALL_BYTES = 16 * 1024;
-
 export function* barrier(channel: Channel): Steps<void> {
   yield* channel.sync();
 }
 
-/** `result` is false on ranks that take part without wanting the result (`reduce`). */
+/**
+ * `result` is false on ranks that take part without wanting the result (`reduce`). What fits a small area is reduced by every
+ * rank itself, in one round. Otherwise each reduces its slice of a chunk, and the chunks overlap: in one round a rank reduces
+ * chunk k, takes the reduced chunk k - 1 and stages chunk k + 1.
+ */
 export function* allReduce(
   channel: Channel,
   data: Uint8Array,
@@ -24,26 +26,40 @@ export function* allReduce(
   op: ReduceOp,
   result = true,
 ): Steps<void> {
-  const { size, me, chunkBytes } = channel;
-  if (data.length <= Math.min(SMALL_BYTES, chunkBytes)) {
+  const { size, me } = channel;
+  channel.reserve(data.length);
+  if (data.length <= channel.chunkBytes && data.length <= channel.scratch().length) {
     channel.stage().set(data);
     yield* channel.sync();
-    if (result) reduceBytes(data, members(channel, 0, data.length), dtype, op);
+    if (result) reduceStaged(channel, data, 0, data.length, dtype, op);
     return;
   }
-  for (let at = 0; at < data.length; at += chunkBytes) {
-    const length = Math.min(chunkBytes, data.length - at);
-    channel.stage().set(data.subarray(at, at + length));
+  const { chunkBytes } = channel;
+  const chunks = Math.ceil(data.length / chunkBytes);
+  const lengthOf = (chunk: number) => Math.min(chunkBytes, data.length - chunk * chunkBytes);
+  const stage = (chunk: number) => {
+    const from = chunk * chunkBytes;
+    channel.stage().set(data.subarray(from, from + chunkBytes));
+  };
+  stage(0);
+  for (let chunk = 0; chunk <= chunks; chunk++) {
     yield* channel.sync();
-    const slice = align(Math.ceil(length / size));
-    const from = Math.min(length, me * slice);
-    const to = Math.min(length, from + slice);
-    if (to > from) reduceBytes(channel.stage().subarray(0, to - from), members(channel, from, to), dtype, op);
-    yield* channel.sync();
-    if (!result) continue;
-    for (let i = 0; i * slice < length; i++) {
-      data.set(channel.peer(i).subarray(0, Math.min(slice, length - i * slice)), at + i * slice);
+    if (chunk < chunks) {
+      const [from, to] = sliceOf(lengthOf(chunk), me, size);
+      if (to > from) {
+        const sources = members(channel, from, to);
+        const out = channel.result(me, 0).subarray(0, to - from);
+        if (!channel.reduceInto(out, sources, dtype, op.kind)) reduceBytes(out, sources, dtype, op);
+      }
     }
+    if (chunk > 0 && result) {
+      const length = lengthOf(chunk - 1);
+      for (let i = 0; i < size; i++) {
+        const [from, to] = sliceOf(length, i, size);
+        if (to > from) data.set(channel.result(i, 1).subarray(0, to - from), (chunk - 1) * chunkBytes + from);
+      }
+    }
+    if (chunk + 1 < chunks) stage(chunk + 1);
   }
 }
 
@@ -55,19 +71,47 @@ export function* reduceScatter(
   dtype: DTypeName,
   op: ReduceOp,
 ): Steps<void> {
+  channel.reserve(channel.size * align(out.length));
   const slot = slotBytes(channel);
   for (let at = 0; at === 0 || at < out.length; at += slot) {
     const length = Math.min(slot, out.length - at);
     const stage = channel.stage();
     for (let i = 0; i < channel.size; i++) stage.set(parts[i]!.subarray(at, at + length), i * slot);
     yield* channel.sync();
+    const mine = out.subarray(at, at + length);
     const from = channel.me * slot;
-    if (length > 0)
-      reduceBytes(out.subarray(at, at + length), members(channel, from, from + length), dtype, op);
+    reduceStaged(channel, mine, from, from + length, dtype, op);
   }
 }
 
+/** Reduces the members' bytes from `from` to `to` of the round into `out`, by way of the scratch memory. */
+function reduceStaged(
+  channel: Channel,
+  out: Uint8Array,
+  from: number,
+  to: number,
+  dtype: DTypeName,
+  op: ReduceOp,
+): void {
+  const scratch = channel.scratch();
+  for (let at = from; at < to; at += scratch.length) {
+    const end = Math.min(to, at + scratch.length);
+    const sources = members(channel, at, end);
+    const part = scratch.subarray(0, end - at);
+    if (channel.reduceInto(part, sources, dtype, op.kind)) out.set(part, at - from);
+    else reduceBytes(out.subarray(at - from, end - from), sources, dtype, op);
+  }
+}
+
+/** Where member `index` has its slice of a chunk. */
+function sliceOf(length: number, index: number, size: number): [from: number, to: number] {
+  const slice = align(Math.ceil(length / size));
+  const from = Math.min(length, index * slice);
+  return [from, Math.min(length, from + slice)];
+}
+
 export function* broadcast(channel: Channel, data: Uint8Array, root: number): Steps<void> {
+  channel.reserve(data.length);
   for (let at = 0; at === 0 || at < data.length; at += channel.chunkBytes) {
     const length = Math.min(channel.chunkBytes, data.length - at);
     if (channel.me === root) channel.stage().set(data.subarray(at, at + length));
@@ -82,6 +126,7 @@ export function* allGather(
   outs: readonly Uint8Array[] | undefined,
   data: Uint8Array,
 ): Steps<void> {
+  channel.reserve(data.length);
   for (let at = 0; at === 0 || at < data.length; at += channel.chunkBytes) {
     const length = Math.min(channel.chunkBytes, data.length - at);
     channel.stage().set(data.subarray(at, at + length));
@@ -96,6 +141,7 @@ export function* scatter(
   parts: readonly Uint8Array[] | undefined,
   root: number,
 ): Steps<void> {
+  channel.reserve(channel.size * align(out.length));
   const slot = slotBytes(channel);
   for (let at = 0; at === 0 || at < out.length; at += slot) {
     const length = Math.min(slot, out.length - at);
@@ -130,6 +176,7 @@ export function* allToAll(
       if (sent !== expected) throw unevenError(channel, from, to, sent, expected);
     }
   }
+  channel.reserve(size * align(longest));
   const slot = slotBytes(channel);
   for (let at = 0; at < longest; at += slot) {
     const stage = channel.stage();
@@ -148,6 +195,7 @@ export function* gatherBytes(channel: Channel, data: Uint8Array): Steps<Uint8Arr
   yield* channel.sync();
   const outs = Array.from({ length: channel.size }, (_, i) => new Uint8Array(floats(channel.peer(i), 1)[0]!));
   const longest = Math.max(...outs.map((out) => out.length));
+  channel.reserve(longest);
   for (let at = 0; at < longest; at += channel.chunkBytes) {
     channel.stage().set(data.subarray(at, at + channel.chunkBytes));
     yield* channel.sync();

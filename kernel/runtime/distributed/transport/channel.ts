@@ -3,16 +3,19 @@
  *
  * Every collective is a sequence of rounds: write into the own staging area, `sync()`, read the others'. The area has two halves
  * that take turns, so one barrier per round is enough: who writes a half again has passed the barrier after which all had
- * read it. The first barrier of a call also compares the members' fingerprints of the call.
+ * read it. The first barrier of a call also compares the members' fingerprints of the call. A call begins in the small area of
+ * its group; once all members know how much there is to move, `reserve()` takes it to a large one.
  *
  * [Note: epochs] A failed call leaves members at different barriers. The group then starts a new epoch: counters go back to zero,
  * members of the old epoch who meet a member of the new one fail with its cause, and everybody is in the newest epoch at the
  * next cell.
  */
-import { ShardbookError } from '../../base/index.js';
-import { Cell, Kind, Slot } from './layout.js';
+import { type DTypeName, ShardbookError } from '../../base/index.js';
+import { Cell, Kind, Slot, SMALL_BYTES } from './layout.js';
 import { Op, type Steps } from './op.js';
+import { reduceInto, type SharedKind } from './reducer.js';
 import { type CallInfo, peerCode } from './report.js';
+import type { Area, StagingPool } from './staging.js';
 import type { Table } from './table.js';
 
 /** What a call must have in common on every member, and how a report names it. */
@@ -23,7 +26,8 @@ export interface Call extends Omit<CallInfo, 'group'> {
 
 export class Channel {
   readonly size: number;
-  readonly chunkBytes: number;
+  /** This rank's position in the group. */
+  readonly me: number;
   readonly queue: Op[] = [];
   #epoch = 0;
   #arrived = 0;
@@ -32,28 +36,34 @@ export class Channel {
   #running = 0;
   #op = '';
   #unchecked: Call | undefined;
-  readonly #staging: number[];
+  #small: Area | undefined;
+  #large: Area | undefined;
+  /** Whether the call that runs has reserved a large area. */
+  #isLarge = false;
+  /** The members' areas as far as they are known, small and large. */
+  readonly #smallAt: number[];
+  readonly #largeAt: number[];
 
   constructor(
     readonly table: Table,
+    private readonly pool: StagingPool,
     readonly id: number,
     readonly name: string,
     /** Global ranks in group order. */
     readonly ranks: readonly number[],
-    /** This rank's position in the group. */
-    readonly me: number,
     private readonly place: () => string | undefined,
     public timeoutMs: number | undefined,
   ) {
     this.size = ranks.length;
-    this.chunkBytes = table.memory.chunkBytes;
-    this.#staging = ranks.map(() => -1);
+    this.me = ranks.indexOf(pool.rank);
+    this.#smallAt = ranks.map(() => -1);
+    this.#largeAt = ranks.map(() => -1);
     // A rank that left the group and joins it again goes on counting where it was, as the other members do.
-    this.#epoch = this.#load(me, Cell.epoch);
+    this.#epoch = this.#load(this.me, Cell.epoch);
     if (this.isStale) this.adoptEpoch();
     else {
-      this.#arrived = this.#load(me, Cell.arrived);
-      this.#issued = this.#load(me, Cell.issued);
+      this.#arrived = this.#load(this.me, Cell.arrived);
+      this.#issued = this.#load(this.me, Cell.issued);
     }
   }
 
@@ -78,14 +88,47 @@ export class Channel {
     return op;
   }
 
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Bytes that a member can stage in one round. */
+  get chunkBytes(): number {
+    return this.#isLarge ? this.table.memory.chunkBytes : SMALL_BYTES;
+  }
+
+  /** Takes the call to a large area if it has more than `bytes` to stage at once; all members say the same. */
+  reserve(bytes: number): void {
+    if (this.#isLarge || bytes <= SMALL_BYTES) return;
+    this.#large = this.pool.lease(this, 'large', this.#large);
+    this.#store(Cell.large + (this.#running & 1), 1 + this.#large.at / 64);
+    this.#largeAt.fill(-1);
+    this.#isLarge = true;
+  }
+
   /** The own half for the coming round. */
   stage(): Uint8Array {
-    return this.#half(this.me, this.#arrived + 1);
+    return this.#half(this.me, this.#arrived + 1, false);
   }
 
   /** What member `index` wrote for the round that the last `sync()` ended. */
   peer(index: number): Uint8Array {
-    return this.#half(index, this.#arrived);
+    return this.#half(index, this.#arrived, false);
+  }
+
+  /** A place of its own beside each half of a large area, for what a member makes of a round; read one round later. */
+  result(index: number, roundsAgo: 0 | 1): Uint8Array {
+    return this.#half(index, this.#arrived - roundsAgo, true);
+  }
+
+  /** Memory of this rank alone, as large as a small half. */
+  scratch(): Uint8Array {
+    return this.pool.scratch();
+  }
+
+  /** Reduces what lies in the arena into `out` in the arena; false if there is no kernel for it. */
+  reduceInto(out: Uint8Array, sources: readonly Uint8Array[], dtype: DTypeName, kind: SharedKind): boolean {
+    return reduceInto(this.table.memory.arena, out, sources, dtype, kind);
   }
 
   *sync(): Steps<void> {
@@ -138,12 +181,15 @@ export class Channel {
 
   /** Joins the group's newest epoch, with nothing under way. */
   adoptEpoch(): void {
+    this.release();
+    this.forgetAddresses();
     this.#epoch = this.table.groupEpoch(this.id);
     this.#arrived = 0;
     this.#issued = 0;
     this.#unchecked = undefined;
     this.#store(Cell.issued, 0);
     this.#store(Cell.arrived, 0);
+    this.#store(Cell.finished, 0);
     // Last: whoever sees the new epoch sees counters that belong to it.
     this.#store(Cell.epoch, this.#epoch);
   }
@@ -152,11 +198,30 @@ export class Channel {
     this.#running = seq;
     this.#op = call.op;
     this.#unchecked = call;
-    if (this.#load(this.me, Cell.staging) === 0) {
-      this.#store(Cell.staging, 1 + this.table.allocate(2 * this.chunkBytes) / 64);
+    this.#isLarge = false;
+    if (this.#small === undefined) {
+      this.#small = this.pool.lease(this, 'small', undefined);
+      this.#store(Cell.small + (this.#epoch & 1), 1 + this.#small.at / 64);
     }
     this.#store(Cell.print + (seq & 1), hash(call.print));
-    return yield* body(this);
+    const epoch = this.#epoch;
+    try {
+      return yield* body(this);
+    } finally {
+      // A call that was abandoned belongs to an epoch that is over.
+      if (epoch === this.#epoch) {
+        this.#store(Cell.finished, this.#arrived);
+        if (this.#isLarge && this.#large !== undefined) this.pool.settle(this.#large, this.#arrived);
+      }
+    }
+  }
+
+  /** Gives the staging areas back; they are used again when no member reads them any more. */
+  release(): void {
+    for (const area of [this.#small, this.#large])
+      if (area !== undefined) this.pool.release(area, this, this.#arrived);
+    this.#small = undefined;
+    this.#large = undefined;
   }
 
   #differs(): boolean {
@@ -169,7 +234,9 @@ export class Channel {
   /** All members see the same fingerprints, so all of them come here: exchange what each called, then fail alike. */
   *#refuse(call: Call): Steps<never> {
     const info = { op: call.op, tensor: call.tensor, detail: call.detail, place: call.place ?? this.place() };
-    const bytes = new TextEncoder().encode(JSON.stringify(info)).subarray(0, this.chunkBytes - 4);
+    // Members may have been about to move different amounts: all say it in their small areas.
+    this.#isLarge = false;
+    const bytes = new TextEncoder().encode(JSON.stringify(info)).subarray(0, SMALL_BYTES - 4);
     const stage = this.stage();
     new DataView(stage.buffer, stage.byteOffset).setInt32(0, bytes.length);
     stage.set(bytes, 4);
@@ -214,19 +281,35 @@ export class Channel {
     return this.size;
   }
 
-  #half(index: number, round: number): Uint8Array {
-    let at = this.#staging[index]!;
-    if (at < 0) {
-      at = (this.#load(index, Cell.staging) - 1) * 64;
-      this.#staging[index] = at;
+  #half(index: number, round: number, result: boolean): Uint8Array {
+    const { chunkBytes } = this.table.memory;
+    const { buffer } = this.table.arena;
+    const half = round & 1;
+    if (!this.#isLarge) {
+      const at = this.#address(this.#smallAt, index, Cell.small + (this.#epoch & 1));
+      return new Uint8Array(buffer, at + half * SMALL_BYTES, SMALL_BYTES);
     }
-    const offset = at + (round & 1) * this.chunkBytes;
-    return new Uint8Array(this.table.memory.arena, offset, this.chunkBytes);
+    const at = this.#address(this.#largeAt, index, Cell.large + (this.#running & 1));
+    const resultBytes = chunkBytes;
+    const from = at + half * (chunkBytes + resultBytes);
+    return result
+      ? new Uint8Array(buffer, from + chunkBytes, resultBytes)
+      : new Uint8Array(buffer, from, chunkBytes);
   }
 
-  /** A restarted member takes another staging area. */
-  forgetStaging(): void {
-    this.#staging.fill(-1);
+  #address(known: number[], index: number, word: number): number {
+    let at = known[index]!;
+    if (at < 0) {
+      at = (this.#load(index, word) - 1) * 64;
+      known[index] = at;
+    }
+    return at;
+  }
+
+  /** Members take other areas in a new epoch, and when they were restarted. */
+  forgetAddresses(): void {
+    this.#smallAt.fill(-1);
+    this.#largeAt.fill(-1);
   }
 
   #load(index: number, word: number): number {

@@ -2,20 +2,22 @@
  * The shared memory of a world.
  *
  * `words` is the wait table: a row per rank, a slot per group (a cell per member), an outbox of messages per rank.
- * `text` holds what ranks say about themselves in reports. `arena` holds the bytes in flight; pages that nobody touches cost
- * nothing, and a member's staging area is taken from it when a group first moves data.
+ * `text` holds what ranks say about themselves in reports. `arena` holds the bytes in flight, a segment per rank; it is the memory of
+ * the reduction kernels too, and pages that nobody touches cost nothing.
  */
 import { ShardbookError } from '../../base/index.js';
 
 export interface WorldMemory {
   worldSize: number;
-  /** Bytes of one half of a member's staging area: the chunk of every collective. */
+  /** Bytes of one half of a large staging area: the chunk of every large collective. */
   chunkBytes: number;
   /** Whether every rank can have a core of its own, so that a short spin before sleeping pays. */
   spin: boolean;
   words: SharedArrayBuffer;
   text: SharedArrayBuffer;
-  arena: SharedArrayBuffer;
+  arena: WebAssembly.Memory;
+  /** Of the arena, for each rank. */
+  segmentBytes: number;
   /** Of the rendezvous store; its first word is a lock that holds 1 + its owner's rank. */
   store: SharedArrayBuffer;
 }
@@ -29,7 +31,15 @@ export interface WorldMemoryOptions {
 }
 
 export const RANKS_MAX = 64;
-export const GROUPS_MAX = 1024;
+/** Groups that may exist at once. */
+export const GROUPS_MAX = 4096;
+/** Bytes of one half of a small staging area: what fits goes without the large one. */
+export const SMALL_BYTES = 16 * 1024;
+const PAGE = 65_536;
+/** The first bytes stay free: the kernels know no address below. */
+export const ARENA_START = PAGE;
+const ARENA_MAX = 2 ** 30;
+const SEGMENT_MAX = 2 ** 26;
 /** Messages that one rank may have under way at once; more wait for a free slot. */
 export const OUTBOX_SLOTS = 64;
 /** Bytes of each of a rank's three texts: what it waits for, its last words, the report it wrote. */
@@ -37,7 +47,7 @@ export const TEXT_BYTES = [4096, 4096, 32768] as const;
 export const RANK_TEXT_BYTES = TEXT_BYTES[0] + TEXT_BYTES[1] + TEXT_BYTES[2];
 
 /** Words before the first row. */
-export const Global = { arenaNext: 0, incidents: 1, groupsMade: 2, words: 16 } as const;
+export const Global = { incidents: 1, groupsMade: 2, groupsFree: 3, words: 16 } as const;
 
 /** A rank's row. */
 export const Row = {
@@ -73,14 +83,25 @@ export const Row = {
   /** The incident whose report this rank has written. */
   reported: 20,
   reportBytes: 21,
-  words: 24,
+  /** How much of its segment of the arena is taken, in units of 64 bytes. */
+  arenaNext: 22,
+  words: 32,
 } as const;
 
 export const State = { idle: 0, running: 1, asleep: 2, dead: 3 } as const;
 export const Kind = { none: 0, collective: 1, recv: 2, send: 3, recvAny: 4 } as const;
 
-/** A group's slot: its epoch, who is in it, then a cell per global rank. */
-export const Slot = { epoch: 0, membersLow: 1, membersHigh: 2, words: 8 } as const;
+/** A group's slot: its epoch, who is in it, then a cell per global rank. Its id is given again when all members have left. */
+export const Slot = {
+  epoch: 0,
+  membersLow: 1,
+  membersHigh: 2,
+  left: 3,
+  /** Counts the groups that have had this id. */
+  generation: 4,
+  free: 5,
+  words: 16,
+} as const;
 export const Cell = {
   /** Barriers passed in this epoch. */
   arrived: 0,
@@ -89,9 +110,13 @@ export const Cell = {
   issued: 2,
   /** Hashes of the last two calls, by parity of their sequence number. */
   print: 3,
-  /** 1 + its staging area in the arena, in units of 64 bytes. */
-  staging: 5,
-  words: 8,
+  /** 1 + its small staging area in the arena in units of 64 bytes, by parity of the epoch. */
+  small: 5,
+  /** The same of its large area, by parity of the call's sequence number. */
+  large: 7,
+  /** The last barrier of a call that it has finished: nothing older is being read by it. */
+  finished: 9,
+  words: 16,
 } as const;
 
 /** A message in a rank's outbox. */
@@ -153,7 +178,9 @@ export function createWorldMemory(options: WorldMemoryOptions): WorldMemory {
     });
   }
   const chosen = (options.stagingBytesPerRank ?? defaultStaging(worldSize)) / 2;
-  const chunkBytes = Math.max(4096, Math.floor(chosen / 4096) * 4096);
+  const chunkBytes = Math.max(SMALL_BYTES, Math.floor(chosen / 4096) * 4096);
+  const segmentBytes = Math.min(SEGMENT_MAX, Math.floor(ARENA_MAX / worldSize / PAGE) * PAGE);
+  const pages = (ARENA_START + worldSize * segmentBytes) / PAGE;
   const layout = new Layout(worldSize);
   const words = new SharedArrayBuffer(layout.words * 4);
   const view = new Int32Array(words);
@@ -171,13 +198,14 @@ export function createWorldMemory(options: WorldMemoryOptions): WorldMemory {
     words,
     text: new SharedArrayBuffer(worldSize * RANK_TEXT_BYTES),
     store: new SharedArrayBuffer(2 ** 20),
-    arena: new SharedArrayBuffer(Math.min(2 ** 30, worldSize * 2 ** 26)),
+    arena: new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
+    segmentBytes,
   };
 }
 
 /** Larger chunks mean fewer barriers; many ranks share what is sensible to touch. */
 function defaultStaging(worldSize: number): number {
-  return worldSize <= 8 ? 2 ** 20 : worldSize <= 16 ? 2 ** 19 : 2 ** 17;
+  return worldSize <= 16 ? 2 ** 20 : 2 ** 19;
 }
 
 export function setMask(words: Int32Array, at: number, ranks: Iterable<number>): void {

@@ -16,7 +16,7 @@ export interface MessageKey {
   tensor: string;
 }
 
-const CHUNK_MAX = 256 * 1024;
+const CHUNK_MAX = 128 * 1024;
 
 export class Outbox {
   readonly #chunkBytes: number;
@@ -51,7 +51,11 @@ export class Outbox {
     const post = this.table.layout.post(this.rank, slot);
     try {
       if (Atomics.load(words, post + Post.buffer) === 0) {
-        Atomics.store(words, post + Post.buffer, 1 + this.table.allocate(2 * this.#chunkBytes) / 64);
+        Atomics.store(
+          words,
+          post + Post.buffer,
+          1 + this.table.allocate(this.rank, 2 * this.#chunkBytes) / 64,
+        );
       }
       const buffer = (Atomics.load(words, post + Post.buffer) - 1) * 64;
       const chunks = this.#chunks(data.length);

@@ -1,5 +1,15 @@
 /** The main thread's hand on the wait table: which ranks work, which will not come any more. It never blocks. */
-import { GROUPS_MAX, OUTBOX_SLOTS, Post, PostState, Row, Slot, State, type WorldMemory } from './layout.js';
+import {
+  Global,
+  GROUPS_MAX,
+  OUTBOX_SLOTS,
+  Post,
+  PostState,
+  Row,
+  Slot,
+  State,
+  type WorldMemory,
+} from './layout.js';
 import { Table } from './table.js';
 
 export interface WorldMemorySupervisor {
@@ -22,7 +32,8 @@ export function superviseWorld(memory: WorldMemory): WorldMemorySupervisor {
     for (let slot = 0; slot < OUTBOX_SLOTS; slot++) {
       Atomics.store(table.words, table.layout.post(rank, slot) + Post.state, PostState.free);
     }
-    for (let group = 0; group < GROUPS_MAX; group++) {
+    const made = Math.min(GROUPS_MAX, Atomics.load(table.words, Global.groupsMade));
+    for (let group = 0; group < made; group++) {
       if (table.members(group).includes(rank))
         Atomics.add(table.words, table.layout.group(group) + Slot.epoch, 1);
     }
@@ -45,6 +56,13 @@ export function superviseWorld(memory: WorldMemory): WorldMemorySupervisor {
     },
     interrupted: (rank) => cutOff(rank, State.idle, 'was interrupted'),
     dead: (rank, reason) => cutOff(rank, State.dead, `died: ${reason}`),
-    restarted: (rank) => cutOff(rank, State.idle, 'was restarted'),
+    restarted(rank) {
+      cutOff(rank, State.idle, 'was restarted');
+      // The fresh thread begins its segment of the arena anew.
+      table.set(rank, Row.arenaNext, 0);
+      for (let slot = 0; slot < OUTBOX_SLOTS; slot++) {
+        Atomics.store(table.words, table.layout.post(rank, slot) + Post.buffer, 0);
+      }
+    },
   };
 }

@@ -2,7 +2,9 @@
 
 import { ShardbookError } from '../../base/index.js';
 import {
+  ARENA_START,
   Global,
+  GROUPS_MAX,
   Layout,
   RANK_TEXT_BYTES,
   Row,
@@ -24,7 +26,7 @@ export class Table {
     this.worldSize = memory.worldSize;
     this.layout = new Layout(memory.worldSize);
     this.words = new Int32Array(memory.words);
-    this.arena = new Uint8Array(memory.arena);
+    this.arena = new Uint8Array(memory.arena.buffer);
     this.#text = new Uint8Array(memory.text);
   }
 
@@ -62,18 +64,47 @@ export class Table {
     return Atomics.load(this.words, this.layout.group(group) + Slot.epoch);
   }
 
-  /** Takes `bytes` from the arena, for good. Returns the offset. */
-  allocate(bytes: number): number {
+  /** Takes `bytes` from the rank's segment of the arena, for good. Returns the offset. */
+  allocate(rank: number, bytes: number): number {
+    const { segmentBytes } = this.memory;
     const units = Math.ceil(bytes / 64);
-    const at = Atomics.add(this.words, Global.arenaNext, units) * 64;
-    if (at + units * 64 > this.arena.byteLength) {
+    const used = this.get(rank, Row.arenaNext);
+    if ((used + units) * 64 > segmentBytes) {
       throw new ShardbookError({
         code: 'SB_STAGING_FULL',
-        message: `Cannot give another process group its staging area: all ${this.arena.byteLength >> 20} MiB of this world are taken`,
-        help: 'make fewer groups, or restart the world',
+        message: `Cannot give rank ${rank} room for another transfer: all ${segmentBytes >> 20} MiB of it are taken`,
+        help: 'use fewer groups and messages at once (destroyProcessGroup gives room back), or restart the world',
       });
     }
-    return at;
+    this.set(rank, Row.arenaNext, used + units);
+    return ARENA_START + rank * segmentBytes + used * 64;
+  }
+
+  /** A group that nobody is in any more gives its id, and counts from zero when it is given again. */
+  freeGroup(group: number): void {
+    const slot = this.layout.group(group);
+    for (let word = Slot.words; word < this.layout.groupWords; word++)
+      Atomics.store(this.words, slot + word, 0);
+    for (const word of [Slot.epoch, Slot.membersLow, Slot.membersHigh, Slot.left]) {
+      Atomics.store(this.words, slot + word, 0);
+    }
+    Atomics.add(this.words, slot + Slot.generation, 1);
+    Atomics.store(this.words, slot + Slot.free, 1);
+    Atomics.add(this.words, Global.groupsFree, 1);
+  }
+
+  /** The id of a group that was freed, or a new one. */
+  takeGroup(): number {
+    if (Atomics.load(this.words, Global.groupsFree) > 0) {
+      const made = Math.min(GROUPS_MAX, Atomics.load(this.words, Global.groupsMade));
+      for (let group = 1; group < made; group++) {
+        if (Atomics.compareExchange(this.words, this.layout.group(group) + Slot.free, 1, 0) === 1) {
+          Atomics.sub(this.words, Global.groupsFree, 1);
+          return group;
+        }
+      }
+    }
+    return Atomics.add(this.words, Global.groupsMade, 1);
   }
 
   setDescription(rank: number, text: string): void {

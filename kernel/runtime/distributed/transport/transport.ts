@@ -13,6 +13,7 @@ import { Global, GROUPS_MAX, Kind, Row, readMask, Slot, State, setMask, type Wor
 import { Outbox } from './messages.js';
 import { Op, type Steps } from './op.js';
 import { type CallInfo, list, stuckError } from './report.js';
+import { StagingPool } from './staging.js';
 import { Table } from './table.js';
 import { callerPlace } from './where.js';
 
@@ -21,15 +22,16 @@ const GRACE_MS = 30;
 const AGAIN_MS = 2;
 /** How long convicted ranks wait for each other's words on a busy machine; one that is stopped meanwhile is not waited for. */
 const DESCRIBE_MS = 10_000;
-const SPINS = 2000;
+/** Where every rank has a core, a short wait ends sooner than a sleep would. */
+const SPIN_MS = 0.05;
 /** A verdict that is being written. */
 const CLAIMED = -1;
 
 export class Transport {
   readonly worldSize: number;
-  readonly chunkBytes: number;
   readonly #table: Table;
   readonly #outbox: Outbox;
+  readonly #pool: StagingPool;
   readonly #channels = new Map<number, Channel>();
   #messages: Op[] = [];
 
@@ -39,15 +41,15 @@ export class Transport {
   ) {
     this.#table = new Table(memory);
     this.#outbox = new Outbox(this.#table, rank);
+    this.#pool = new StagingPool(this.#table, rank);
     this.worldSize = memory.worldSize;
-    this.chunkBytes = memory.chunkBytes;
     this.#outbox.reset();
   }
 
   /** Said at the start of each cell or program: this rank may come to collectives, and every group is in its newest epoch. */
   beginWork(): void {
     for (const channel of this.#channels.values()) {
-      channel.forgetStaging();
+      channel.forgetAddresses();
       if (channel.isStale) channel.abandon(cutOffError());
     }
     this.#table.setLastWords(this.rank, '');
@@ -74,7 +76,7 @@ export class Transport {
 
   /** A group id that no other group has: one member takes it and tells the others. */
   takeGroupId(): number {
-    return Atomics.add(this.#table.words, Global.groupsMade, 1);
+    return this.#table.takeGroup();
   }
 
   /** Joins group `id`. All members give the same id and ranks. */
@@ -82,20 +84,24 @@ export class Transport {
     if (id >= GROUPS_MAX) {
       throw new ShardbookError({
         code: 'SB_TOO_MANY_GROUPS',
-        message: `Cannot make another process group: this world has made ${GROUPS_MAX}, the most it can`,
-        help: 'make groups once and keep them',
+        message: `Cannot make another process group: this world has ${GROUPS_MAX}, the most it can`,
+        help: 'make groups once and keep them, or end those that are not needed with destroyProcessGroup',
       });
     }
     setMask(this.#table.words, this.#table.layout.group(id) + Slot.membersLow, ranks);
     const place = () => this.#place();
-    const channel = new Channel(this.#table, id, name, ranks, ranks.indexOf(this.rank), place, timeoutMs);
+    const channel = new Channel(this.#table, this.#pool, id, name, ranks, place, timeoutMs);
     this.#channels.set(id, channel);
     return channel;
   }
 
   leave(channel: Channel): void {
     if (channel.queue.length > 0) channel.abandon(cutOffError());
+    channel.release();
     this.#channels.delete(channel.id);
+    if (channel.id === 0) return;
+    const left = Atomics.add(this.#table.words, this.#table.layout.group(channel.id) + Slot.left, 1) + 1;
+    if (left === channel.size) this.#table.freeGroup(channel.id);
   }
 
   /** Starts a collective of the channel's group. */
@@ -363,7 +369,10 @@ function* followed<T>(steps: Steps<T>, after: () => void): Steps<T> {
 }
 
 function spinFor(words: Int32Array, index: number, bell: number): boolean {
-  for (let i = 0; i < SPINS; i++) if (Atomics.load(words, index) !== bell) return true;
+  const end = performance.now() + SPIN_MS;
+  do {
+    for (let i = 0; i < 200; i++) if (Atomics.load(words, index) !== bell) return true;
+  } while (performance.now() < end);
   return false;
 }
 
