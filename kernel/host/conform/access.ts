@@ -13,7 +13,7 @@ export interface TensorLike {
   grad: TensorLike | null;
 }
 
-type Namespace = 'torch' | 'nn' | 'F' | 'optim' | 'dist' | 'autograd';
+type Namespace = 'torch' | 'nn' | 'F' | 'optim' | 'dist' | 'dtensor' | 'autograd';
 
 /** A member of one of the runtime's namespaces, `undefined` when there is none. */
 export function lookUp(namespace: Namespace, name: string): unknown {

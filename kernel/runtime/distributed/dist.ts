@@ -1,3 +1,12 @@
 /** The `dist` namespace: torch.distributed in camelCase, with meshes and what stands on them. */
+export {
+  DTensor,
+  distributeTensor,
+  Partial,
+  type Placement,
+  Replicate,
+  Shard,
+  StridedShard,
+} from './dtensor/index.js';
 export * from './group/dist.js';
 export { currentMesh, DeviceMesh, initDeviceMesh } from './mesh/index.js';

@@ -1,5 +1,19 @@
 export { CommDebugMode } from './debug/index.js';
 export * as dist from './dist.js';
+export * from './fsdp/index.js';
+export {
+  computeLocalShapeAndGlobalOffset,
+  DTensor,
+  type DTensorSpec,
+  distributeTensor,
+  dtensor,
+  implicitReplication,
+  Partial,
+  type Placement,
+  Replicate,
+  Shard,
+  StridedShard,
+} from './dtensor/index.js';
 export {
   afterInterrupt,
   attachRank,

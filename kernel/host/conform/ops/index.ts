@@ -8,4 +8,5 @@ import './lowprec.js';
 import './collectives.js';
 import './collectives-more.js';
 import './mesh.js';
+import './dtensor.js';
 import './memory.js';

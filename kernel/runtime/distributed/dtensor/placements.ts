@@ -3,6 +3,7 @@
  * changed. `key` is their text and tells them apart, so it serves in cache keys.
  */
 import { ShardbookError } from '../../base/index.js';
+import type { Tensor } from '../../tensor/index.js';
 
 export type ReduceKind = 'sum' | 'avg' | 'min' | 'max' | 'product' | 'band' | 'bor' | 'bxor';
 
@@ -95,26 +96,26 @@ export class NormPartialPlacement extends PartialPlacement {
 
 /** What a row-sharded embedding must forget before its sum: the rows that other ranks have. Set by the look-up, read by the sum. */
 export interface RowMask {
-  /** Is null before the look-up. */
-  outside: { readonly shape: readonly number[] } | null;
+  /** True where the index is not this rank's, in the shape of the index; null before the look-up. */
+  outside: Tensor | null;
 }
 
-let nextMask = 0;
-
 /**
- * The pending sum of a look-up in a table cut along `dim`: each rank looks up the rows it has, the others count as zero.
- * `mask` belongs to this placement alone, so two of them are never equal.
+ * The pending sum of a look-up in a table cut along `tableDim`: each rank looks up the rows it has, the others count as zero.
+ * Two of them are equal when their tables are; the mask is the value's own.
  */
 export class MaskPartialPlacement extends PartialPlacement {
-  readonly id: number;
   constructor(
     readonly tableShape: readonly number[],
-    readonly dim: number,
+    readonly tableDim: number,
     readonly mask: RowMask = { outside: null },
   ) {
-    const id = ++nextMask;
-    super('sum', `MaskP(sum, [${tableShape.join(', ')}], ${dim}, ${id})`);
-    this.id = id;
+    super('sum', `MaskP(sum, [${tableShape.join(', ')}], ${tableDim})`);
+  }
+
+  /** The same pending sum with a mask of its own: dispatch makes one for every look-up. */
+  fresh(): MaskPartialPlacement {
+    return new MaskPartialPlacement(this.tableShape, this.tableDim);
   }
 }
 

@@ -10,21 +10,47 @@ export interface TensorMeta {
   readonly dtype: DType;
 }
 
+export type StridedMeaning = 'order' | 'layout';
+
+const ids = new Map<string, number>();
+
 export class DTensorSpec implements TensorMeta {
-  /** Equal specs have equal keys. */
+  /** Equal specs of one mesh have equal keys. */
   readonly key: string;
+  #id = 0;
+  /**
+   * @param strided What a StridedShard means to the planner. `order`: axes to the right were cut first, so that undoing the cuts
+   * in that order needs no shuffling (FSDP over tensor parallel). `layout`: rows interleaved by a view, nothing more.
+   */
   constructor(
     readonly mesh: DeviceMesh,
     readonly placements: Placements,
     readonly shape: readonly number[],
     readonly strides: readonly number[],
     readonly dtype: DType,
+    readonly strided: StridedMeaning = 'order',
   ) {
-    this.key = `${placements.map((p) => p.key).join(' ')};${shape.join()};${strides.join()};${dtype.name}`;
+    const text = `${placements.map((p) => p.key).join(' ')};${shape.join()};${strides.join()};${dtype.name}`;
+    this.key = strided === 'layout' && this.hasStrided ? `${text};layout` : text;
   }
 
-  static of(mesh: DeviceMesh, placements: Placements, meta: TensorMeta): DTensorSpec {
-    return new DTensorSpec(mesh, placements, meta.shape, meta.strides, meta.dtype);
+  static of(
+    mesh: DeviceMesh,
+    placements: Placements,
+    meta: TensorMeta,
+    strided?: StridedMeaning,
+  ): DTensorSpec {
+    return new DTensorSpec(mesh, placements, meta.shape, meta.strides, meta.dtype, strided);
+  }
+
+  /** A small number that stands for the key. */
+  get id(): number {
+    if (this.#id === 0) {
+      const known = ids.get(this.key);
+      this.#id = known ?? ids.size + 1;
+      if (known === undefined) ids.set(this.key, this.#id);
+    }
+    return this.#id;
   }
 
   get ndim(): number {
@@ -33,12 +59,12 @@ export class DTensorSpec implements TensorMeta {
 
   /** The same tensor, lying otherwise. */
   placed(placements: Placements): DTensorSpec {
-    return new DTensorSpec(this.mesh, placements, this.shape, this.strides, this.dtype);
+    return new DTensorSpec(this.mesh, placements, this.shape, this.strides, this.dtype, this.strided);
   }
 
   /** The same placements of another tensor. */
   withMeta(meta: TensorMeta): DTensorSpec {
-    return DTensorSpec.of(this.mesh, this.placements, meta);
+    return DTensorSpec.of(this.mesh, this.placements, meta, this.strided);
   }
 
   get isReplicated(): boolean {

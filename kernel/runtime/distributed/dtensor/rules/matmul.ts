@@ -1,13 +1,12 @@
 /** Matrix products, from their index equations. */
-import type { AxisRule, Way } from './rule.js';
-import { type Slot, cut } from './rule.js';
-import type { RuleTable } from './rule.js';
+import { type AxisRule, Cut, cut, type RuleTable, type Slot, type Way } from './rule.js';
 import { avg, cutUnder, R, sum } from './shared.js';
 
 /** The ways of `left, right -> out`: cut a batch, contracted or free index, or pass one pending sum through. */
 export function productWays(left: string, right: string, out: string): Way[] {
   const ways: Way[] = [];
-  const slot = (term: string, letter: string): Slot => (term.includes(letter) ? cut(term.indexOf(letter)) : R);
+  const slot = (term: string, letter: string): Slot =>
+    term.includes(letter) ? cut(term.indexOf(letter)) : R;
   const letters = [...new Set(left + right)];
   const kind = (letter: string): 'batch' | 'contracted' | 'left' | 'right' =>
     !out.includes(letter)
@@ -36,7 +35,7 @@ export function productWays(left: string, right: string, out: string): Way[] {
 function withBias(ways: readonly Way[], bias: readonly number[], shape: readonly number[]): Way[] {
   return ways.map((way) => {
     const out = way.out[0]!;
-    const own = out !== null && 'dim' in out && !('key' in out) ? cutUnder(bias, shape, out.dim) : out;
+    const own = out instanceof Cut ? cutUnder(bias, shape, out.dim) : out;
     return { out: way.out, in: [own, ...way.in] };
   });
 }

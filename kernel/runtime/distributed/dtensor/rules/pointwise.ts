@@ -5,7 +5,7 @@
  */
 import type { OpName } from '../../../tensor/index.js';
 import type { AxisRule, RuleCall, RuleTable, Slot, Way } from './rule.js';
-import { avg, elementwise, max, min, R, sum } from './shared.js';
+import { avg, each, elementwise, max, min, R, sum } from './shared.js';
 
 /** A pending reduction that passes: the result's, then one for each tensor input. */
 type Pass = readonly Slot[];
@@ -22,7 +22,6 @@ const NON_INCREASING: readonly Pass[] = [
   [min, max],
   [max, min],
 ];
-const ANY: readonly Pass[] = [...LINEAR, ...NON_DECREASING];
 /** Adding a replicated value keeps averages and extremes; a sum would count it once per rank. */
 const ADDITIVE: readonly Pass[] = [
   [sum, sum, sum],
@@ -32,13 +31,7 @@ const ADDITIVE: readonly Pass[] = [
   [min, min, R],
   [avg, R, avg],
 ];
-const MULTIPLY: readonly Pass[] = [
-  ...LINEAR,
-  [sum, sum, R],
-  [avg, avg, R],
-  [sum, R, sum],
-  [avg, R, avg],
-];
+const MULTIPLY: readonly Pass[] = [...LINEAR, [sum, sum, R], [avg, avg, R], [sum, R, sum], [avg, R, avg]];
 const DIVIDE: readonly Pass[] = [...LINEAR, [sum, sum, R], [avg, avg, R]];
 const MONOTONE_PAIR: readonly Pass[] = [
   [max, max, R],
@@ -64,7 +57,10 @@ function passWays(call: RuleCall, passes: readonly Pass[]): Way[] {
     });
 }
 
-function pointwise(passes: readonly Pass[] = [], when: (call: RuleCall) => boolean = () => true): AxisRule<OpName> {
+function pointwise(
+  passes: readonly Pass[] = [],
+  when: (call: RuleCall) => boolean = () => true,
+): AxisRule<OpName> {
   return {
     kind: 'axis',
     allowUneven: true,
@@ -78,16 +74,11 @@ function pointwise(passes: readonly Pass[] = [], when: (call: RuleCall) => boole
 /** `number / x` is not linear in x. */
 const numeratorIsTensor = (call: RuleCall): boolean => call.inputs[0] !== null;
 
-function each<N extends OpName>(names: readonly N[], rule: AxisRule<OpName>): RuleTable {
-  return Object.fromEntries(names.map((name) => [name, rule])) as RuleTable;
-}
-
 export const pointwiseRules: RuleTable = {
   ...each(['add', 'sub'], pointwise(ADDITIVE)),
   mul: pointwise(MULTIPLY) as AxisRule<'mul'>,
   div: pointwise(DIVIDE, numeratorIsTensor) as AxisRule<'div'>,
   neg: pointwise([...LINEAR, ...NON_INCREASING]) as AxisRule<'neg'>,
-  toCopy: pointwise(ANY) as AxisRule<'toCopy'>,
   copy: pointwise(COPY) as AxisRule<'copy'>,
   ...each(
     [

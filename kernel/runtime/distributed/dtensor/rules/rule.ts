@@ -11,13 +11,16 @@
 import type { OpName, OpParams, OpResult, Tensor } from '../../../tensor/index.js';
 import type { DeviceMesh } from '../../mesh/index.js';
 import type { Placement, Placements } from '../placements.js';
-import type { DTensorSpec, TensorMeta } from '../spec.js';
+import type { DTensorSpec, StridedMeaning, TensorMeta } from '../spec.js';
 
 /** What a rule sees of a call. */
 export interface RuleCall<K extends OpName = OpName> {
   readonly name: K;
   readonly params: OpParams[K];
-  /** One per input of the op, in its order; null where the op got none. Plain scalars come as replicated specs. */
+  /**
+   * One per input of the op, in its order; null where the op got none or a plain number (`x * 2`). A plain tensor of one element
+   * comes as a replicated spec.
+   */
   readonly inputs: readonly (DTensorSpec | null)[];
   /** Shapes, strides and dtypes of the whole results. */
   readonly outputs: readonly TensorMeta[];
@@ -52,6 +55,8 @@ export interface Strategy {
   readonly in: readonly (Placements | null)[];
   /** Costs of moving the inputs there, when the rule knows better than the general estimate. */
   readonly cost?: number;
+  /** What StridedShards of inputs and results mean; that of the inputs where a rule says nothing. Views make layouts. */
+  readonly strided?: StridedMeaning;
 }
 
 /** What was chosen, for parameters that name sizes of the whole tensor. */
@@ -100,6 +105,15 @@ export interface MeshRule<K extends OpName> extends Common<K> {
   strategies(call: RuleCall<K>): readonly Strategy[];
 }
 
+/**
+ * The op is made of others, each propagated by itself: PyTorch has no op of that kind on CPU, or none with a rule. `run` gets
+ * the DTensors as the op did and works below autograd, with the public operations.
+ */
+export interface Composition<K extends OpName> {
+  readonly kind: 'compose';
+  run(inputs: readonly (Tensor | null)[], params: OpParams[K]): OpResult;
+}
+
 /** The op cannot run on DTensors; the error says what would help. */
 export interface Refusal {
   readonly kind: 'refuse';
@@ -108,7 +122,7 @@ export interface Refusal {
   readonly help: string;
 }
 
-export type Rule<K extends OpName = OpName> = AxisRule<K> | MeshRule<K> | Refusal;
+export type Rule<K extends OpName = OpName> = AxisRule<K> | MeshRule<K> | Composition<K> | Refusal;
 
 /** A family's part of the table. Ops that are in no family are refused with a general error. */
 export type RuleTable = { readonly [K in OpName]?: Rule<K> };

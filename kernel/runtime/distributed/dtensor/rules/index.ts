@@ -1,0 +1,21 @@
+/** The table of op rules. */
+import { fusedRules } from './fused.js';
+import { indexingRules } from './indexing.js';
+import { matmulRules } from './matmul.js';
+import { pointwiseRules } from './pointwise.js';
+import { reduceRules } from './reduce.js';
+import type { RuleTable } from './rule.js';
+import { tensorRules } from './tensors.js';
+import { viewRules } from './views.js';
+
+export const rules: RuleTable = {
+  ...pointwiseRules,
+  ...matmulRules,
+  ...viewRules,
+  ...reduceRules,
+  ...fusedRules,
+  ...indexingRules,
+  ...tensorRules,
+};
+export * from './rule.js';
+export { propagateView, type Source, viewSources } from './views.js';
