@@ -62,7 +62,7 @@ module.exports = {
     only('distributed/mesh', ['base/', 'tensor/', 'distributed/group/'], 'A mesh arranges groups.'),
     only(
       'distributed/dtensor',
-      ['base/', 'tensor/', 'distributed/group/', 'distributed/mesh/'],
+      ['base/', 'tensor/', 'nn/', 'distributed/group/', 'distributed/mesh/'],
       'DTensor knows meshes, not the parallelisms that use it.',
     ),
     ...par.map((p) =>

@@ -15,6 +15,7 @@ import {
   runKernel,
   Storage,
   Tensor,
+  torch,
 } from '../../tensor/index.js';
 import type { DeviceMesh } from '../mesh/index.js';
 import { DTensor } from './dtensor.js';
@@ -53,6 +54,7 @@ const custom = new Map<OpName, Rule>();
 let generation = 0;
 let watcher: ((event: DispatchEvent) => void) | null = null;
 let implicit = false;
+let dry = false;
 
 /** Rules that users add; they come before the table's. */
 export function setCustomRule(name: OpName, rule: Rule | null): void {
@@ -73,6 +75,17 @@ export function watchDispatch<R>(watch: (event: DispatchEvent) => void, body: ()
     return body();
   } finally {
     watcher = before;
+  }
+}
+
+/** As watchDispatch, and nothing is computed or sent: results have shapes and placements only. */
+export function dryRun<R>(watch: (event: DispatchEvent) => void, body: () => R): R {
+  const before = dry;
+  dry = true;
+  try {
+    return watchDispatch(watch, body);
+  } finally {
+    dry = before;
   }
 }
 
@@ -110,6 +123,7 @@ function handle(call: OpCall): OpResult {
   const plan = planFor(call, rule);
   const { mesh } = plan.call;
   if (watcher) watcher({ call: plan.call, propagation: plan.propagation });
+  if (dry) return dryResult(call, plan);
   const locals = call.inputs.map((input) => (input instanceof DTensor ? input.localTensor : input));
   const participates = mesh.isMember;
   if (participates) {
@@ -166,6 +180,17 @@ function wrap(
   )
     out.versionCounter = source.versionCounter;
   return out;
+}
+
+function dryResult(call: OpCall, plan: Plan): OpResult {
+  if (call.inplace) return call.inputs[0]!;
+  const results = plan.outs.map((spec, i) => {
+    const { shape, dtype } = plan.call.outputs[i]!;
+    const own = spec ? localShape(shape, spec.mesh, spec.placements) : [...shape];
+    const local = torch.empty(own, { dtype, device: 'meta' });
+    return spec ? new DTensor(local, spec) : local;
+  });
+  return plan.many ? results : results[0]!;
 }
 
 /** Ranks outside the mesh hold nothing. */

@@ -16,6 +16,7 @@ export {
   type RedistributeOptions,
   type ToLocalOptions,
 } from './dtensor.js';
+export { type ExplainedOp, type ExplainOptions, Explanation, explain } from './explain.js';
 export {
   checkPlacements,
   chunkExtent,
@@ -26,6 +27,8 @@ export {
   rowsAt,
   stridedRows,
 } from './layout.js';
+export { type LocalMapOptions, localMap } from './local-map.js';
+export { distributeModule, type InputFn, type OutputFn, type PartitionFn } from './module.js';
 export * as dtensor from './namespace.js';
 export {
   isShardLike,
@@ -49,4 +52,5 @@ export {
 } from './placements.js';
 export { type CollectiveKind, collectiveOf, type PlannedStep, planOf, traceOf } from './plan.js';
 export { onRedistribute, type RedistributeEvent, redistributeLocal } from './redistribute.js';
+export { type AcceptableSharding, registerSharding } from './register-sharding.js';
 export { DTensorSpec, type StridedMeaning, type TensorMeta } from './spec.js';
