@@ -10,3 +10,15 @@ export {
 } from './dtensor/index.js';
 export * from './group/dist.js';
 export { currentMesh, DeviceMesh, initDeviceMesh } from './mesh/index.js';
+export {
+  ColwiseParallel,
+  distributeModule,
+  lossParallel,
+  ParallelStyle,
+  PrepareModuleInput,
+  PrepareModuleInputOutput,
+  PrepareModuleOutput,
+  parallelizeModule,
+  RowwiseParallel,
+  SequenceParallel,
+} from './tensor-parallel/index.js';

@@ -1,6 +1,6 @@
+export * from './ddp/index.js';
 export { CommDebugMode } from './debug/index.js';
 export * as dist from './dist.js';
-export * from './fsdp/index.js';
 export {
   computeLocalShapeAndGlobalOffset,
   DTensor,
@@ -14,6 +14,7 @@ export {
   Shard,
   StridedShard,
 } from './dtensor/index.js';
+export * from './fsdp/index.js';
 export {
   afterInterrupt,
   attachRank,
@@ -29,6 +30,30 @@ export {
   Work,
 } from './group/index.js';
 export { currentMesh, DeviceMesh, initDeviceMesh, type MeshOptions, type RankTable } from './mesh/index.js';
+export {
+  ColwiseParallel,
+  distributeModule,
+  type InputFn,
+  type Layouts,
+  type LinearStyleOptions,
+  type LossParallelScope,
+  lossParallel,
+  type OutputFn,
+  type ParallelizeOptions,
+  type ParallelizePlan,
+  ParallelStyle,
+  type PartitionFn,
+  PrepareModuleInput,
+  type PrepareModuleInputOptions,
+  PrepareModuleInputOutput,
+  type PrepareModuleInputOutputOptions,
+  PrepareModuleOutput,
+  type PrepareModuleOutputOptions,
+  parallelizeModule,
+  RowwiseParallel,
+  SequenceParallel,
+  type SequenceParallelOptions,
+} from './tensor-parallel/index.js';
 export {
   createWorldMemory,
   superviseWorld,

@@ -10,3 +10,4 @@ import './collectives-more.js';
 import './mesh.js';
 import './dtensor.js';
 import './memory.js';
+import './tp.js';
