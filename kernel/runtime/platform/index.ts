@@ -28,3 +28,19 @@ export function environment(name: string): string | undefined {
 export function enableRelaxedSimd(): void {
   setFlagsFromString('--experimental-wasm-relaxed-simd');
 }
+
+const nap = new Int32Array(new SharedArrayBuffer(4));
+
+/** Blocks this thread. In steps, so that a thread that sleeps long can be interrupted. */
+export function sleep(milliseconds: number): void {
+  const end = performance.now() + milliseconds;
+  for (let left = milliseconds; left > 0; left = end - performance.now()) {
+    Atomics.wait(nap, 0, 0, Math.min(left, 50));
+  }
+}
+
+/** Ends this thread at once, as a crash would: nothing of it runs on. In a program of one thread that is the process. */
+export function endThread(why: string): never {
+  process.stderr.write(`${why}\n`);
+  process.exit(137);
+}

@@ -29,6 +29,8 @@ export interface ClusterSpec {
   tiers: readonly LinkTier[];
   /** Compute speed of single ranks relative to the others: `{ 3: 0.5 }` makes rank 3 half as fast. */
   speed?: Readonly<Record<number, number>>;
+  /** On which device each rank runs: `[0, 4, 1, 5]` puts ranks 0 and 1 on different nodes of 4. Default: rank r on device r. */
+  placement?: readonly number[];
 }
 
 /** One direction of one port. */
@@ -78,7 +80,7 @@ export class Cluster {
   }
 
   nodeOf(rank: number): number {
-    return Math.floor(rank / this.ranksPerNode);
+    return Math.floor(this.#device(rank) / this.ranksPerNode);
   }
 
   flopsPerSecond(rank: number, dtype = 'float32'): number {
@@ -100,8 +102,9 @@ export class Cluster {
   /** The tier over which two ranks talk. */
   tierBetween(a: number, b: number): LinkTier {
     const { tiers } = this.spec;
+    const [from, to] = [this.#device(a), this.#device(b)];
     return (
-      tiers.find((tier) => Math.floor(a / tier.ranks) === Math.floor(b / tier.ranks)) ??
+      tiers.find((tier) => Math.floor(from / tier.ranks) === Math.floor(to / tier.ranks)) ??
       tiers[tiers.length - 1]!
     );
   }
@@ -109,13 +112,26 @@ export class Cluster {
   /** The ports that a message from `a` to `b` crosses: out of a's, into b's. */
   route(a: number, b: number): Route {
     const tier = this.tierBetween(a, b);
-    return { tier, ports: [this.#port(tier, a, 'out'), this.#port(tier, b, 'in')] };
+    return {
+      tier,
+      ports: [this.#port(tier, this.#device(a), 'out'), this.#port(tier, this.#device(b), 'in')],
+    };
+  }
+
+  /** The same machine with ranks on other devices. */
+  placed(placement: readonly number[]): Cluster {
+    return new Cluster({ ...this.spec, placement });
+  }
+
+  #device(rank: number): number {
+    return this.spec.placement?.[rank] ?? rank;
   }
 
   #port(tier: LinkTier, rank: number, direction: 'in' | 'out'): Port {
     const share = tier.devicesPerPort ?? 1;
     const first = Math.floor(rank / share) * share;
-    const owner = share === 1 ? `rank ${rank}` : `ranks ${first}-${Math.min(first + share, this.ranks) - 1}`;
+    const owner =
+      share === 1 ? `device ${rank}` : `devices ${first}-${Math.min(first + share, this.ranks) - 1}`;
     const id = `${tier.name} ${direction} of ${owner}`;
     let port = this.#ports.get(id);
     if (port === undefined) {
@@ -157,6 +173,13 @@ function checkSpec(spec: ClusterSpec): void {
     if (!Number.isInteger(tier.ranks) || tier.ranks < 1 || tier.ranks % inner !== 0)
       refuse(`tier "${tier.name}" joins ${tier.ranks} ranks, wanted a multiple of ${inner}`);
   });
+  const { placement } = spec;
+  if (placement !== undefined) {
+    const devices = new Set(placement);
+    const outside = placement.find((d) => !Number.isInteger(d) || d < 0 || d >= spec.ranks);
+    if (outside !== undefined) refuse(`placement names device ${outside}, wanted 0 to ${spec.ranks - 1}`);
+    if (devices.size !== placement.length) refuse('placement puts two ranks on one device');
+  }
   for (const [rank, value] of Object.entries(spec.speed ?? {})) positive(`speed of rank ${rank}`, value);
 }
 

@@ -78,6 +78,44 @@ export function matrixFigure(matrix: readonly (readonly number[])[], title: stri
   };
 }
 
+/** One area per category, stacked, over steps. */
+export function stackFigure(
+  series: readonly { name: string; values: readonly number[] }[],
+  labels: readonly string[],
+  title: string,
+  line?: { name: string; value: number },
+): Figure {
+  const x = labels.map((_, i) => i);
+  const data: Record<string, unknown>[] = series.map(({ name, values }, i) => ({
+    type: 'scatter',
+    mode: 'lines',
+    stackgroup: 'bytes',
+    name,
+    x,
+    y: values,
+    text: labels,
+    line: { shape: 'hv', width: 0.5, color: COLOURS[i % COLOURS.length] },
+    hovertemplate: `${name}: %{y} bytes<br>%{text}<extra></extra>`,
+  }));
+  if (line !== undefined) {
+    data.push({
+      type: 'scatter',
+      mode: 'lines',
+      name: line.name,
+      x: [0, Math.max(1, labels.length - 1)],
+      y: [line.value, line.value],
+      line: { dash: 'dash', color: '#d55e00' },
+    });
+  }
+  const layout = {
+    title: { text: title },
+    xaxis: { title: { text: 'step' } },
+    yaxis: { title: { text: 'bytes' }, rangemode: 'tozero' },
+    height: 360,
+  };
+  return { data, layout };
+}
+
 /** Two figures in one: the timeline above, the matrix below. */
 export function stackedFigure(above: Figure, below: Figure): Figure {
   return {

@@ -76,10 +76,10 @@ export function buildGraph(cluster: Cluster, programs: readonly RankProgram[], o
       calls.set(key, n);
       return n;
     };
-    const place = (node: GraphNode, stream: string, item: number): void => {
+    const place = (node: GraphNode, stream: string, item: number, independent = false): void => {
       for (const dep of front(stream)) node.deps.add(dep);
       // What is issued to another stream sees what the compute stream was given so far, as NCCL's streams do.
-      if (node.kind !== 'compute') for (const dep of front(COMPUTE)) node.deps.add(dep);
+      if (node.kind !== 'compute' && !independent) for (const dep of front(COMPUTE)) node.deps.add(dep);
       node.deps.delete(node.id);
       node.places.push({ rank, stream, item });
       fronts.set(stream, new Set([node.id]));
@@ -108,7 +108,7 @@ export function buildGraph(cluster: Cluster, programs: readonly RankProgram[], o
           }
           checkMember(item, rank, joined, cluster);
           joined.members.set(rank, item);
-          place(joined.node, item.stream, at);
+          place(joined.node, item.stream, at, item.independent);
           return;
         }
         case 'send':

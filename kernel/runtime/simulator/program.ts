@@ -25,6 +25,8 @@ export interface CollectiveItem {
   /** allToAll: bytes that this rank sends to each member. */
   sends?: readonly number[];
   algorithm?: Algorithm | 'auto';
+  /** Does not wait for what was computed before its issue. */
+  independent?: boolean;
 }
 export interface MessageItem {
   kind: 'send' | 'recv';
@@ -59,6 +61,8 @@ export interface CollectiveOptions {
   label?: string;
   /** Default: a communication stream of the group. */
   stream?: string;
+  /** Starts without waiting for what was computed before it was issued (an all-gather of parameters). Default false. */
+  independent?: boolean;
   /** Does not hold back the compute stream; give the returned handle to `wait`. */
   asyncOp?: boolean;
 }
@@ -104,6 +108,7 @@ export class RankProgram {
       ...(options.root === undefined ? {} : { root: options.root }),
       ...(options.sends === undefined ? {} : { sends: options.sends }),
       ...(options.algorithm === undefined ? {} : { algorithm: options.algorithm }),
+      ...(options.independent ? { independent: true } : {}),
     });
     if (!options.asyncOp) this.wait(item);
     return item;

@@ -5,6 +5,7 @@ import type { Cluster } from './cluster.js';
 import type { PortUse } from './engine.js';
 import { type MimeBundle, timelineFigure, toMime } from './figures.js';
 import { type Interval, measure, overlap } from './intervals.js';
+import { seconds } from './units.js';
 
 /** Something on a stream of a rank, in virtual seconds. */
 export interface Span {
@@ -125,12 +126,4 @@ export class SimulationResult {
     });
     return [`Simulation of ${this.ranks.length} ranks: ${seconds(this.makespan)}`, ...lines].join('\n');
   }
-}
-
-/** "1.25 ms", as people read times. */
-export function seconds(value: number): string {
-  if (value === 0) return '0 s';
-  const [scale, unit] =
-    value >= 1 ? [1, 's'] : value >= 1e-3 ? [1e3, 'ms'] : value >= 1e-6 ? [1e6, 'us'] : [1e9, 'ns'];
-  return `${Number((value * scale).toPrecision(4))} ${unit}`;
 }

@@ -1,7 +1,7 @@
 /** Arguments that many calls share: the group, the root, refusals. Everything here throws before any rank waits. */
 import { ShardbookError } from '../../base/index.js';
 import { type Call, type Channel, Op, type Steps } from '../transport/index.js';
-import { type CommCall, type HookedCall, hookCall } from './events.js';
+import { type CommCall, currentStream, type HookedCall, hookCall } from './events.js';
 import { type Group, NonGroupMember, ProcessGroup, Work, worldGroup } from './process-group.js';
 import type { ReduceOp } from './reduce-op.js';
 import { byteLength, type CommTensor, describeTensor } from './tensors.js';
@@ -185,6 +185,7 @@ export function describeCall(
     sendBytes: io.sendBytes,
     payload: io.payload,
     detail: about.detail,
+    stream: currentStream(),
     place: () => group.transport.callPlace(),
     result: undefined,
   };

@@ -42,10 +42,37 @@ export interface CommCall {
   readonly payload: Uint8Array | undefined;
   /** What the call has besides tensors, in words: "sum", "src 0". */
   readonly detail: string | undefined;
+  /** Where simulated time puts it; undefined: the communication stream of its group. */
+  readonly stream: CommStream | undefined;
   /** The caller's line ("cell 3, line 5"). To be asked inside `before`. */
   readonly place: () => string | undefined;
   /** What the call returned, once done: object collectives the members' bytes, receives the sender. */
   result: unknown;
+}
+
+/** A stream of its own for some calls, as FSDP has one for all-gathers and one for reduce-scatters. Simulated time only. */
+export interface CommStream {
+  name: string;
+  /** Starts without waiting for what was computed before it was issued: its input is there already. Default false. */
+  independent?: boolean;
+}
+
+let stream: CommStream | undefined;
+
+/** The stream of calls that are issued now. */
+export function currentStream(): CommStream | undefined {
+  return stream;
+}
+
+/** Calls that `body` issues belong to `on`: all-gathers of FSDP run ahead of compute that way in simulated time. */
+export function withCommStream<T>(on: CommStream, body: () => T): T {
+  const before = stream;
+  stream = on;
+  try {
+    return body();
+  } finally {
+    stream = before;
+  }
 }
 
 /** As `CommCall`: what listeners of `onComm` get. */

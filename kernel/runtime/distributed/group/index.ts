@@ -5,7 +5,9 @@ export {
   type CommCall,
   type CommEvent,
   type CommHook,
+  type CommStream,
   onComm,
+  withCommStream,
 } from './events.js';
 export {
   afterInterrupt,

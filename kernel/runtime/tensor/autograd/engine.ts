@@ -1,6 +1,7 @@
 /** The backward pass: nodes in order of readiness, gradients summed where paths meet, hooks, callbacks at the end. */
 import { ShardbookError } from '../../base/index.js';
 import { activeModes } from '../dispatch.js';
+import { memory, storageOf } from '../memory.js';
 import { numelOf, sameShape } from '../shape.js';
 import { state, withGradMode } from '../state.js';
 import { Storage } from '../storage.js';
@@ -294,6 +295,10 @@ function walk(
     if (old && tracks(sum)) pass.owned.add(sum.storage);
     buffer[edge.index] = sum;
     buffers.set(edge.node, buffer);
+    if (memory.listener !== null) {
+      memory.listener.hold(storageOf(sum), 'Temp', undefined);
+      if (old) memory.listener.drop(storageOf(old), 'Temp');
+    }
   };
   edges.forEach((e, i) => {
     add(e, rootGradients[i]!);
@@ -301,7 +306,8 @@ function walk(
   for (const node of rootNodes) if (!waiting.get(node)) queue.push(node);
   while (queue.size > 0) {
     const node = queue.pop();
-    let grads = fill(buffers.get(node) ?? [], node);
+    const buffer = buffers.get(node) ?? [];
+    let grads = fill(buffer, node);
     buffers.delete(node);
     const taken = captureAt.get(node);
     const active = !needed || needed.has(node);
@@ -332,6 +338,7 @@ function walk(
       waiting.set(edge.node, left);
       if (left === 0) queue.push(edge.node);
     });
+    if (memory.listener !== null) for (const g of buffer) if (g) memory.listener.drop(storageOf(g), 'Temp');
   }
   return captured;
 }

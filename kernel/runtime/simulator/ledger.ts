@@ -1,0 +1,459 @@
+/**
+ * What is in a rank's memory, byte by byte and by category, while a real program runs.
+ *
+ * Memory is alive as long as something known holds it: what `track` was given, gradients of leaves, what autograd saved, what
+ * the parallelisms claim, gradients under way in backward, and the inputs and results of the operation that runs. A tensor
+ * that only a variable holds is not counted. The garbage collector is never asked: same program, same figures.
+ */
+import { ShardbookError } from '../base/index.js';
+import {
+  claimOf,
+  type MemoryCategory,
+  type MemoryListener,
+  onMemory,
+  type Storage,
+  storageOf,
+  Tensor,
+} from '../tensor/index.js';
+import type { Cluster } from './cluster.js';
+import { type MimeBundle, stackFigure, toMime } from './figures.js';
+import { bytesText, table } from './units.js';
+
+export interface LedgerOptions {
+  /** Bytes that there are; more throws. Default: the cluster's device memory, else no limit. */
+  capacity?: number;
+  cluster?: Cluster;
+  /** Sizes are rounded up to multiples of this; the CUDA caching allocator's is 512. Default 1: exact. */
+  block?: number;
+  /** For reports; default 0. */
+  rank?: number;
+}
+
+/** Memory that is alive. */
+export interface LedgerEntry {
+  label: string;
+  category: MemoryCategory;
+  bytes: number;
+}
+
+export interface LedgerPeak {
+  bytes: number;
+  /** The operation or event that reached it. */
+  at: string;
+  categories: Record<string, number>;
+  /** What was alive, largest first. */
+  alive: LedgerEntry[];
+}
+
+export interface LedgerPoint {
+  at: string;
+  bytes: number;
+  categories: Record<string, number>;
+}
+
+interface Module {
+  namedParameters(): Iterable<[string, Tensor]>;
+  namedBuffers(): Iterable<[string, Tensor]>;
+}
+
+interface OptimizerLike {
+  readonly state: ReadonlyMap<Tensor, Record<string, unknown>>;
+  registerStepPostHook(hook: () => void): { remove(): void };
+}
+
+/** What a ledger can be told of. */
+export type Trackable = Tensor | Module | OptimizerLike | Iterable<Tensor>;
+
+interface Account {
+  storage: Storage;
+  category: MemoryCategory;
+  bytes: number;
+  /** Holders by category, in the order in which they came. */
+  holders: Map<MemoryCategory, number>;
+  label: string | undefined;
+}
+
+/** Who says what memory is: a claim or `track` over a gradient over what autograd saves over what passes by. */
+const WEIGHT: Readonly<Record<string, number>> = { Temp: 0, Activation: 1, Gradient: 2 };
+const POINTS_MAX = 8192;
+
+export class MemoryLedger implements MemoryListener {
+  readonly capacity: number | undefined;
+  readonly rank: number;
+  readonly #block: number;
+  readonly #accounts = new Map<Storage, Account>();
+  readonly #categories = new Map<MemoryCategory, number>();
+  /** Not held by anything but the operation that ran last. */
+  #passing: Account[] = [];
+  readonly #names = new WeakMap<Tensor, string>();
+  readonly #makers = new WeakMap<Storage, string>();
+  #total = 0;
+  #peak: LedgerPeak = { bytes: 0, at: 'start', categories: {}, alive: [] };
+  #peakIsNow = false;
+  #points: LedgerPoint[] = [];
+  #stride = 1;
+  #events = 0;
+  #stop: (() => void) | undefined;
+  #undo: (() => void)[] = [];
+
+  constructor(options: LedgerOptions = {}) {
+    this.capacity = options.capacity ?? options.cluster?.memoryBytes;
+    this.rank = options.rank ?? 0;
+    this.#block = options.block ?? 1;
+    for (const [name, value] of [
+      ['capacity', this.capacity ?? 1],
+      ['block', this.#block],
+    ] as const) {
+      if (!(value > 0)) {
+        throw new ShardbookError({
+          code: 'SB_LEDGER',
+          message: `Cannot keep a ledger with ${name} ${value}: wanted more than 0 bytes`,
+        });
+      }
+    }
+  }
+
+  // ---------------------------------------------------------------- use
+
+  /** Listens from now on. */
+  start(): this {
+    this.#stop ??= onMemory(this);
+    return this;
+  }
+
+  /** Stops listening; figures stay. */
+  stop(): void {
+    this.#stop?.();
+    this.#stop = undefined;
+    for (const undo of this.#undo.splice(0)) undo();
+  }
+
+  /** Listens while `body` runs, also while what it returns is pending. */
+  run<T>(body: () => T): T {
+    this.start();
+    let result: T;
+    try {
+      result = body();
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
+    if (result instanceof Promise) return result.finally(() => this.stop()) as T;
+    this.stop();
+    return result;
+  }
+
+  [Symbol.dispose](): void {
+    this.stop();
+  }
+
+  /**
+   * Counts memory that is there: a module's parameters, gradients and buffers, an optimizer's state (also what comes with its
+   * steps), or tensors. What a parallelism has claimed keeps the category of its claim.
+   */
+  track(what: Trackable, category?: MemoryCategory): this {
+    if (what instanceof Tensor) this.#trackTensor(what, category ?? 'Other');
+    else if ('namedParameters' in what) this.#trackModule(what);
+    else if ('registerStepPostHook' in what) this.#trackOptimizer(what);
+    else for (const t of what) this.#trackTensor(t, category ?? 'Other');
+    return this;
+  }
+
+  /** Takes tensors off the accounts that `track` put there. */
+  untrack(what: Tensor | Iterable<Tensor>, category: MemoryCategory = 'Other'): void {
+    for (const t of what instanceof Tensor ? [what] : what) this.drop(storageOf(t), category);
+  }
+
+  // ---------------------------------------------------------------- figures
+
+  /** Bytes that are alive. */
+  get total(): number {
+    return this.#total;
+  }
+
+  /** Bytes by category, without empty ones. */
+  get categories(): Record<string, number> {
+    return Object.fromEntries([...this.#categories].filter(([, bytes]) => bytes > 0));
+  }
+
+  /** The moment at which most was alive. */
+  get peak(): LedgerPeak {
+    if (this.#peakIsNow) this.#snapshot();
+    return this.#peak;
+  }
+
+  /** Forgets the peak: it is now. As torch.cuda.reset_peak_memory_stats. */
+  resetPeak(): void {
+    this.#dropPassing();
+    this.#peak = { bytes: this.#total, at: 'now', categories: this.categories, alive: [] };
+    this.#peakIsNow = true;
+  }
+
+  /** What is alive, largest first. */
+  alive(): LedgerEntry[] {
+    const entries = [...this.#accounts.values()]
+      .filter((account) => account.bytes > 0)
+      .map((account) => ({
+        label: this.#labelOf(account),
+        category: account.category,
+        bytes: account.bytes,
+      }));
+    return entries.sort((a, b) => b.bytes - a.bytes || (a.label < b.label ? -1 : 1));
+  }
+
+  /** Bytes by category over time; thinned out when it gets long, the peak stays. */
+  get timeline(): readonly LedgerPoint[] {
+    return this.#points;
+  }
+
+  // ---------------------------------------------------------------- listening
+
+  hold(storage: Storage, category: MemoryCategory, label?: string): void {
+    const account = this.#accounts.get(storage) ?? this.#open(storage, category);
+    account.holders.set(category, (account.holders.get(category) ?? 0) + 1);
+    account.label ??= label;
+    this.#passing = this.#passing.filter((other) => other !== account);
+    this.#recategorise(account, category);
+    this.#after(label === undefined ? category : `${category} ${label}`);
+  }
+
+  drop(storage: Storage, category: MemoryCategory): void {
+    const account = this.#accounts.get(storage);
+    const count = account?.holders.get(category);
+    // Held before this ledger listened.
+    if (account === undefined || count === undefined) return;
+    if (count > 1) account.holders.set(category, count - 1);
+    else account.holders.delete(category);
+    if (account.holders.size === 0) {
+      this.#close(account);
+      this.#note(`free ${category}`);
+    } else if (account.category === category && count === 1) this.#recategorise(account);
+  }
+
+  resize(storage: Storage, _before: number): void {
+    const account = this.#accounts.get(storage);
+    if (account === undefined) return;
+    const bytes = this.#round(storage.nbytes);
+    if (bytes < account.bytes) this.#beforeLess();
+    this.#count(account.category, bytes - account.bytes);
+    account.bytes = bytes;
+    this.#after(`resize ${this.#labelOf(account)}`);
+  }
+
+  grad(leaf: Tensor, before: Tensor | null, after: Tensor | null): void {
+    if (before === after) return;
+    const name = this.#names.get(leaf);
+    if (after !== null)
+      this.hold(storageOf(after), 'Gradient', name === undefined ? undefined : `${name}.grad`);
+    if (before !== null) this.drop(storageOf(before), 'Gradient');
+  }
+
+  ran(op: string, inputs: readonly (Tensor | null)[], results: readonly Tensor[]): void {
+    const storages = new Set<Storage>();
+    // A JavaScript number is wrapped in a tensor; it takes no device memory.
+    for (const t of inputs) if (t !== null && !t.wrapped) storages.add(storageOf(t));
+    for (const t of results) {
+      const storage = storageOf(t);
+      storages.add(storage);
+      if (!this.#makers.has(storage)) this.#makers.set(storage, `${t.describe()} of ${op}`);
+    }
+    // What the operation before left is gone when this one allocates its results, unless it reads it.
+    const gone = this.#passing.filter((account) => !storages.has(account.storage));
+    for (const account of gone) this.#close(account);
+    this.#passing = [];
+    for (const storage of storages) {
+      const account = this.#accounts.get(storage) ?? this.#open(storage, 'Temp');
+      if (account.holders.size === 0) this.#passing.push(account);
+    }
+    this.#after(op);
+  }
+
+  // ---------------------------------------------------------------- accounts
+
+  #trackTensor(t: Tensor, category: MemoryCategory, name?: string): void {
+    const storage = storageOf(t);
+    const claim = claimOf(storage);
+    if (name !== undefined) this.#names.set(t, name);
+    this.hold(storage, claim?.category ?? category, claim?.label ?? name ?? t.describe());
+  }
+
+  #trackModule(module: Module): void {
+    for (const [name, p] of module.namedParameters()) {
+      this.#trackTensor(p, 'Parameter', name);
+      if (p.grad) this.hold(storageOf(p.grad), 'Gradient', `${name}.grad`);
+    }
+    for (const [name, b] of module.namedBuffers()) this.#trackTensor(b, 'Buffer', name);
+  }
+
+  #trackOptimizer(optimizer: OptimizerLike): void {
+    let held = new Map<Storage, string>();
+    const look = (): void => {
+      const now = new Map<Storage, string>();
+      let index = 0;
+      for (const [p, state] of optimizer.state) {
+        const owner = this.#names.get(p) ?? `parameter ${index}`;
+        index++;
+        for (const [key, value] of Object.entries(state))
+          if (value instanceof Tensor) now.set(storageOf(value), `${owner}.${key}`);
+      }
+      for (const [storage, label] of now) if (!held.has(storage)) this.hold(storage, 'Optstate', label);
+      for (const storage of held.keys()) if (!now.has(storage)) this.drop(storage, 'Optstate');
+      held = now;
+    };
+    look();
+    const hook = optimizer.registerStepPostHook(look);
+    this.#undo.push(() => hook.remove());
+  }
+
+  #open(storage: Storage, category: MemoryCategory): Account {
+    const account: Account = {
+      storage,
+      category,
+      bytes: this.#round(storage.nbytes),
+      holders: new Map(),
+      label: claimOf(storage)?.label,
+    };
+    this.#accounts.set(storage, account);
+    this.#count(category, account.bytes);
+    return account;
+  }
+
+  #close(account: Account): void {
+    this.#beforeLess();
+    this.#accounts.delete(account.storage);
+    this.#count(account.category, -account.bytes);
+  }
+
+  #recategorise(account: Account, latest?: MemoryCategory): void {
+    const weight = (category: MemoryCategory): number => WEIGHT[category] ?? 3;
+    let best: MemoryCategory | undefined;
+    for (const category of account.holders.keys())
+      if (best === undefined || weight(category) >= weight(best)) best = category;
+    if (latest !== undefined && weight(latest) >= weight(best!)) best = latest;
+    const claim = claimOf(account.storage)?.category;
+    const category = claim !== undefined && account.holders.has(claim) ? claim : best!;
+    if (category === account.category) return;
+    this.#count(account.category, -account.bytes);
+    this.#count(category, account.bytes);
+    account.category = category;
+  }
+
+  #count(category: MemoryCategory, bytes: number): void {
+    this.#categories.set(category, (this.#categories.get(category) ?? 0) + bytes);
+    this.#total += bytes;
+  }
+
+  #round(bytes: number): number {
+    return Math.ceil(bytes / this.#block) * this.#block;
+  }
+
+  #dropPassing(): void {
+    for (const account of this.#passing.splice(0)) this.#close(account);
+  }
+
+  #labelOf(account: Account): string {
+    return account.label ?? this.#makers.get(account.storage) ?? 'unnamed';
+  }
+
+  #after(at: string): void {
+    if (this.#total > this.#peak.bytes) {
+      this.#peak = { bytes: this.#total, at, categories: {}, alive: [] };
+      this.#peakIsNow = true;
+    }
+    this.#note(at);
+    if (this.capacity !== undefined && this.#total > this.capacity) throw this.#outOfMemory(at);
+  }
+
+  /** The peak is written down when it is over: as long as memory only grows, nobody has to look. */
+  #beforeLess(): void {
+    if (this.#peakIsNow && this.#total === this.#peak.bytes) this.#snapshot();
+    this.#peakIsNow = false;
+  }
+
+  #snapshot(): void {
+    this.#peak = { ...this.#peak, categories: this.categories, alive: this.alive() };
+  }
+
+  #note(at: string): void {
+    this.#events++;
+    const last = this.#points[this.#points.length - 1];
+    if (this.#events % this.#stride !== 0 && this.#total !== this.#peak.bytes) return;
+    if (last?.bytes === this.#total && last.at === at) return;
+    this.#points.push({ at, bytes: this.#total, categories: this.categories });
+    if (this.#points.length < POINTS_MAX) return;
+    const top = this.#peak.bytes;
+    this.#points = this.#points.filter((point, i) => i % 2 === 0 || point.bytes === top);
+    this.#stride *= 2;
+  }
+
+  #outOfMemory(at: string): ShardbookError {
+    const asked = this.#total;
+    const entries = this.alive();
+    const categories = Object.entries(this.categories).sort((a, b) => b[1] - a[1]);
+    const shown = entries.slice(0, 12);
+    const rest = entries.slice(shown.length).reduce((sum, entry) => sum + entry.bytes, 0);
+    this.#dropPassing();
+    return new ShardbookError({
+      code: 'SB_OUT_OF_MEMORY',
+      message: `Cannot go on with "${at}" on rank ${this.rank}: it needs ${bytesText(asked)} in all, the device has ${bytesText(this.capacity!)}`,
+      notes: [
+        `alive by category: ${categories.map(([category, bytes]) => `${category} ${bytesText(bytes)}`).join(', ')}`,
+        ...shown.map((entry) => `${bytesText(entry.bytes)}  ${entry.category}  ${entry.label}`),
+        ...(rest > 0 ? [`${bytesText(rest)}  in ${entries.length - shown.length} more`] : []),
+      ],
+      help: adviceOn(categories[0]?.[0]),
+    });
+  }
+
+  // ---------------------------------------------------------------- display
+
+  [toMime](): MimeBundle {
+    const names = [...this.#categories.keys()];
+    const figure = stackFigure(
+      names.map((name) => ({ name, values: this.#points.map((point) => point.categories[name] ?? 0) })),
+      this.#points.map((point) => point.at),
+      `Memory of rank ${this.rank}`,
+      this.capacity === undefined ? undefined : { name: 'capacity', value: this.capacity },
+    );
+    return { 'application/vnd.plotly.v1+json': figure, 'text/plain': this.toString() };
+  }
+
+  toString(): string {
+    const { peak } = this;
+    const now = this.categories;
+    const names = [...new Set([...Object.keys(peak.categories), ...Object.keys(now)])];
+    const rows = names
+      .sort((a, b) => (peak.categories[b] ?? 0) - (peak.categories[a] ?? 0))
+      .map((name) => [name, bytesText(now[name] ?? 0), bytesText(peak.categories[name] ?? 0)]);
+    const capacity = this.capacity === undefined ? '' : ` of ${bytesText(this.capacity)}`;
+    return [
+      `Memory of rank ${this.rank}: ${bytesText(this.#total)} now, peak ${bytesText(peak.bytes)}${capacity} at ${peak.at}`,
+      table([['category', 'now', 'at peak'], ...rows]),
+    ].join('\n');
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+
+  /** Plain figures, to send to other ranks or to write down. */
+  toJSON(): { rank: number; bytes: number; categories: Record<string, number>; peak: LedgerPeak } {
+    return { rank: this.rank, bytes: this.#total, categories: this.categories, peak: this.peak };
+  }
+}
+
+function adviceOn(category: string | undefined): string {
+  switch (category) {
+    case 'Activation':
+      return 'checkpoint layers, or take smaller micro-batches';
+    case 'Optstate':
+    case 'Parameter':
+    case 'Gradient':
+      return 'shard the state over more ranks (fullyShard)';
+    case 'All Gather':
+    case 'Unsharded Param':
+      return 'shard smaller modules, or gather fewer ahead';
+    default:
+      return 'take smaller batches, or a device with more memory';
+  }
+}
