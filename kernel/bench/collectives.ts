@@ -35,25 +35,38 @@ async function ours(size: number): Promise<Record<string, number>> {
   return result;
 }
 
+/** Ours and theirs take turns, and the least disturbed round of each counts: the machine may have other work. */
+const ROUNDS = 2;
+
 export async function benchCollectives(): Promise<Record<string, unknown>> {
   const result: Record<string, unknown> = {};
   for (const size of [2, 4, 8]) {
-    const mine = await ours(size);
-    const gloo = torchPeer('collectives', String(size));
+    const mine: Record<string, number>[] = [];
+    const theirs: Record<string, number>[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      mine.push(await ours(size));
+      const gloo = torchPeer('collectives', String(size));
+      if (gloo === undefined) result['gloo'] = TORCH_ABSENT;
+      else theirs.push(gloo);
+    }
+    const least = (rounds: Record<string, number>[], name: string) =>
+      Math.min(...rounds.flatMap((figures) => figures[name] ?? []));
+    const names = Object.keys(mine[0]!).filter((name) => name.endsWith('Ms'));
     result[`world${size}`] = Object.fromEntries(
-      Object.entries(mine).map(([name, value]) => {
-        const peer = gloo?.[name];
-        if (peer === undefined) return [name, { ours: round(value) }];
+      names.map((name) => {
+        const value = least(mine, name);
+        const peer = least(theirs, name);
+        if (!Number.isFinite(peer)) return [name, { ours: round(value) }];
         return [name, { ours: round(value), gloo: round(peer), timesFaster: round(peer / value) }];
       }),
     );
-    const copyGBps = mine['copyGBps'];
-    if (copyGBps !== undefined) {
+    if (size === 2) {
       // Every input is read once and every output written once: 2NS bytes.
+      const copyGBps = Math.max(...mine.map((figures) => figures['copyGBps']!));
       const leastMs = (2 * size * SIZES['64MiB']!) / copyGBps / 1e6;
-      result['allReduce64MiBOf2RanksShareOfCopyBandwidth'] = round(leastMs / mine['allReduce64MiBMs']!);
+      result['copyGBps'] = round(copyGBps);
+      result['allReduce64MiBOf2RanksShareOfCopyBandwidth'] = round(leastMs / least(mine, 'allReduce64MiBMs'));
     }
-    if (gloo === undefined) result['gloo'] = TORCH_ABSENT;
   }
   return result;
 }
