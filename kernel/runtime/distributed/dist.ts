@@ -1,6 +1,7 @@
 /** The `dist` namespace: torch.distributed in camelCase, with meshes and what stands on them. */
 export {
   DTensor,
+  distributeModule,
   distributeTensor,
   Partial,
   type Placement,
@@ -12,7 +13,6 @@ export * from './group/dist.js';
 export { currentMesh, DeviceMesh, initDeviceMesh } from './mesh/index.js';
 export {
   ColwiseParallel,
-  distributeModule,
   lossParallel,
   ParallelStyle,
   PrepareModuleInput,

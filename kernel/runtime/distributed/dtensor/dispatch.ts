@@ -127,7 +127,11 @@ function handle(call: OpCall): OpResult {
   const locals = call.inputs.map((input) => (input instanceof DTensor ? input.localTensor : input));
   const participates = mesh.isMember;
   if (participates) {
-    for (const { at, from, to } of plan.moves) locals[at] = redistributeLocal(locals[at]!, from, to);
+    for (const { at, from, to } of plan.moves) {
+      // A mask belongs to the input, not to the plan.
+      const input = call.inputs[at];
+      locals[at] = redistributeLocal(locals[at]!, input instanceof DTensor ? input.spec : from, to);
+    }
   }
   const outs = plan.masked ? plan.outs.map(freshMask) : plan.outs;
   const result = participates ? runPart(call, plan, locals, outs) : outsideResult(plan);

@@ -1,7 +1,14 @@
 /** The plan of a redistribution: which planner, consecutive collectives merged over a flattened mesh where one exists. */
 import type { DeviceMesh } from '../mesh/index.js';
 import { installPlanner } from './cost.js';
-import { isShardLike, Partial, type Placement, type Placements, placementsText } from './placements.js';
+import {
+  isShardLike,
+  MaskPartialPlacement,
+  Partial,
+  type Placement,
+  type Placements,
+  placementsText,
+} from './placements.js';
 import { greedySteps, type Step } from './planner.js';
 import { graphSteps } from './planner-graph.js';
 import type { DTensorSpec } from './spec.js';
@@ -49,7 +56,16 @@ installPlanner((from, to) => [...stepsOf(from, to)]);
 
 /** The steps as they run. */
 export function planOf(from: DTensorSpec, to: DTensorSpec): PlannedStep[] {
-  return merge(stepsOf(from, to), from.mesh);
+  return merge(
+    stepsOf(from, to).map((step) => withMask(step, from)),
+    from.mesh,
+  );
+}
+
+/** Known steps serve every look-up of a table; the mask is this one's. */
+function withMask(step: Step, { placements }: DTensorSpec): Step {
+  const own = placements[step.axis]!;
+  return own instanceof MaskPartialPlacement && step.from.key === own.key ? { ...step, from: own } : step;
 }
 
 function alone(step: Step, mesh: DeviceMesh): PlannedStep {

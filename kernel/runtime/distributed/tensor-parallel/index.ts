@@ -1,5 +1,4 @@
 /** Tensor parallelism: plans that say how modules are cut over a mesh axis. */
-export { distributeModule, type InputFn, type OutputFn, type PartitionFn } from './distribute-module.js';
 export { ColwiseParallel, type LinearStyleOptions, RowwiseParallel } from './linear-styles.js';
 export { type LossParallelScope, lossParallel } from './loss-parallel.js';
 export { type ParallelizeOptions, type ParallelizePlan, parallelizeModule } from './parallelize.js';

@@ -3,6 +3,7 @@ import { Embedding, Linear, type Module, Parameter } from '../../nn/index.js';
 import { Tensor } from '../../tensor/index.js';
 import {
   DTensor,
+  distributeModule,
   distributeTensor,
   type Placement,
   type Placements,
@@ -12,7 +13,6 @@ import {
   samePlacements,
 } from '../dtensor/index.js';
 import type { DeviceMesh } from '../mesh/index.js';
-import { distributeModule } from './distribute-module.js';
 import { kindOf, ParallelStyle, styleError } from './style.js';
 
 export interface LinearStyleOptions {
