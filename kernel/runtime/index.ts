@@ -12,17 +12,41 @@ export * from './distributed/index.js';
 export * as nn from './nn/index.js';
 export { functional as F, Module, Parameter } from './nn/index.js';
 export * as optim from './optim/index.js';
-export { formulas } from './simulator/index.js';
+export {
+  bytesText,
+  Cluster,
+  type ClusterSpec,
+  type DeviceSpec,
+  type FaultEvent,
+  FaultPlan,
+  type FaultSpec,
+  formulas,
+  type LedgerEntry,
+  type LedgerOptions,
+  type LedgerPeak,
+  type LinkTier,
+  MemoryLedger,
+  RankProgram,
+  Simulation,
+  type SimulationOptions,
+  SimulationResult,
+  simulate,
+} from './simulator/index.js';
 export {
   AutogradFunction,
   autograd,
+  claimMemory,
   type Device,
   Dtype,
   Float,
   FunctionContext,
   Generator,
   type Index,
+  type MemoryCategory,
+  MemoryClaim,
+  type MemoryListener,
   noGrad,
+  onMemory,
   Slice,
   setBackend,
   slice,
