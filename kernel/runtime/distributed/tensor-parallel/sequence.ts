@@ -1,6 +1,13 @@
 import { type Module, Parameter } from '../../nn/index.js';
 import { Tensor } from '../../tensor/index.js';
-import { DTensor, type Placements, Replicate, Shard, samePlacements } from '../dtensor/index.js';
+import {
+  DTensor,
+  distributeModule,
+  type Placements,
+  Replicate,
+  Shard,
+  samePlacements,
+} from '../dtensor/index.js';
 import type { DeviceMesh } from '../mesh/index.js';
 import { kindOf, ParallelStyle, styleError } from './style.js';
 
