@@ -17,7 +17,6 @@ import {
   type Composition,
   cut,
   type MeshRule,
-  type RuleCall,
   type RuleTable,
   type Slot,
   type Way,

@@ -1,4 +1,5 @@
 /** The table of op rules. */
+import { backwardRules } from './backward.js';
 import { fusedRules } from './fused.js';
 import { indexingRules } from './indexing.js';
 import { matmulRules } from './matmul.js';
@@ -16,6 +17,7 @@ export const rules: RuleTable = {
   ...fusedRules,
   ...indexingRules,
   ...tensorRules,
+  ...backwardRules,
 };
 export * from './rule.js';
 export { propagateView, type Source, viewSources } from './views.js';

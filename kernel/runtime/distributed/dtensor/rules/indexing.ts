@@ -91,10 +91,12 @@ const indexSelect: AxisRule<'indexSelect'> = {
 /** self, index, source: the indexed dimension is whole. */
 const writeAlong: AxisRule<'indexAdd' | 'indexCopy'> = {
   kind: 'axis',
-  ways: (call) =>
-    otherDims(call as unknown as RuleCall<OpName>).map(
+  ways: (call) => [
+    ...otherDims(call as unknown as RuleCall<OpName>).map(
       (d): Way => ({ out: [cut(d)], in: [cut(d), R, cut(d)] }),
     ),
+    { out: [sum], in: [sum, R, sum] },
+  ],
 };
 
 const gather: AxisRule<'gather'> = {

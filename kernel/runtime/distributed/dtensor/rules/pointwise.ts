@@ -179,6 +179,9 @@ export const pointwiseRules: RuleTable = {
       'hardswish',
       'hardsigmoid',
       'maskedFill',
+      'thresholdBackward',
+      // A copy counts as elementwise: nothing pending passes it.
+      'clone',
     ],
     pointwise(),
   ),

@@ -15,10 +15,7 @@ import {
 import { allReplicated, cannot, each, follows, isCut, R, reduced, shifted, uncut } from './shared.js';
 
 /** The result lies as the input does, whatever that is. */
-const same = follows<'clone' | 'detach' | 'alias' | 'fill' | 'viewDtype'>((_call, x) => [
-  x.placements,
-  x.placements,
-]);
+const same = follows<'detach' | 'alias' | 'fill' | 'viewDtype'>((_call, x) => [x.placements, x.placements]);
 
 /** New values in the shape of the input: nothing is pending in them. */
 const like = follows<'fullLike'>((_call, x) => [reduced(x.placements), x.placements]);
@@ -168,7 +165,7 @@ const unfold: AxisRule<'unfold'> = {
 };
 
 export const tensorRules: RuleTable = {
-  ...each(['clone', 'detach', 'alias', 'fill', 'viewDtype'], same),
+  ...each(['detach', 'alias', 'fill', 'viewDtype'], same),
   fullLike: like,
   ...each(['tril', 'triu', 'diagonal'], whole),
   toCopy,
@@ -181,9 +178,4 @@ export const tensorRules: RuleTable = {
   ...each(['flip', 'roll'], moved),
   constantPad,
   unfold,
-  asStrided: {
-    kind: 'refuse',
-    why: 'strides name places in the memory of the whole tensor, of which each rank has a part',
-    help: 'use view, permute, slice or unfold; or toLocal() for the memory of this rank',
-  },
 };
