@@ -150,6 +150,8 @@ export interface Backend {
   ternary(op: TernaryName, value: number, a: Nd, b: Nd, c: Nd, out: Nd): void;
   gelu(x: Nd, out: Nd, approximate: 'none' | 'tanh'): void;
   geluBackward(grad: Nd, x: Nd, out: Nd, approximate: 'none' | 'tanh'): void;
+  /** grad where y is not at or below the threshold, else 0. */
+  thresholdBackward(grad: Nd, y: Nd, threshold: number, out: Nd): void;
   /** Reduces `dims`; out has the remaining sizes, without the reduced dimensions. */
   reduce(op: ReduceName, x: Nd, dims: readonly number[], out: Nd): void;
   vectorNorm(x: Nd, ord: number, dims: readonly number[], out: Nd): void;

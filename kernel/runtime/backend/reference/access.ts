@@ -84,10 +84,19 @@ export function offsetsOf(x: Nd): Int32Array {
   return out;
 }
 
+/** Contiguous rows at least this long are copied as blocks. */
+const BLOCK_MIN = 24;
+
 function copyRows<T extends TypedArray>(x: Nd, data: T, out: T): void {
   const rank = x.shape.length;
   const length = rank === 0 ? 1 : x.shape[rank - 1]!;
   const stride = rank === 0 ? 1 : x.strides[rank - 1]!;
+  if (stride === 1 && length >= BLOCK_MIN) {
+    const to = out as Float32Array;
+    const from = data as Float32Array;
+    forRows(x, (position, offset) => to.set(from.subarray(offset, offset + length), position));
+    return;
+  }
   forRows(x, (position, offset) => {
     for (let i = 0, o = offset; i < length; i++, o += stride) out[position + i] = data[o]!;
   });
@@ -114,6 +123,10 @@ function writeRaw(values: TypedArray, out: Nd): void {
   const stride = rank === 0 ? 1 : out.strides[rank - 1]!;
   const data = out.data as Float32Array;
   const from = values as Float32Array;
+  if (stride === 1 && length >= BLOCK_MIN) {
+    forRows(out, (position, offset) => data.set(from.subarray(position, position + length), offset));
+    return;
+  }
   forRows(out, (position, offset) => {
     for (let i = 0, o = offset; i < length; i++, o += stride) data[o] = from[position + i]!;
   });

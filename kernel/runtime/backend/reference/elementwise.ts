@@ -544,3 +544,11 @@ export const geluBackward: Backend['geluBackward'] = (grad, x, out, approximate)
   }
   store(o, out);
 };
+
+export const thresholdBackward: Backend['thresholdBackward'] = (grad, y, threshold, out) => {
+  const g = floats(grad);
+  const v = floats(y);
+  const o = target(out) as Floats;
+  for (let i = 0; i < o.length; i++) o[i] = v[i]! <= threshold ? 0 : g[i]!;
+  store(o, out);
+};

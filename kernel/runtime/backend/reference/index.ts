@@ -9,6 +9,7 @@ import {
   geluBackward,
   predicate,
   ternary,
+  thresholdBackward,
   unary,
   where,
 } from './elementwise.js';
@@ -40,6 +41,7 @@ export const referenceBackend: Backend = {
   ternary,
   gelu,
   geluBackward,
+  thresholdBackward,
   reduce,
   vectorNorm,
   variance,

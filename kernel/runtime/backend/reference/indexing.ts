@@ -7,6 +7,7 @@ import {
   contiguousStrides,
   encode,
   indices,
+  isContiguous,
   kindOf,
   load,
   type Numbers,
@@ -33,6 +34,10 @@ function like(x: Nd, n: number): TypedArray {
 function write(values: TypedArray, out: Nd): void {
   const data = out.data as Float32Array;
   const from = values as Float32Array;
+  if (isContiguous(out)) {
+    data.set(from, out.offset);
+    return;
+  }
   const offsets = offsetsOf(out);
   for (let i = 0; i < offsets.length; i++) data[offsets[i]!] = from[i]!;
 }

@@ -2,77 +2,21 @@
  * The SIMD backend: overrides the reference backend where operands are float32 and large enough that a copy into WASM
  * memory pays. Everything else (other dtypes, tiny operands, rare operations) goes to the reference.
  */
-import type { AdamParams, Backend, Nd, UnaryName } from '../backend.js';
-import { contiguousStrides, floats, isContiguous, sizeOf } from '../reference/access.js';
+import type { AdamParams, Backend, Nd } from '../backend.js';
+import { contiguousStrides, sizeOf } from '../reference/access.js';
+import { dense, ELEMENTS_MIN, elementwiseKernels, isF32, PIECE, place } from './elementwise.js';
 import { type Kernels, Scratch } from './module.js';
+import { reduceKernels } from './reduce.js';
 
-/** Elementwise work goes through scratch in pieces that stay in the L2 cache. */
-const PIECE = 1 << 15;
-/** Below these sizes a call costs more than it saves. */
-const ELEMENTS_MIN = 64;
+/** Below this size a product costs more to copy than it saves. */
 const PRODUCT_MIN = 4096;
 /** Query rows of attention computed at a time: bounds the block of scores. */
 const QUERY_BLOCK = 128;
-
-const isF32 = (...operands: (Nd | null | undefined)[]): boolean =>
-  operands.every((x) => x === null || x === undefined || x.dtype === 'float32');
-const dense = (x: Nd): Float32Array => floats(x) as Float32Array;
-/** The values of a contiguous float32 output, to be written in place; null when it must go through the reference. */
-function place(out: Nd): Float32Array | null {
-  if (out.dtype !== 'float32' || !isContiguous(out)) return null;
-  return (out.data as Float32Array).subarray(out.offset, out.offset + sizeOf(out.shape));
-}
-
-const SIMD_UNARY: Partial<Record<UnaryName, 'exp' | 'tanh' | 'erf' | 'sigmoid' | 'silu'>> = {
-  exp: 'exp',
-  tanh: 'tanh',
-  erf: 'erf',
-  sigmoid: 'sigmoid',
-  silu: 'silu',
-};
 
 /** `enableRelaxed` is the platform's way to switch relaxed SIMD on, called only where the engine does not take it yet. */
 export function createWasmBackend(reference: Backend, enableRelaxed?: () => void): Backend {
   const scratch = new Scratch(enableRelaxed);
   const { kernels } = scratch;
-
-  /** Runs `kernel` over x in pieces. */
-  function pieces(
-    inputs: Float32Array[],
-    out: Float32Array,
-    kernel: (addresses: number[], out: number, n: number) => void,
-  ): void {
-    scratch.start((inputs.length + 1) * (PIECE + 8));
-    const addresses = inputs.map(() => scratch.take(PIECE));
-    const target = scratch.take(PIECE);
-    for (let i = 0; i < out.length; i += PIECE) {
-      const n = Math.min(PIECE, out.length - i);
-      for (const [q, values] of inputs.entries()) scratch.set(addresses[q]!, values.subarray(i, i + n));
-      kernel(addresses, target, (n + 3) & ~3);
-      scratch.read(target, n, out, i);
-    }
-  }
-
-  const unary: Backend['unary'] = (op, x, out) => {
-    const name = SIMD_UNARY[op];
-    const o = name && isF32(x) ? place(out) : null;
-    if (!name || !o || o.length < ELEMENTS_MIN) return reference.unary(op, x, out);
-    pieces([dense(x)], o, ([a], to, n) => kernels[name](a!, to, n));
-  };
-
-  const gelu: Backend['gelu'] = (x, out, approximate) => {
-    const o = isF32(x) ? place(out) : null;
-    if (!o || o.length < ELEMENTS_MIN) return reference.gelu(x, out, approximate);
-    const kernel = approximate === 'tanh' ? kernels.geluTanh : kernels.gelu;
-    pieces([dense(x)], o, ([a], to, n) => kernel(a!, to, n));
-  };
-
-  const geluBackward: Backend['geluBackward'] = (grad, x, out, approximate) => {
-    const o = isF32(grad, x) ? place(out) : null;
-    if (!o || o.length < ELEMENTS_MIN) return reference.geluBackward(grad, x, out, approximate);
-    const kernel = approximate === 'tanh' ? kernels.geluTanhBackward : kernels.geluBackward;
-    pieces([dense(grad), dense(x)], o, ([g, a], to, n) => kernel(g!, a!, to, n));
-  };
 
   const matmul: Backend['matmul'] = (a, b, out, bias = null, alpha = 1, beta = 1) => {
     const o = isF32(a, b, bias) ? place(out) : null;
@@ -350,9 +294,8 @@ export function createWasmBackend(reference: Backend, enableRelaxed?: () => void
   return {
     ...reference,
     name: 'wasm',
-    unary,
-    gelu,
-    geluBackward,
+    ...elementwiseKernels(reference, scratch),
+    ...reduceKernels(reference, scratch),
     matmul,
     softmax,
     softmaxBackward,

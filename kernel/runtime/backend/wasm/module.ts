@@ -21,10 +21,30 @@ export interface Kernels {
   ): void;
   addRow(c: number, row: number, m: number, n: number): void;
   exp(x: number, out: number, n: number): void;
+  log(x: number, out: number, n: number): void;
   tanh(x: number, out: number, n: number): void;
   erf(x: number, out: number, n: number): void;
   sigmoid(x: number, out: number, n: number): void;
   silu(x: number, out: number, n: number): void;
+  neg(x: number, out: number, n: number): void;
+  abs(x: number, out: number, n: number): void;
+  sqrt(x: number, out: number, n: number): void;
+  rsqrt(x: number, out: number, n: number): void;
+  reciprocal(x: number, out: number, n: number): void;
+  square(x: number, out: number, n: number): void;
+  relu(x: number, out: number, n: number): void;
+  add(a: number, b: number, out: number, n: number): void;
+  sub(a: number, b: number, out: number, n: number): void;
+  mul(a: number, b: number, out: number, n: number): void;
+  div(a: number, b: number, out: number, n: number): void;
+  maximum(a: number, b: number, out: number, n: number): void;
+  minimum(a: number, b: number, out: number, n: number): void;
+  isFused(): boolean;
+  axpy(alpha: number, a: number, b: number, out: number, n: number): void;
+  thresholdBackward(grad: number, y: number, out: number, n: number, threshold: number): void;
+  sum(x: number, n: number): number;
+  squares(x: number, n: number, m: number): number;
+  columnSums(x: number, out: number, rows: number, n: number): void;
   gelu(x: number, out: number, n: number): void;
   geluTanh(x: number, out: number, n: number): void;
   geluBackward(grad: number, x: number, out: number, n: number): void;
@@ -162,6 +182,15 @@ export class Scratch {
 
   zero(at: number, n: number): void {
     this.view.fill(0, at >> 2, (at >> 2) + n);
+  }
+
+  fill(at: number, n: number, value: number): void {
+    this.view.fill(value, at >> 2, (at >> 2) + n);
+  }
+
+  /** n doubles at an allocation, as a view that lasts until the next `start`. */
+  doubles(at: number, n: number): Float64Array {
+    return new Float64Array(this.kernels.memory.buffer, at, n);
   }
 
   read(at: number, n: number, into: Float32Array, offset = 0): void {

@@ -89,6 +89,48 @@ describe('elementwise', () => {
     it(`${op} agrees, at the special values too`, () =>
       same([[1003]], (b, [o]) => b.unary(op, nd([1003], x), o!), 1e-6));
   }
+  for (const op of ['tanh', 'erf'] as const) {
+    it(`${op} is 1 at the end of the range and never beyond`, () => {
+      const far = Float32Array.from({ length: 4000 }, (_, i) => 3 + i / 400);
+      const out = nd([4000]);
+      for (const backend of [plain, wasm]) {
+        backend.unary(op, nd([4000], far), out);
+        expect(Math.max(...(out.data as Float32Array))).toBe(1);
+        expect(new Set((out.data as Float32Array).subarray(3000))).toEqual(new Set([1]));
+      }
+    });
+  }
+  for (const op of ['neg', 'abs', 'sqrt', 'rsqrt', 'reciprocal', 'square', 'relu', 'log'] as const) {
+    it(`${op} agrees, at the special values too`, () =>
+      same([[1003]], (b, [o]) => b.unary(op, nd([1003], x), o!), 1e-6));
+  }
+  it('log agrees over the whole range', () => {
+    const all = Float32Array.from({ length: 4000 }, (_, i) => 2 ** ((i - 2980) / 20));
+    same([[4000]], (b, [o]) => b.unary('log', nd([4000], all), o!), 1e-7);
+  });
+  const y = values(1003, 21, 12);
+  y.set(special.toReversed(), 104);
+  for (const op of ['add', 'sub', 'mul', 'div', 'maximum', 'minimum'] as const) {
+    it(`${op} agrees, at the special values too`, () =>
+      same([[1003]], (b, [o]) => b.binary(op, nd([1003], x), nd([1003], y), o!), 0));
+  }
+  const whole = nd([300, 130], values(39_000, 22));
+  const spread: Record<string, Nd> = {
+    scalar: { ...nd([1], values(1, 23)), shape: [300, 130], strides: [0, 0] },
+    row: { ...nd([130], values(130, 24)), shape: [300, 130], strides: [0, 1] },
+    column: { ...nd([300], values(300, 25)), shape: [300, 130], strides: [1, 0] },
+    transposed: { ...nd([130, 300], values(39_000, 26)), shape: [300, 130], strides: [1, 300] },
+    part: { ...nd([310, 140], values(43_400, 27)), shape: [300, 130], strides: [140, 1], offset: 145 },
+  };
+  for (const [name, operand] of Object.entries(spread)) {
+    it(`takes a ${name} as either operand`, () => {
+      same([[300, 130]], (b, [o]) => b.binary('sub', whole, operand, o!), 0);
+      same([[300, 130]], (b, [o]) => b.binary('sub', operand, whole, o!), 0);
+      same([[300, 130]], (b, [o]) => b.axpy(-0.3, operand, whole, o!), 1e-6);
+    });
+  }
+  it('the gradient of a threshold agrees, nan passes', () =>
+    same([[1003]], (b, [o]) => b.thresholdBackward(nd([1003], y), nd([1003], x), 0.5, o!), 0));
   const finite = values(70_001, 7, 8);
   it('silu agrees over several pieces', () =>
     same([[70_001]], (b, [o]) => b.unary('silu', nd([70_001], finite), o!)));
@@ -114,6 +156,35 @@ describe('elementwise', () => {
       for (let step = 1; step <= 3; step++)
         b.adam(w!, nd([40_001], values(40_001, 10 + step)), m!, v!, null, { ...p, step });
     });
+  });
+});
+
+describe('reductions', () => {
+  const x = nd([7, 50, 33], values(7 * 50 * 33, 30));
+  const moved: Nd = { ...x, shape: [33, 7, 50], strides: [1, 50 * 33, 33] };
+  for (const op of ['sum', 'mean'] as const) {
+    for (const dims of [[2], [1, 2], [0], [0, 1], [1], [0, 2], [0, 1, 2]]) {
+      it(`${op} over [${dims}] agrees in two layouts`, () => {
+        for (const t of [x, moved]) {
+          const rest = t.shape.filter((_, d) => !dims.includes(d));
+          same([rest], (b, [o]) => b.reduce(op, t, dims, o!), 2e-4);
+        }
+      });
+    }
+    it(`${op} of a row longer than a piece agrees`, () =>
+      same([[2]], (b, [o]) => b.reduce(op, nd([2, 70_001], values(140_002, 31)), [1], o!), 1e-2));
+  }
+  it('the norm agrees, of values whose squares leave the range too', () => {
+    same([[7, 50]], (b, [o]) => b.vectorNorm(x, 2, [2], o!), 1e-5);
+    const far = nd([4, 100], values(400, 32, 1e25));
+    const near = nd([4, 100], values(400, 33, 1e-25));
+    for (const t of [far, near]) {
+      same([[4]], (b, [o]) => {
+        b.vectorNorm(t, 2, [1], o!);
+        const scaled = o!.data as Float32Array;
+        for (const [i, v] of scaled.entries()) scaled[i] = v * (t === far ? 1e-25 : 1e25);
+      });
+    }
   });
 });
 

@@ -3,7 +3,7 @@
  * operations of their own, as ATen's, so that whatever stands between autograd and the kernels (a tensor subclass, a counter)
  * sees the gradient and never a bare tensor of zeros.
  */
-import { bool, int64 } from '../dtype.js';
+import { int64 } from '../dtype.js';
 import type { Layout } from '../opnames.js';
 import { contiguousStrides, numelOf } from '../shape.js';
 import { getBackend } from '../state.js';
@@ -55,20 +55,9 @@ const one = <R>(result: R | R[]): R => result as R;
 export const backwardKernels = {
   newZeros: ([x], { shape }) => alloc(shape, x!.dtype, x!.device),
   thresholdBackward: ([grad, x], { threshold }, out) =>
-    elementwise([grad!, x!], grad!.shape, grad!.dtype, grad!.device, out, ([g, y], o) => {
-      const [limit, zero] = [alloc([], y!.dtype, 'cpu'), alloc([], g!.dtype, 'cpu')];
-      if (threshold !== 0) getBackend().fill(threshold, limit.nd());
-      const all = (t: Tensor): Tensor =>
-        viewOf(
-          t,
-          o.shape,
-          o.shape.map(() => 0),
-        );
-      // Below or at the limit, not "not above": nan passes its gradient on.
-      const low = alloc(o.shape, bool, 'cpu');
-      getBackend().compare('le', y!.nd(), all(limit).nd(), low.nd());
-      getBackend().where(low.nd(), all(zero).nd(), g!.nd(), o.nd());
-    }),
+    elementwise([grad!, x!], grad!.shape, grad!.dtype, grad!.device, out, ([g, y], o) =>
+      getBackend().thresholdBackward(g!.nd(), y!.nd(), threshold, o.nd()),
+    ),
   selectBackward: ([grad], { shape, ...p }) => into(grad!, shape, (z) => one(viewKernels.select([z], p))),
   sliceBackward: ([grad], { shape, ...p }) => into(grad!, shape, (z) => one(viewKernels.slice([z], p))),
   diagonalBackward: ([grad], { shape, ...p }) => into(grad!, shape, (z) => one(viewKernels.diagonal([z], p))),

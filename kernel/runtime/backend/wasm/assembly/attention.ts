@@ -1,12 +1,12 @@
 /** The row work between the two products of attention, on a block of raw scores [rows, m] row major. */
-import { exp4, maxLanes, sumLanes } from './math';
+import { expNegative4, maxLanes, sumLanes } from './math';
 
 const INFINITY4: f32 = f32.MAX_VALUE * 2;
 
 // @ts-ignore: decorator
 @inline
 function exp1(x: f32): f32 {
-  return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);
+  return f32x4.extract_lane(expNegative4(f32x4.splat(x)), 0);
 }
 
 /** Row i of a causal block sees columns 0 .. first + i; `first` is -1 without causality. */
@@ -52,7 +52,7 @@ export function attentionRows(s: usize, mask: usize, lse: usize, rows: i32, m: i
       let sum: f32 = 0;
       for (j = 0; j + 4 <= n; j += 4) {
         const at = (<usize>j) << 2;
-        const e = exp4(f32x4.sub(v128.load(s + at), top4));
+        const e = expNegative4(f32x4.sub(v128.load(s + at), top4));
         sum4 = f32x4.add(sum4, e);
         v128.store(s + at, e);
       }
@@ -104,7 +104,7 @@ export function attentionGradRows(
       let j = 0;
       for (; j + 4 <= n; j += 4) {
         const at = (<usize>j) << 2;
-        const p = exp4(f32x4.sub(v128.load(s + at), norm4));
+        const p = expNegative4(f32x4.sub(v128.load(s + at), norm4));
         v128.store(s + at, p);
         v128.store(dp + at, f32x4.mul(p, f32x4.sub(v128.load(dp + at), d4)));
       }

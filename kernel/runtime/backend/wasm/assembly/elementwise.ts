@@ -1,10 +1,16 @@
 /** Elementwise kernels over n values; the caller rounds n up to a multiple of four (the tail is scratch). */
-import { erf4, exp4, sigmoid4, tanh4 } from './math';
+import { erf4, exp4, expNegative4, fma, log4, one4, sigmoid4, tanh4 } from './math';
 
-const SQRT_HALF: f32 = 0.70710678118654752;
-const INV_SQRT_2PI: f32 = 0.39894228040143268;
-const SQRT_2_OVER_PI: f32 = 0.79788456080286536;
-const GELU_CUBIC: f32 = 0.044715;
+/** sqrt(1/2), 1/2, 1/sqrt(2 pi), 0.044715 (of the tanh approximation), 2 sqrt(2/pi), 3 * 0.044715; see math.ts for why in memory. */
+const GELU: usize = memory.data<f32>([
+  0.70710678118654752, 0.5, 0.39894228040143268, 0.044715, 1.59576912160573072, 0.134145,
+], 16);
+
+// @ts-ignore: decorator
+@inline
+function gelu4(i: usize): v128 {
+  return v128.load_splat<f32>(GELU + (i << 2));
+}
 
 export function exp(x: usize, out: usize, n: i32): void {
   for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) v128.store(out, exp4(v128.load(x)));
@@ -29,52 +35,182 @@ export function silu(x: usize, out: usize, n: i32): void {
   }
 }
 
+export function neg(x: usize, out: usize, n: i32): void {
+  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
+    const v = v128.load(x);
+    v128.store(out, f32x4.neg(v));
+  }
+}
+
+export function abs(x: usize, out: usize, n: i32): void {
+  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
+    const v = v128.load(x);
+    v128.store(out, f32x4.abs(v));
+  }
+}
+
+export function sqrt(x: usize, out: usize, n: i32): void {
+  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
+    const v = v128.load(x);
+    v128.store(out, f32x4.sqrt(v));
+  }
+}
+
+export function rsqrt(x: usize, out: usize, n: i32): void {
+  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
+    const v = v128.load(x);
+    v128.store(out, f32x4.div(f32x4.splat(1), f32x4.sqrt(v)));
+  }
+}
+
+export function reciprocal(x: usize, out: usize, n: i32): void {
+  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
+    const v = v128.load(x);
+    v128.store(out, f32x4.div(f32x4.splat(1), v));
+  }
+}
+
+export function square(x: usize, out: usize, n: i32): void {
+  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
+    const v = v128.load(x);
+    v128.store(out, f32x4.mul(v, v));
+  }
+}
+
+export function relu(x: usize, out: usize, n: i32): void {
+  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
+    const v = v128.load(x);
+    v128.store(out, v128.andnot(v, f32x4.le(v, f32x4.splat(0))));
+  }
+}
+
+export function log(x: usize, out: usize, n: i32): void {
+  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
+    const v = v128.load(x);
+    v128.store(out, log4(v));
+  }
+}
+
+export function add(a: usize, b: usize, out: usize, n: i32): void {
+  for (let end = a + 4 * <usize>n; a < end; a += 16, b += 16, out += 16) {
+    const x = v128.load(a);
+    const y = v128.load(b);
+    v128.store(out, f32x4.add(x, y));
+  }
+}
+
+export function sub(a: usize, b: usize, out: usize, n: i32): void {
+  for (let end = a + 4 * <usize>n; a < end; a += 16, b += 16, out += 16) {
+    const x = v128.load(a);
+    const y = v128.load(b);
+    v128.store(out, f32x4.sub(x, y));
+  }
+}
+
+export function mul(a: usize, b: usize, out: usize, n: i32): void {
+  for (let end = a + 4 * <usize>n; a < end; a += 16, b += 16, out += 16) {
+    const x = v128.load(a);
+    const y = v128.load(b);
+    v128.store(out, f32x4.mul(x, y));
+  }
+}
+
+export function div(a: usize, b: usize, out: usize, n: i32): void {
+  for (let end = a + 4 * <usize>n; a < end; a += 16, b += 16, out += 16) {
+    const x = v128.load(a);
+    const y = v128.load(b);
+    v128.store(out, f32x4.div(x, y));
+  }
+}
+
+export function maximum(a: usize, b: usize, out: usize, n: i32): void {
+  for (let end = a + 4 * <usize>n; a < end; a += 16, b += 16, out += 16) {
+    const x = v128.load(a);
+    const y = v128.load(b);
+    v128.store(out, f32x4.max(x, y));
+  }
+}
+
+export function minimum(a: usize, b: usize, out: usize, n: i32): void {
+  for (let end = a + 4 * <usize>n; a < end; a += 16, b += 16, out += 16) {
+    const x = v128.load(a);
+    const y = v128.load(b);
+    v128.store(out, f32x4.min(x, y));
+  }
+}
+
+/** Whether products that are added to something are rounded once. */
+export function isFused(): bool {
+  return ASC_FEATURE_RELAXED_SIMD;
+}
+
+/** a + alpha b. */
+export function axpy(alpha: f32, a: usize, b: usize, out: usize, n: i32): void {
+  const k = f32x4.splat(alpha);
+  for (let end = a + 4 * <usize>n; a < end; a += 16, b += 16, out += 16) {
+    v128.store(out, fma(k, v128.load(b), v128.load(a)));
+  }
+}
+
+/** The gradient where y is above the threshold or nan, else 0. */
+export function thresholdBackward(grad: usize, y: usize, out: usize, n: i32, threshold: f32): void {
+  const limit = f32x4.splat(threshold);
+  for (let end = y + 4 * <usize>n; y < end; y += 16, grad += 16, out += 16) {
+    v128.store(out, v128.andnot(v128.load(grad), f32x4.le(v128.load(y), limit)));
+  }
+}
+
 /** x/2 (1 + erf(x / sqrt 2)). Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016. */
 export function gelu(x: usize, out: usize, n: i32): void {
   for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
     const v = v128.load(x);
-    const phi = f32x4.add(f32x4.splat(1), erf4(f32x4.mul(v, f32x4.splat(SQRT_HALF))));
-    v128.store(out, f32x4.mul(f32x4.mul(v, f32x4.splat(0.5)), phi));
+    const half = f32x4.mul(v, gelu4(1));
+    v128.store(out, fma(half, erf4(f32x4.mul(v, gelu4(0))), half));
   }
+}
+
+/** Twice the inner value u = sqrt(2/pi) (x + 0.044715 x^3) of the approximation x/2 (1 + tanh(u)) = x sigmoid(2 u). */
+// @ts-ignore: decorator
+@inline
+function doubleInner(v: v128, square: v128): v128 {
+  return f32x4.mul(gelu4(4), fma(f32x4.mul(gelu4(3), square), v, v));
 }
 
 export function geluTanh(x: usize, out: usize, n: i32): void {
   for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
     const v = v128.load(x);
-    const cube = f32x4.mul(f32x4.mul(v, v), v);
-    const inner = f32x4.mul(f32x4.splat(SQRT_2_OVER_PI), f32x4.add(v, f32x4.mul(f32x4.splat(GELU_CUBIC), cube)));
-    v128.store(out, f32x4.mul(f32x4.mul(f32x4.splat(0.5), v), f32x4.add(f32x4.splat(1), tanh4(inner))));
+    const u2 = doubleInner(v, f32x4.mul(v, v));
+    // From e = exp(-|2 u|) both tails keep their bits.
+    const e = expNegative4(f32x4.neg(f32x4.abs(u2)));
+    const one = one4();
+    const s = f32x4.div(v128.bitselect(e, one, f32x4.lt(u2, f32x4.splat(0))), f32x4.add(one, e));
+    v128.store(out, f32x4.mul(v, s));
   }
 }
 
 export function geluBackward(grad: usize, x: usize, out: usize, n: i32): void {
   for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16, grad += 16) {
     const v = v128.load(x);
-    const half = f32x4.splat(0.5);
-    const cdf = f32x4.mul(half, f32x4.add(f32x4.splat(1), erf4(f32x4.mul(v, f32x4.splat(SQRT_HALF)))));
-    const pdf = f32x4.mul(f32x4.splat(INV_SQRT_2PI), exp4(f32x4.neg(f32x4.mul(half, f32x4.mul(v, v)))));
-    v128.store(out, f32x4.mul(v128.load(grad), f32x4.add(cdf, f32x4.mul(v, pdf))));
+    const half = gelu4(1);
+    const cdf = fma(half, erf4(f32x4.mul(v, gelu4(0))), half);
+    const pdf = f32x4.mul(gelu4(2), expNegative4(f32x4.mul(f32x4.neg(half), f32x4.mul(v, v))));
+    v128.store(out, f32x4.mul(v128.load(grad), fma(v, pdf, cdf)));
   }
 }
 
 export function geluTanhBackward(grad: usize, x: usize, out: usize, n: i32): void {
   for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16, grad += 16) {
     const v = v128.load(x);
-    const one = f32x4.splat(1);
-    const half = f32x4.splat(0.5);
+    const one = one4();
     const square = f32x4.mul(v, v);
-    const inner = f32x4.mul(
-      f32x4.splat(SQRT_2_OVER_PI),
-      f32x4.add(v, f32x4.mul(f32x4.splat(GELU_CUBIC), f32x4.mul(square, v))),
-    );
-    const t = tanh4(inner);
-    const left = f32x4.mul(half, f32x4.add(one, t));
-    const slope = f32x4.mul(
-      f32x4.splat(SQRT_2_OVER_PI),
-      f32x4.add(one, f32x4.mul(f32x4.splat(3 * GELU_CUBIC), square)),
-    );
-    const right = f32x4.mul(f32x4.mul(half, v), f32x4.mul(f32x4.sub(one, f32x4.mul(t, t)), slope));
-    v128.store(out, f32x4.mul(v128.load(grad), f32x4.add(left, right)));
+    const u2 = doubleInner(v, square);
+    // s = sigmoid(2 u) and s (1 - s) = e / (1 + e)^2 with e = exp(-|2 u|).
+    const e = expNegative4(f32x4.neg(f32x4.abs(u2)));
+    const r = f32x4.div(one, f32x4.add(one, e));
+    const er = f32x4.mul(e, r);
+    const s = v128.bitselect(er, r, f32x4.lt(u2, f32x4.splat(0)));
+    const slope = f32x4.mul(gelu4(4), fma(gelu4(5), square, one));
+    v128.store(out, f32x4.mul(v128.load(grad), fma(f32x4.mul(v, f32x4.mul(er, r)), slope, s)));
   }
 }
 

@@ -1,4 +1,7 @@
 export { attentionGradRows, attentionRows, rowDots, scale } from './attention';
 export { addRow, matmul, matmulScratch } from './matmul';
-export { adam, erf, exp, gelu, geluBackward, geluTanh, geluTanhBackward, sigmoid, silu, tanh } from './elementwise';
-export { norm, normBackward, softmax, softmaxBackward } from './rows';
+export {
+  abs, adam, add, axpy, div, erf, exp, gelu, geluBackward, geluTanh, geluTanhBackward, isFused, log, maximum, minimum, mul,
+  neg, reciprocal, relu, rsqrt, sigmoid, silu, sqrt, square, sub, tanh, thresholdBackward,
+} from './elementwise';
+export { columnSums, norm, normBackward, softmax, softmaxBackward, squares, sum } from './rows';

@@ -4,6 +4,8 @@
  * registers: eight accumulators, two of B and one broadcast of A. Larger tiles (6 x 8, 4 x 12) and unrolled
  * loops were measured slower: V8 spills.
  */
+import { fma } from './math';
+
 const MR: i32 = 4;
 const NR: i32 = 8;
 /** Sizes of the packed blocks: KC x NR of B stays in L1, MC x KC of A in L2. */
@@ -66,14 +68,6 @@ function packA(a: usize, rs: i32, cs: i32, i0: i32, mc: i32, k0: i32, kc: i32, o
       }
     }
   }
-}
-
-/** a b + c; rounded once in the module that is compiled for engines with relaxed SIMD. */
-// @ts-ignore: decorator
-@inline
-function fma(a: v128, b: v128, c: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c);
-  return f32x4.add(f32x4.mul(a, b), c);
 }
 
 /** One MR x NR tile: c (leading dimension ldc in bytes) = or += panel a times panel b. */

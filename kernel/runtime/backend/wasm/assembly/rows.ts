@@ -1,5 +1,5 @@
 /** Kernels over rows of n contiguous values: softmax and norms. Sums run in f64 lanes so that long rows keep their bits. */
-import { exp4, maxLanes } from './math';
+import { exp4, expNegative4, fma, maxLanes } from './math';
 
 // @ts-ignore: decorator
 @inline
@@ -19,19 +19,100 @@ function total2(v: v128): f64 {
   return f64x2.extract_lane(v, 0) + f64x2.extract_lane(v, 1);
 }
 
+/** Vectors summed in f32 before they go into the f64 sum: short enough that the lanes keep their bits. */
+const RUN: i32 = 256;
+
+/** Largest of n; nan may be lost, which callers allow. */
 function rowMax(x: usize, n: i32): f32 {
-  let best = f32x4.splat(-f32.MAX_VALUE * 2);
+  const lowest = f32x4.splat(-f32.MAX_VALUE * 2);
+  let a = lowest, b = lowest, c = lowest, d = lowest;
   let j = 0;
-  for (; j + 4 <= n; j += 4) best = f32x4.max(best, v128.load(x + 4 * <usize>j));
-  let top = maxLanes(best);
+  for (; j + 16 <= n; j += 16) {
+    const at = x + 4 * <usize>j;
+    a = f32x4.pmax(a, v128.load(at));
+    b = f32x4.pmax(b, v128.load(at, 16));
+    c = f32x4.pmax(c, v128.load(at, 32));
+    d = f32x4.pmax(d, v128.load(at, 48));
+  }
+  for (; j + 4 <= n; j += 4) a = f32x4.pmax(a, v128.load(x + 4 * <usize>j));
+  let top = maxLanes(f32x4.pmax(f32x4.pmax(a, b), f32x4.pmax(c, d)));
   for (; j < n; j++) top = max(top, load<f32>(x + 4 * <usize>j));
   return top;
+}
+
+/** Sum of n values. */
+export function sum(x: usize, n: i32): f64 {
+  let total = f64x2.splat(0);
+  let j = 0;
+  while (j + 16 <= n) {
+    const end = min(j + 4 * RUN, n) - 15;
+    let a = f32x4.splat(0), b = a, c = a, d = a;
+    for (; j < end; j += 16) {
+      const at = x + 4 * <usize>j;
+      a = f32x4.add(a, v128.load(at));
+      b = f32x4.add(b, v128.load(at, 16));
+      c = f32x4.add(c, v128.load(at, 32));
+      d = f32x4.add(d, v128.load(at, 48));
+    }
+    a = f32x4.add(f32x4.add(a, b), f32x4.add(c, d));
+    total = f64x2.add(total, f64x2.add(low2(a), high2(a)));
+  }
+  let rest = total2(total);
+  for (; j < n; j++) rest += load<f32>(x + 4 * <usize>j);
+  return rest;
+}
+
+/** Sum of the squares of the distances to m. */
+export function squares(x: usize, n: i32, m: f32): f64 {
+  const m4 = f32x4.splat(m);
+  let total = f64x2.splat(0);
+  let j = 0;
+  while (j + 16 <= n) {
+    const end = min(j + 4 * RUN, n) - 15;
+    let a = f32x4.splat(0), b = a, c = a, d = a;
+    for (; j < end; j += 16) {
+      const at = x + 4 * <usize>j;
+      const p = f32x4.sub(v128.load(at), m4);
+      const q = f32x4.sub(v128.load(at, 16), m4);
+      const r = f32x4.sub(v128.load(at, 32), m4);
+      const s = f32x4.sub(v128.load(at, 48), m4);
+      a = fma(p, p, a);
+      b = fma(q, q, b);
+      c = fma(r, r, c);
+      d = fma(s, s, d);
+    }
+    a = f32x4.add(f32x4.add(a, b), f32x4.add(c, d));
+    total = f64x2.add(total, f64x2.add(low2(a), high2(a)));
+  }
+  let rest = total2(total);
+  for (; j < n; j++) {
+    const d = <f64>(load<f32>(x + 4 * <usize>j) - m);
+    rest += d * d;
+  }
+  return rest;
+}
+
+/** out[j] (f64) += sum over the rows of x[row, j]. */
+export function columnSums(x: usize, out: usize, rows: i32, n: i32): void {
+  for (let row = 0; row < rows; row++, x += 4 * <usize>n) {
+    let j = 0;
+    for (; j + 4 <= n; j += 4) {
+      const v = v128.load(x + 4 * <usize>j);
+      const o = out + 8 * <usize>j;
+      v128.store(o, f64x2.add(v128.load(o), low2(v)));
+      v128.store(o, f64x2.add(v128.load(o, 16), high2(v)), 16);
+    }
+    for (; j < n; j++) {
+      const o = out + 8 * <usize>j;
+      store<f64>(o, load<f64>(o) + load<f32>(x + 4 * <usize>j));
+    }
+  }
 }
 
 // @ts-ignore: decorator
 @inline
 function exp1(x: f32): f32 {
-  return f32x4.extract_lane(exp4(f32x4.splat(x)), 0);
+  return f32x4.extract_lane(expNegative4(f32x4.splat(x)), 0);
 }
 
 /** out = softmax or log softmax of each of `rows` rows. */
@@ -42,10 +123,15 @@ export function softmax(x: usize, out: usize, rows: i32, n: i32, log: bool): voi
     let sum = f64x2.splat(0);
     let tail: f64 = 0;
     let j = 0;
-    for (; j + 4 <= n; j += 4) {
-      const e = exp4(f32x4.sub(v128.load(x + 4 * <usize>j), shift));
-      sum = f64x2.add(sum, f64x2.add(low2(e), high2(e)));
-      v128.store(out + 4 * <usize>j, e);
+    while (j + 4 <= n) {
+      const end = min(j + RUN, n) - 3;
+      let part = f32x4.splat(0);
+      for (; j < end; j += 4) {
+        const e = expNegative4(f32x4.sub(v128.load(x + 4 * <usize>j), shift));
+        part = f32x4.add(part, e);
+        v128.store(out + 4 * <usize>j, e);
+      }
+      sum = f64x2.add(sum, f64x2.add(low2(part), high2(part)));
     }
     for (; j < n; j++) {
       const e = exp1(load<f32>(x + 4 * <usize>j) - top);
@@ -77,10 +163,12 @@ export function softmaxBackward(grad: usize, y: usize, out: usize, rows: i32, n:
     let sum = f64x2.splat(0);
     let tail: f64 = 0;
     let j = 0;
-    for (; j + 4 <= n; j += 4) {
-      const g = v128.load(grad + 4 * <usize>j);
-      const term = log ? g : f32x4.mul(g, v128.load(y + 4 * <usize>j));
-      sum = f64x2.add(sum, f64x2.add(low2(term), high2(term)));
+    while (j + 4 <= n) {
+      const end = min(j + RUN, n) - 3;
+      let part = f32x4.splat(0);
+      if (log) for (; j < end; j += 4) part = f32x4.add(part, v128.load(grad + 4 * <usize>j));
+      else for (; j < end; j += 4) part = fma(v128.load(grad + 4 * <usize>j), v128.load(y + 4 * <usize>j), part);
+      sum = f64x2.add(sum, f64x2.add(low2(part), high2(part)));
     }
     for (; j < n; j++) {
       const g = load<f32>(grad + 4 * <usize>j);
@@ -113,37 +201,24 @@ export function norm(
   x: usize, weight: usize, bias: usize, out: usize, mean: usize, rstd: usize, rows: i32, n: i32, eps: f64, centre: bool,
 ): void {
   for (let row = 0; row < rows; row++, x += 4 * <usize>n, out += 4 * <usize>n) {
-    let m: f64 = 0;
+    const m = centre ? sum(x, n) / n : 0;
+    // Distances to the rounded mean, put right by its distance to the mean.
+    const shift = m - <f64><f32>m;
+    const variance = squares(x, n, <f32>m) - n * shift * shift;
     let j = 0;
-    if (centre) {
-      let sum = f64x2.splat(0);
-      for (; j + 4 <= n; j += 4) {
-        const v = v128.load(x + 4 * <usize>j);
-        sum = f64x2.add(sum, f64x2.add(low2(v), high2(v)));
-      }
-      m = total2(sum);
-      for (; j < n; j++) m += load<f32>(x + 4 * <usize>j);
-      m /= n;
-    }
-    const m2 = f64x2.splat(m);
-    let squares = f64x2.splat(0);
-    for (j = 0; j + 4 <= n; j += 4) {
-      const v = v128.load(x + 4 * <usize>j);
-      const a = f64x2.sub(low2(v), m2);
-      const b = f64x2.sub(high2(v), m2);
-      squares = f64x2.add(squares, f64x2.add(f64x2.mul(a, a), f64x2.mul(b, b)));
-    }
-    let variance = total2(squares);
-    for (; j < n; j++) {
-      const d = <f64>load<f32>(x + 4 * <usize>j) - m;
-      variance += d * d;
-    }
     const r = 1 / Math.sqrt(variance / n + eps);
     if (centre) store<f32>(mean + 4 * <usize>row, <f32>m);
     store<f32>(rstd + 4 * <usize>row, <f32>r);
     const centre4 = f32x4.splat(<f32>m);
     const scale4 = f32x4.splat(<f32>r);
-    for (j = 0; j + 4 <= n; j += 4) {
+    if (weight && bias) {
+      for (; j + 4 <= n; j += 4) {
+        const at = (<usize>j) << 2;
+        const v = f32x4.mul(f32x4.sub(v128.load(x + at), centre4), scale4);
+        v128.store(out + at, fma(v, v128.load(weight + at), v128.load(bias + at)));
+      }
+    }
+    for (; j + 4 <= n; j += 4) {
       let v = f32x4.mul(f32x4.sub(v128.load(x + 4 * <usize>j), centre4), scale4);
       if (weight) v = f32x4.mul(v, v128.load(weight + 4 * <usize>j));
       if (bias) v = f32x4.add(v, v128.load(bias + 4 * <usize>j));
@@ -173,17 +248,22 @@ export function normBackward(
     let tailG: f64 = 0;
     let tailGx: f64 = 0;
     let j = 0;
-    for (; j + 4 <= n; j += 4) {
-      const at = (<usize>j) << 2;
-      const g = v128.load(grad + at);
-      const h = f32x4.mul(f32x4.sub(v128.load(x + at), m4), r4);
-      const gh = f32x4.mul(g, h);
-      if (dw) v128.store(dw + at, f32x4.add(v128.load(dw + at), gh));
-      if (db) v128.store(db + at, f32x4.add(v128.load(db + at), g));
-      const gw = weight ? f32x4.mul(g, v128.load(weight + at)) : g;
-      const gwh = f32x4.mul(gw, h);
-      if (centre) sumG = f64x2.add(sumG, f64x2.add(low2(gw), high2(gw)));
-      sumGx = f64x2.add(sumGx, f64x2.add(low2(gwh), high2(gwh)));
+    while (j + 4 <= n) {
+      const end = min(j + RUN, n) - 3;
+      let partG = f32x4.splat(0);
+      let partGx = f32x4.splat(0);
+      for (; j < end; j += 4) {
+        const at = (<usize>j) << 2;
+        const g = v128.load(grad + at);
+        const h = f32x4.mul(f32x4.sub(v128.load(x + at), m4), r4);
+        if (dw) v128.store(dw + at, fma(g, h, v128.load(dw + at)));
+        if (db) v128.store(db + at, f32x4.add(v128.load(db + at), g));
+        const gw = weight ? f32x4.mul(g, v128.load(weight + at)) : g;
+        partG = f32x4.add(partG, gw);
+        partGx = fma(gw, h, partGx);
+      }
+      sumG = f64x2.add(sumG, f64x2.add(low2(partG), high2(partG)));
+      sumGx = f64x2.add(sumGx, f64x2.add(low2(partGx), high2(partGx)));
     }
     for (; j < n; j++) {
       const at = (<usize>j) << 2;
