@@ -1,5 +1,5 @@
 export * from './ddp/index.js';
-export { CommDebugMode } from './debug/index.js';
+export * from './debug/index.js';
 export * as dist from './dist.js';
 export {
   computeLocalShapeAndGlobalOffset,
@@ -23,7 +23,11 @@ export {
   afterInterrupt,
   attachRank,
   beginWork,
+  addCommHook,
+  type CommCall,
   type CommEvent,
+  type CommHook,
+  type CommStream,
   type CommTensor,
   endWork,
   type Group,
@@ -32,6 +36,7 @@ export {
   ProcessGroup,
   ReduceOp,
   Work,
+  withCommStream,
 } from './group/index.js';
 export { currentMesh, DeviceMesh, initDeviceMesh, type MeshOptions, type RankTable } from './mesh/index.js';
 export {
