@@ -53,6 +53,9 @@ function copyTensor(tensor: Tensor): Tensor {
 }
 
 function copyModule(module: Module, memo: Map<unknown, unknown>): Module {
+  // As in Python, a class may say itself how it is copied, or that it can't be.
+  const own = (module as { __deepcopy__?: (memo: Map<unknown, unknown>) => Module }).__deepcopy__;
+  if (typeof own === 'function') return own.call(module, memo);
   const copy = blankModule(Object.getPrototypeOf(module) as object);
   memo.set(module, copy);
   const from = stateOf(module);

@@ -2,6 +2,7 @@
 export * from './activation.js';
 export * from './attention.js';
 export { joinKwargs, splitKwargs } from './call.js';
+export * from './checkpoint-wrapper.js';
 export * from './containers.js';
 export * from './conv.js';
 export { deepcopy } from './copy.js';

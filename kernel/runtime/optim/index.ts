@@ -7,6 +7,7 @@ export { Adagrad, type AdagradOptions, RMSprop, type RMSpropOptions } from './ad
 export { clipGradNorm_, clipGradsWithNorm_, clipGradValue_, getTotalNorm, type NormOptions } from './clip.js';
 export {
   type HookHandle,
+  isOptimized,
   Optimizer,
   type OptimizerStateDict,
   type ParamGroup,

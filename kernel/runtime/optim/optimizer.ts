@@ -39,6 +39,13 @@ export interface HookHandle {
 type StepHook = (optimizer: Optimizer) => void;
 type StateDictHook = (optimizer: Optimizer, state: OptimizerStateDict) => OptimizerStateDict | undefined;
 
+const optimized = new WeakSet<Tensor>();
+
+/** Whether some optimizer was made with this tensor. */
+export function isOptimized(tensor: Tensor): boolean {
+  return optimized.has(tensor);
+}
+
 const TYPED_BY_PARAM = (key: string): boolean => key !== 'step';
 
 /** Updates parameters from their `.grad`. Subclasses implement `update`. */
@@ -111,6 +118,7 @@ export abstract class Optimizer {
       });
     }
     this.paramGroups.push(group);
+    for (const tensor of tensors) optimized.add(tensor);
   }
 
   /** Forgets all gradients; with `setToNone: false` fills them with zeros instead. */

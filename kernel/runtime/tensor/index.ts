@@ -66,6 +66,7 @@ export {
   savedTensorsHooks,
   setBackend,
   setGradEnabled,
+  withDevice,
 } from './state.js';
 export { Storage } from './storage.js';
 export { AccumulateGrad, type Device, Tensor, type TensorInit } from './tensor.js';

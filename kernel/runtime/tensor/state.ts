@@ -3,7 +3,7 @@
 import type { Backend } from '../backend/backend.js';
 import { assert } from '../base/index.js';
 import type { DType } from './dtype.js';
-import type { Tensor } from './tensor.js';
+import type { Device, Tensor } from './tensor.js';
 
 export interface SavedTensorsHooks {
   pack(t: Tensor): unknown;
@@ -18,6 +18,8 @@ interface State {
   belowAutograd: boolean;
   autocast: DType | null;
   savedHooks: SavedTensorsHooks[];
+  /** Where tensors are made that are not told. */
+  defaultDevice: Device;
 }
 
 export const state: State = {
@@ -27,6 +29,7 @@ export const state: State = {
   belowAutograd: false,
   autocast: null,
   savedHooks: [],
+  defaultDevice: 'cpu',
 };
 
 /** Chooses what computes; done once at the root. */
@@ -84,6 +87,9 @@ export const belowAutograd = <R>(body: () => R): R => {
     state.belowAutograd = before;
   }
 };
+
+/** Runs `body` with another device for tensors that are not told theirs: `torch.device('meta', () => new Model())`. */
+export const withDevice = <R>(device: Device, body: () => R): R => withState({ defaultDevice: device }, body);
 
 /** Runs matrix products inside `body` in `dtype` (bfloat16 unless told), as torch.autocast('cpu', ...). */
 export function autocast<R>(

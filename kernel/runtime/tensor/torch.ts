@@ -28,8 +28,9 @@ import {
   autocast as runAutocast,
   savedTensorsHooks,
   setGradEnabled,
+  withDevice,
 } from './state.js';
-import { Tensor } from './tensor.js';
+import { type Device, Tensor } from './tensor.js';
 
 const { bool: _b, ...pointwise } = p;
 const {
@@ -66,6 +67,14 @@ function autocast<R>(
   return typeof options === 'function'
     ? runAutocast({}, options, dt.bfloat16)
     : runAutocast(options, body!, dt.bfloat16);
+}
+
+/** A name checked; with a body: runs it with that device for tensors that are not told theirs. */
+function device(name: Device): Device;
+function device<R>(name: Device, body: () => R): R;
+function device<R>(name: Device, body?: () => R): Device | R {
+  const checked = v.checkDevice(name)!;
+  return body === undefined ? checked : withDevice(checked, body);
 }
 
 export const autograd = {
@@ -120,6 +129,7 @@ export const torch = {
   enableGrad,
   inferenceMode,
   autocast,
+  device,
   isFloatScalar,
   linalg: {
     vectorNorm: (

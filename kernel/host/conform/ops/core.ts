@@ -47,6 +47,10 @@ op('fill_ints', 'shape seed low high', (a) =>
 op('attr', 'obj path', (a) => a.get<string>('path').split('.').reduce(attribute, a.get<unknown>('obj')));
 
 function attribute(target: unknown, name: string): unknown {
+  if (name === '__class__') return (target as object).constructor;
+  if (name === '__name__') return member(target, 'name');
+  // A device is its type here.
+  if (name === 'type' && typeof target === 'string') return target;
   if (/^\d+$/.test(name) && !(isModule(target) && Object.hasOwn(target as object, name)))
     return entryOf(target, Number(name));
   const key = [name, camelCase(name)].find((k) => member(target, k) !== undefined) ?? camelCase(name);

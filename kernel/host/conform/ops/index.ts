@@ -11,3 +11,6 @@ import './mesh.js';
 import './dtensor.js';
 import './memory.js';
 import './tp.js';
+import './fsdp-modules.js';
+import './fsdp.js';
+import './fsdp-train.js';

@@ -6,7 +6,7 @@ import { bool, type DType, float64, getDefaultDtype, int64 } from '../dtype.js';
 import { opError } from '../errors.js';
 import { alloc, allocStrided, cast } from '../kernels/common.js';
 import { contiguousStrides, denseOrder } from '../shape.js';
-import { getBackend } from '../state.js';
+import { getBackend, state } from '../state.js';
 import { Storage } from '../storage.js';
 import { Tensor } from '../tensor.js';
 import { type Float, isFloatScalar, plain, type Scalar, type TensorOptions } from './scalar.js';
@@ -36,7 +36,7 @@ type SizeArgs = (number | readonly number[] | TensorOptions)[];
 
 export function empty(...args: SizeArgs): Tensor {
   const [shape, o] = sizesAndOptions(args, 'empty');
-  return finish(alloc(shape, o.dtype ?? getDefaultDtype(), checkDevice(o.device) ?? 'cpu'), o);
+  return finish(alloc(shape, o.dtype ?? getDefaultDtype(), checkDevice(o.device) ?? state.defaultDevice), o);
 }
 export function zeros(...args: SizeArgs): Tensor {
   return empty(...args);
@@ -48,7 +48,11 @@ export function ones(...args: SizeArgs): Tensor {
 export function full(shape: readonly number[] | number, value: Scalar, o: TensorOptions = {}): Tensor {
   const dtype =
     o.dtype ?? (typeof value === 'boolean' ? bool : isFloatScalar(value) ? getDefaultDtype() : int64);
-  const t = alloc(typeof shape === 'number' ? [shape] : shape, dtype, checkDevice(o.device) ?? 'cpu');
+  const t = alloc(
+    typeof shape === 'number' ? [shape] : shape,
+    dtype,
+    checkDevice(o.device) ?? state.defaultDevice,
+  );
   if (!t.isMeta) getBackend().fill(plain(value), t.nd());
   return finish(t, o);
 }
@@ -118,7 +122,7 @@ export function tensor(data: Nested, o: TensorOptions = {}): Tensor {
   return finish(toDevice(cast(viewShape(fromArray(array, exact ? int64 : float64), shape), dtype), o), o);
 }
 const toDevice = (t: Tensor, o: TensorOptions): Tensor =>
-  checkDevice(o.device) === 'meta' ? t.to('meta') : t;
+  (checkDevice(o.device) ?? state.defaultDevice) === 'meta' ? t.to('meta') : t;
 function viewShape(t: Tensor, shape: readonly number[]): Tensor {
   return new Tensor({ storage: t.storage, shape, dtype: t.dtype });
 }

@@ -37,6 +37,7 @@ import {
   type Values,
 } from '../random/index.js';
 import { broadcastShapes, contiguousStrides, denseOrder, type Shape } from '../shape.js';
+import { state as tensorState } from '../state.js';
 import { type Device, Tensor } from '../tensor.js';
 
 // ---------------------------------------------------------------- generators
@@ -261,7 +262,7 @@ function factory(
   const [size, options] = sizeArgs(op, args);
   const dtype = options.dtype ?? getDefaultDtype();
   const name = floatName(op, dtype);
-  const out = alloc(size, dtype, options.device ?? 'cpu');
+  const out = alloc(size, dtype, options.device ?? tensorState.defaultDevice);
   const stream = streamOf(op, options);
   if (!out.isMeta && out.numel() > 0) drawFloats(out, (values) => draw(values, name, stream));
   return finish(out, options);
@@ -353,7 +354,7 @@ export function randint(...args: readonly unknown[]): Tensor {
     RandomOptions?,
   ];
   const [shape] = sizeArgs('randint', [size]);
-  const out = alloc(shape, options?.dtype ?? int64, options?.device ?? 'cpu');
+  const out = alloc(shape, options?.dtype ?? int64, options?.device ?? tensorState.defaultDevice);
   return finish(drawIntegers('randint', out, low, high, streamOf('randint', options)), options ?? {});
 }
 
@@ -370,7 +371,7 @@ export function randintLike(x: Tensor, ...args: readonly unknown[]): Tensor {
 /** The integers 0 .. n-1 in random order. */
 export function randperm(n: number, options: RandomOptions = {}): Tensor {
   check(Number.isInteger(n) && n >= 0, 'randperm', [], `n is ${n}: expected an integer of at least 0`);
-  const out = alloc([n], options.dtype ?? int64, options.device ?? 'cpu');
+  const out = alloc([n], options.dtype ?? int64, options.device ?? tensorState.defaultDevice);
   const stream = streamOf('randperm', options);
   if (!out.isMeta) store(out, permutation(stream, n));
   return finish(out, options);
@@ -382,7 +383,7 @@ export function normal(mean: number | Tensor, std: number | Tensor = 1, ...rest:
     {}) as RandomOptions;
   if (typeof mean === 'number' && typeof std === 'number') {
     const [size] = sizeArgs('normal', [(rest[0] as number[] | undefined) ?? []]);
-    const out = alloc(size, options.dtype ?? getDefaultDtype(), options.device ?? 'cpu');
+    const out = alloc(size, options.dtype ?? getDefaultDtype(), options.device ?? tensorState.defaultDevice);
     return finish(normal_(out, mean, std, options), options);
   }
   const tensors = [mean, std].filter((v): v is Tensor => v instanceof Tensor);
