@@ -112,6 +112,26 @@ export class Tensor {
     };
   }
 
+  /** What this rank holds of it: itself, but of a distributed tensor its part. */
+  localPart(): Tensor {
+    return this;
+  }
+
+  /** All of it on this rank: itself, but a distributed tensor is gathered. */
+  wholeTensor(): Tensor {
+    return this;
+  }
+
+  /** A tensor that lies as this one, of whose parts `local` is this rank's. */
+  withLocalPart(local: Tensor): Tensor {
+    return local;
+  }
+
+  /** A copy outside the graph with memory of its own, lying as this one. */
+  ownCopy(): Tensor {
+    return this.detach().clone();
+  }
+
   /** `f32[3, 4]`, as errors write tensors. */
   describe(): string {
     return `${this.dtype.short}[${this.shape.join(', ')}]`;

@@ -16,10 +16,12 @@ import { checkPlacements, globalLayout } from './layout.js';
 import type { Coming } from './moves.js';
 import {
   isShardLike,
+  type PartialPlacement,
   type Placement,
   type Placements,
   placementsText,
   Replicate,
+  StridedShardPlacement,
   samePlacements,
 } from './placements.js';
 import { beginRedistribute, redistributeLocal } from './redistribute.js';
@@ -100,6 +102,34 @@ export class DTensor extends Tensor {
   /** `f32[8, 4] S(0) on mesh (tp=2)`. */
   override describe(): string {
     return this.#spec.toString();
+  }
+
+  override localPart(): Tensor {
+    return this.localTensor;
+  }
+
+  override withLocalPart(local: Tensor): DTensor {
+    const spec = this.#spec;
+    const meta = { shape: spec.shape, strides: spec.strides, dtype: local.dtype };
+    return new DTensor(local, DTensorSpec.of(spec.mesh, spec.placements, meta, spec.strided));
+  }
+
+  override ownCopy(): DTensor {
+    return new DTensor(
+      noGrad(() => this.localTensor.detach().clone()),
+      this.#spec,
+    );
+  }
+
+  override wholeTensor(): Tensor {
+    return this.fullTensor();
+  }
+
+  /** `DTensor(local_tensor=..., device_mesh=..., placements=(Shard(dim=0),))`, this rank's part in full. */
+  override toString(): string {
+    const placements = this.placements.map(pythonText);
+    const comma = placements.length === 1 ? ',' : '';
+    return `DTensor(local_tensor=${this.localTensor}, device_mesh=${this.deviceMesh}, placements=(${placements.join(', ')}${comma}))`;
   }
 
   override nd(): never {
@@ -203,6 +233,14 @@ function redistributeOptions(
     return { ...third, placements: second, ...(first === null ? {} : { deviceMesh: first as DeviceMesh }) };
   }
   return (first ?? {}) as RedistributeOptions;
+}
+
+/** As PyTorch prints a placement. */
+function pythonText(p: Placement): string {
+  if (p instanceof StridedShardPlacement) return `_StridedShard(dim=${p.dim}, sf=${p.splitFactor})`;
+  if (p.isShard()) return `Shard(dim=${p.dim})`;
+  if (p.isReplicate()) return 'Replicate()';
+  return p.key.startsWith('P(') ? `Partial(${(p as PartialPlacement).reduceOp})` : `_${p.key}`;
 }
 
 /** Pending reductions of a gradient are not kept: what was a sum forward is a replicated gradient. */

@@ -60,8 +60,8 @@ export class SavedTensor {
   readonly #unpack: ((packed: unknown) => Tensor) | null = null;
   #packed: unknown;
   #released = false;
-  /** What is on the accounts: the storage that `memory` was told of. */
-  #held: Storage | null = null;
+  /** What is on the accounts: the storages that `memory` was told of. */
+  #held: Storage[] | null = null;
   constructor(tensor: Tensor, isResult = false) {
     this.#version = tensor.version;
     this.#tensor = tensor;
@@ -76,12 +76,19 @@ export class SavedTensor {
     }
     if (memory.listener !== null) this.#hold(tensor);
   }
-  /** What hooks made of it is theirs: memory counts if they keep a tensor. */
+  /** What hooks made of it is theirs: memory counts if they keep a tensor, or say what they keep. */
   #hold(tensor: Tensor): void {
     const kept = this.#unpack === null ? tensor : this.#packed;
-    if (!(kept instanceof Tensor)) return;
-    this.#held = storageOf(kept);
-    memory.listener!.hold(this.#held, 'Activation', undefined);
+    const keeps = (kept as { keeps?: unknown } | null | undefined)?.keeps;
+    const tensors =
+      kept instanceof Tensor
+        ? [kept]
+        : Array.isArray(keeps)
+          ? keeps.filter((t): t is Tensor => t instanceof Tensor)
+          : [];
+    if (tensors.length === 0) return;
+    this.#held = tensors.map(storageOf);
+    for (const storage of this.#held) memory.listener!.hold(storage, 'Activation', undefined);
   }
   #original: Tensor | null = null;
   release(): void {
@@ -90,7 +97,7 @@ export class SavedTensor {
     this.#original = null;
     this.#released = true;
     if (this.#held !== null) {
-      memory.listener?.drop(this.#held, 'Activation');
+      for (const storage of this.#held) memory.listener?.drop(storage, 'Activation');
       this.#held = null;
     }
   }
@@ -365,7 +372,7 @@ export function recordInplace(
   const before = new Map<number, Tensor | null>();
   // The old value of what is overwritten is kept as a copy.
   for (const s of wanted)
-    if (s >= 0) before.set(s, s === 0 ? withoutGrad(() => self.detach().clone()) : (inputs[s] ?? null));
+    if (s >= 0) before.set(s, s === 0 ? withoutGrad(() => self.ownCopy()) : (inputs[s] ?? null));
   for (const [s, t] of before) if (s !== 0) node.keep(s, t);
   write();
   if (before.has(0)) node.keep(0, before.get(0));

@@ -472,11 +472,12 @@ export function allclose(
 }
 export function equal(x: Tensor, other: Tensor): boolean {
   if (x.shape.length !== other.shape.length || x.shape.some((n, d) => n !== other.shape[d])) return false;
-  return truth(all(eq(x, other)));
+  return truth(all(eq(x, other)).wholeTensor());
 }
 export function truth(x: Tensor): boolean {
   if (x.numel() !== 1)
     throw opError('bool', [x], 'the truth of several elements is ambiguous', 'reduce with all() or any()');
-  return Number(to(x, bool).storage.as(bool)[to(x, bool).storageOffset]) !== 0;
+  const value = to(x.localPart(), bool);
+  return Number(value.storage.as(bool)[value.storageOffset]) !== 0;
 }
 export { alloc };

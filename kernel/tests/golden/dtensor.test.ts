@@ -1,0 +1,89 @@
+/** DTensors against what PyTorch 2.13 observed: shards, redistributions, operations, their placements and collectives. */
+import { readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Cluster } from '../../runtime/distributed/transport/testing/cluster.js';
+import { opsProgram, redistributeProgram, shardProgram } from './dtensor-programs.js';
+
+interface Case {
+  name: string;
+  ranks: unknown[];
+}
+
+const read = (name: string): Case[] =>
+  JSON.parse(readFileSync(new URL(`${name}.json`, import.meta.url), 'utf8')) as Case[];
+const described = (cases: readonly Case[]): unknown[] => cases.map(({ ranks: _, ...rest }) => rest);
+
+/** Numbers as close as torch.testing has float32, everything else exact; what PyTorch did not record is not asked. */
+function expectLike(got: unknown, wanted: unknown, path: string): void {
+  if (typeof wanted === 'number' && typeof got === 'number') {
+    if (Math.abs(got - wanted) > 1e-5 + 2e-6 * Math.abs(wanted))
+      expect(`${path}: ${got}`).toBe(`${path}: ${wanted}`);
+  } else if (Array.isArray(wanted) && Array.isArray(got)) {
+    if (got.length !== wanted.length)
+      expect(`${path} has ${got.length}`).toBe(`${path} has ${wanted.length}`);
+    wanted.forEach((entry, i) => {
+      expectLike(got[i], entry, `${path}[${i}]`);
+    });
+  } else if (typeof wanted === 'object' && wanted !== null) {
+    for (const [key, value] of Object.entries(wanted))
+      expectLike((got as Record<string, unknown> | null)?.[key], value, `${path}.${key}`);
+    if (path.endsWith('comms'))
+      expect(`${path} ${JSON.stringify(got)}`).toBe(`${path} ${JSON.stringify(wanted)}`);
+  } else expect(`${path}: ${String(got)}`).toBe(`${path}: ${String(wanted)}`);
+}
+
+function compare(got: readonly unknown[], { ranks, name }: Case): void {
+  ranks.forEach((wanted, rank) => {
+    if (typeof wanted === 'object' && wanted !== null && 'error' in wanted && !defined.has(name))
+      expect((got[rank] as { error?: string }).error, `${name} must fail`).toMatch(/^SB_/);
+    else if (!(defined.has(name) && 'error' in (wanted as object)))
+      expectLike(got[rank], withoutSteps(wanted), `${name} rank ${rank}`);
+  });
+}
+
+const withoutSteps = (wanted: unknown): unknown => {
+  if (typeof wanted !== 'object' || wanted === null || !('steps' in wanted)) return wanted;
+  const { steps: _, ...rest } = wanted;
+  return rest;
+};
+
+/** The infinity norm of an empty part fails on that rank alone in PyTorch, and the others wait for ever. Ours is 0. */
+const defined = new Set(['reduce.norminf.S1']);
+
+function suite(world: number, files: readonly [name: string, program: (cases: unknown) => string][]): void {
+  describe(`on ${world} ranks`, () => {
+    let cluster: Cluster;
+    beforeAll(async () => {
+      cluster = await Cluster.start(world);
+    }, 60_000);
+    afterAll(() => cluster.stop());
+
+    describe.each(files)('%s', (name, program) => {
+      const cases = read(`${name}_w${world}`).filter((one) => 'mesh' in one || name === 'ops');
+      let got: unknown[][];
+      beforeAll(async () => {
+        got = (await cluster.run(program(described(cases)))) as unknown[][];
+        const failed = got.find((one) => one instanceof Error);
+        if (failed) throw failed;
+      }, 60_000);
+      test.each(cases.map((one, i) => [one.name, one, i] as const))('%s', (_, one, i) => {
+        compare(
+          got.map((rank) => rank[i]),
+          one,
+        );
+      });
+    });
+  });
+}
+
+suite(2, [
+  ['redistribute', redistributeProgram],
+  ['shard', shardProgram],
+  ['ops', opsProgram],
+]);
+suite(4, [
+  ['redistribute', redistributeProgram],
+  ['shard', shardProgram],
+  ['ops', opsProgram],
+]);
+suite(8, [['shard', shardProgram]]);
