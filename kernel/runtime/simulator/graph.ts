@@ -124,7 +124,7 @@ export function buildGraph(cluster: Cluster, programs: readonly RankProgram[], o
           met.sides.push({ ...item, rank });
           met.node.from = from;
           met.node.to = to;
-          place(met.node, item.stream, at);
+          place(met.node, item.stream, at, item.independent);
           return;
         }
         case 'record':

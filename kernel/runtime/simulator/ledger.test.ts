@@ -116,6 +116,7 @@ describe('MemoryLedger', () => {
         }
         h.sum().backward();
       });
+      expect(ledger.categories['Activation']).toBeUndefined();
       return ledger.peak.bytes;
     };
     const plain = peak(false);

@@ -35,6 +35,7 @@ export interface MessageItem {
   peer: number;
   tag: string;
   bytes: number;
+  independent?: boolean;
 }
 /** Work issued to `stream` later starts only when the item (by its index) or the event is done. */
 export interface WaitItem {
@@ -147,6 +148,7 @@ export class RankProgram {
       peer,
       tag: String(options.tag ?? 0),
       bytes,
+      ...(options.independent ? { independent: true } : {}),
     });
     if (!options.asyncOp) this.wait(item);
     return item;
@@ -156,6 +158,9 @@ export class RankProgram {
 export interface MessageOptions {
   tag?: number | string;
   label?: string;
+  /** Default: a stream per peer and direction. */
   stream?: string;
   asyncOp?: boolean;
+  /** Does not wait for what was computed before it was issued: a receive whose buffer is free. Default false. */
+  independent?: boolean;
 }

@@ -1,12 +1,19 @@
 /** Activation recompute without reentrancy: forward saves nothing, the first look at a saved tensor runs it again. */
 import { ShardbookError } from '../../base/index.js';
 import { type DispatchMode, withMode } from '../dispatch.js';
+import { memory, storageOf } from '../memory.js';
 import type { OpName } from '../opnames.js';
 import { defaultGenerator } from '../ops/random.js';
 import { enableGrad, savedTensorsHooks, state } from '../state.js';
-import type { Tensor } from '../tensor.js';
+import { Tensor } from '../tensor.js';
 
 const stop = Symbol('enough recomputed');
+
+/** What stands for a saved tensor: which one it is, and what has to stay alive to make it again. */
+interface Slot {
+  index: number;
+  keeps: readonly Tensor[];
+}
 
 export type ContextFn = () => [<R>(body: () => R) => R, <R>(body: () => R) => R];
 export interface CheckpointOptions {
@@ -37,6 +44,7 @@ export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...g
   if (!state.gradEnabled) return first(() => body(...args));
   const rng = o.preserveRngState === false ? null : defaultGenerator.clone();
   const autocast = state.autocast;
+  const keeps = args.filter((arg): arg is Tensor & A[number] => arg instanceof Tensor);
   // One handle for every save of the first run; a repeated run fills a frame of its own for each backward pass.
   let saves = 0;
   let frame: { tensors: (Tensor | undefined)[] } | null = null;
@@ -54,10 +62,12 @@ export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...g
         savedTensorsHooks(
           (t) => {
             tensors.push(t);
+            memory.listener?.hold(storageOf(t), 'Activation', undefined);
             if ((o.earlyStop ?? true) && tensors.length === saves) throw stop;
-            return t;
+            // Not the tensor itself: it is the frame that keeps it, this graph is never walked.
+            return [t];
           },
-          (t: Tensor) => t,
+          ([t]: [Tensor]) => t,
           () => again(() => body(...args)),
         ),
       );
@@ -78,11 +88,12 @@ export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...g
   };
   return first(() =>
     savedTensorsHooks(
-      () => saves++,
-      (slot: number) => {
-        if (!frame || frame.tensors[slot] === undefined) recompute();
-        const t = frame!.tensors[slot]!;
-        frame!.tensors[slot] = undefined;
+      (): Slot => ({ index: saves++, keeps }),
+      ({ index }: Slot) => {
+        if (!frame || frame.tensors[index] === undefined) recompute();
+        const t = frame!.tensors[index]!;
+        frame!.tensors[index] = undefined;
+        memory.listener?.drop(storageOf(t), 'Activation');
         return t;
       },
       () => body(...args),
