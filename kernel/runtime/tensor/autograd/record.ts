@@ -372,7 +372,7 @@ export function recordInplace(
   const before = new Map<number, Tensor | null>();
   // The old value of what is overwritten is kept as a copy.
   for (const s of wanted)
-    if (s >= 0) before.set(s, s === 0 ? withoutGrad(() => self.detach().clone()) : (inputs[s] ?? null));
+    if (s >= 0) before.set(s, s === 0 ? withoutGrad(() => self.ownCopy()) : (inputs[s] ?? null));
   for (const [s, t] of before) if (s !== 0) node.keep(s, t);
   write();
   if (before.has(0)) node.keep(0, before.get(0));
