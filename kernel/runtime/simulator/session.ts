@@ -3,7 +3,7 @@
  * collectives, messages, waits. Ranks keep no clock together while they run; times come from all ranks' programs at once, so
  * they depend on the program and the cluster alone.
  */
-import { addCommHook, type CommCall, dist } from '../distributed/group/index.js';
+import { addCommHook, type CommCall, dist, withoutCommHooks } from '../distributed/group/index.js';
 import { onMemory } from '../tensor/index.js';
 import { collectiveBytesOf, collectiveKind, messageKind } from './calls.js';
 import type { Cluster } from './cluster.js';
@@ -123,7 +123,7 @@ export class Simulation {
     if (this.program.worldSize === 1) programs.push(this.program);
     else {
       const all = Array.from({ length: this.program.worldSize }, () => null as unknown);
-      dist.allGatherObject(all, this.program.items);
+      withoutCommHooks(() => dist.allGatherObject(all, this.program.items));
       all.forEach((items, rank) => {
         const program = new RankProgram(rank, this.program.worldSize);
         program.items.push(...(items as ProgramItem[]));

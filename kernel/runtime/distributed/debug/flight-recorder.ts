@@ -4,7 +4,7 @@
  */
 
 import { messageKind } from '../../simulator/index.js';
-import { addCommHook, type CommCall, dist } from '../group/index.js';
+import { addCommHook, type CommCall, dist, withoutCommHooks } from '../group/index.js';
 
 export interface FlightEntry {
   record_id: number;
@@ -101,11 +101,8 @@ export class FlightRecorder {
   /** The dumps of all ranks; every rank calls it. After a failure that is the next cell. */
   gather(): FlightDump[] {
     const own = this.dump();
-    const listening = this.#stop !== undefined;
-    this.stop();
     const all = Array.from({ length: dist.getWorldSize() }, () => null as unknown);
-    dist.allGatherObject(all, own);
-    if (listening) this.start();
+    withoutCommHooks(() => dist.allGatherObject(all, own));
     return all as FlightDump[];
   }
 

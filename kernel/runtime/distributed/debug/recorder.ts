@@ -1,5 +1,5 @@
 /** Writes down every call of this rank, with values on request; `gather` makes the trace of all ranks. */
-import { addCommHook, type CommCall, describeTensor, dist } from '../group/index.js';
+import { addCommHook, type CommCall, describeTensor, dist, withoutCommHooks } from '../group/index.js';
 import { ModuleTracker } from './module-tracker.js';
 import { type CommStep, recordedValue } from './step.js';
 import { CommTrace } from './trace.js';
@@ -92,7 +92,7 @@ export class CommRecorder {
   gather(): CommTrace {
     this.stop();
     const all = Array.from({ length: dist.getWorldSize() }, () => null as unknown);
-    dist.allGatherObject(all, { began: this.#began, steps: this.#steps });
+    withoutCommHooks(() => dist.allGatherObject(all, { began: this.#began, steps: this.#steps }));
     const parts = all as { began: number; steps: CommStep[] }[];
     const began = Math.min(...parts.map((part) => part.began));
     return new CommTrace(

@@ -158,6 +158,17 @@ export class HookedCall {
   }
 }
 
+/** Calls that `body` makes are nobody's business: instruments that exchange what they measured. */
+export function withoutCommHooks<T>(body: () => T): T {
+  const before = hooks;
+  hooks = [];
+  try {
+    return body();
+  } finally {
+    hooks = before;
+  }
+}
+
 /** Undefined while nobody listens. Throws what a hook throws. */
 export function hookCall(make: (id: number) => CommCall): HookedCall | undefined {
   calls++;

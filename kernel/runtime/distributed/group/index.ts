@@ -8,6 +8,7 @@ export {
   type CommStream,
   onComm,
   withCommStream,
+  withoutCommHooks,
 } from './events.js';
 export {
   afterInterrupt,
