@@ -435,9 +435,7 @@ installGradAccess({
     const old = variable.grad;
     if (!old) {
       // A gradient that is a view or still used elsewhere is copied: .grad is the leaf's own.
-      variable.setGrad(
-        state.gradEnabled ? gradient.clone() : (unshared(gradient) ?? gradient.detach().clone()),
-      );
+      variable.setGrad(state.gradEnabled ? gradient.clone() : (unshared(gradient) ?? gradient.ownCopy()));
     } else if (state.gradEnabled) variable.setGrad(old.add(gradient));
     else {
       // In place, so that who holds .grad sees the sum.

@@ -60,6 +60,7 @@ export const scalarTensor = (value: Scalar, o: TensorOptions = {}): Tensor =>
   full([], value, { ...o, dtype: o.dtype ?? getDefaultDtype() });
 
 export function emptyLike(x: Tensor, o: TensorOptions = {}): Tensor {
+  if (x.constructor !== Tensor) return fullLike(x, 0, o);
   const order = denseOrder(x.shape, x.strides);
   return finish(
     allocStrided(
@@ -73,7 +74,10 @@ export function emptyLike(x: Tensor, o: TensorOptions = {}): Tensor {
 }
 /** Below autograd subclasses decide what a like-tensor is: fullLike goes through dispatch. */
 export function fullLike(x: Tensor, value: Scalar, o: TensorOptions = {}): Tensor {
-  if (x.constructor !== Tensor && !o.dtype && !o.device) return finish(dispatchFullLike(x, plain(value)), o);
+  if (x.constructor !== Tensor && (o.device ?? x.device) === x.device) {
+    const made = dispatchFullLike(x, plain(value));
+    return finish(o.dtype ? made.to(o.dtype) : made, o);
+  }
   const t = emptyLike(x, { dtype: o.dtype, device: o.device });
   if (!t.isMeta) getBackend().fill(plain(value), t.nd());
   return finish(t, o);
@@ -254,7 +258,10 @@ export function item(x: Tensor): number | bigint | boolean {
       'index it, reduce it, or use tolist()',
     );
   if (x.isMeta) throw opError('item', [x], 'a meta tensor has no data', undefined, 'SB_META');
-  return flatValues(x)[0]!;
+  const values = flatValues(x.localPart());
+  if (values.length !== 1)
+    throw opError('item', [x], 'this rank has no part of it', 'use fullTensor(), or redistribute it first');
+  return values[0]!;
 }
 export function flatValues(x: Tensor): (number | bigint | boolean)[] {
   if (x.isMeta) throw opError('tolist', [x], 'a meta tensor has no data', undefined, 'SB_META');

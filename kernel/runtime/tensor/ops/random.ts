@@ -247,10 +247,15 @@ function drawFloats(target: Tensor, draw: (out: Values) => void): Tensor {
 /** Replaces the content of `x` by what `draw` makes in memory of the same layout: one write, with its gradient and version. */
 function overwrite(x: Tensor, draw: (target: Tensor) => void): Tensor {
   if (x.isMeta) return x;
-  const target = memoryLike(x, x.dtype, 'cpu');
-  if (x.numel() > 0) draw(target);
-  return applyInplace('copy', [x, target], none);
+  // Of a distributed tensor every rank draws its own part.
+  const part = x.localPart();
+  const target = memoryLike(part, x.dtype, 'cpu');
+  if (part.numel() > 0) draw(target);
+  return applyInplace('copy', [x, x.withLocalPart(target)], none);
 }
+
+/** Whether this rank holds a part of x only. */
+const isSpread = (x: Tensor): boolean => x.constructor !== Tensor && x.localPart() !== x;
 
 // ---------------------------------------------------------------- factories
 
@@ -284,6 +289,7 @@ function likeFactory(
   options: RandomOptions,
   draw: (out: Values, dtype: RandomFloat, stream: RandomStream, contiguous: boolean) => void,
 ): Tensor {
+  if (isSpread(x)) return x.withLocalPart(likeFactory(op, x.localPart(), options, draw));
   const dtype = options.dtype ?? x.dtype;
   const name = floatName(op, dtype, [x]);
   const out = memoryLike(x, dtype, options.device ?? x.device);
@@ -362,6 +368,7 @@ export function randint(...args: readonly unknown[]): Tensor {
 export function randintLike(x: Tensor, high: Integer, options?: RandomOptions): Tensor;
 export function randintLike(x: Tensor, low: Integer, high: Integer, options?: RandomOptions): Tensor;
 export function randintLike(x: Tensor, ...args: readonly unknown[]): Tensor {
+  if (isSpread(x)) return x.withLocalPart(randintLike(x.localPart(), ...(args as [Integer])));
   const given = typeof args[1] === 'number' || typeof args[1] === 'bigint' ? args : [0, ...args];
   const [low, high, options] = given as [Integer, Integer, RandomOptions?];
   const out = memoryLike(x, options?.dtype ?? x.dtype, options?.device ?? x.device);
@@ -566,7 +573,7 @@ export function bernoulli_(
       fillBernoulliFrom(
         stream,
         values,
-        probabilitiesFor('bernoulli_', target, chance),
+        probabilitiesFor('bernoulli_', target, chance.localPart()),
         chance.dtype.name as RandomFloat,
       );
     store(target, values);
@@ -579,6 +586,7 @@ export function bernoulli(
   p?: number | GeneratorOption | null,
   options: GeneratorOption = {},
 ): Tensor {
+  if (isSpread(x)) return x.withLocalPart(bernoulli(x.localPart(), p, options));
   const out = memoryLike(x);
   const generator = pick(p, options);
   const named = typeof p === 'object' && p !== null ? (p as { p?: number }).p : p;
