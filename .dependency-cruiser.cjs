@@ -72,6 +72,11 @@ module.exports = {
         'A parallelism never imports another: compose them at the call site.',
       ),
     ),
+    only(
+      'distributed/inspect',
+      below,
+      'inspect looks at meshes, DTensors and modules from outside; the parallelisms do not need it.',
+    ),
     forbid(
       'debug-is-a-subscriber',
       'debug subscribes to the event streams of group and tensor; nothing imports it but the public index.',

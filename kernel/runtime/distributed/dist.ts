@@ -10,6 +10,17 @@ export {
   StridedShard,
 } from './dtensor/index.js';
 export * from './group/dist.js';
+export {
+  analyseMesh,
+  DTensorDebugger,
+  designPlacements,
+  explainRedistribute,
+  inspectDTensor,
+  ringBytes,
+  ShardingValidator,
+  verifyMeshGroups,
+  visualizeSharding,
+} from './inspect/index.js';
 export { currentMesh, DeviceMesh, initDeviceMesh } from './mesh/index.js';
 export {
   ColwiseParallel,

@@ -7,7 +7,6 @@ export {
   type DTensorSpec,
   distributeModule,
   distributeTensor,
-  dtensor,
   type InputFn,
   implicitReplication,
   type OutputFn,
@@ -20,10 +19,10 @@ export {
 } from './dtensor/index.js';
 export * from './fsdp/index.js';
 export {
+  addCommHook,
   afterInterrupt,
   attachRank,
   beginWork,
-  addCommHook,
   type CommCall,
   type CommEvent,
   type CommHook,
@@ -35,10 +34,13 @@ export {
   onComm,
   ProcessGroup,
   ReduceOp,
+  reduceBytes,
   Work,
   withCommStream,
 } from './group/index.js';
+export * from './inspect/index.js';
 export { currentMesh, DeviceMesh, initDeviceMesh, type MeshOptions, type RankTable } from './mesh/index.js';
+export * as dtensor from './tensor.js';
 export {
   ColwiseParallel,
   type Layouts,
