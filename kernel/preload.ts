@@ -17,4 +17,23 @@ export {
   updateDisplay,
   worldSize,
 } from './host/session/rank/index.js';
-export { CommDebugMode, dist, F, nn, optim, Tensor, torch } from './runtime/index.js';
+export {
+  Cluster,
+  CommDebugMode,
+  CommRecorder,
+  dist,
+  F,
+  FaultPlan,
+  FlightRecorder,
+  formulas,
+  MemoryLedger,
+  nn,
+  optim,
+  RankProgram,
+  replayCall,
+  replayRank,
+  Simulation,
+  simulate,
+  Tensor,
+  torch,
+} from './runtime/index.js';

@@ -15,7 +15,9 @@ export * as optim from './optim/index.js';
 export {
   bytesText,
   Cluster,
+  type ClusterOptions,
   type ClusterSpec,
+  DEVICES,
   type DeviceSpec,
   type FaultEvent,
   FaultPlan,
@@ -24,6 +26,7 @@ export {
   type LedgerEntry,
   type LedgerOptions,
   type LedgerPeak,
+  LINKS,
   type LinkTier,
   MemoryLedger,
   RankProgram,

@@ -33,6 +33,24 @@ export interface ClusterSpec {
   placement?: readonly number[];
 }
 
+export interface ClusterOptions {
+  name?: string;
+  /** Default 1. */
+  nodes?: number;
+  /** Default 8. */
+  ranksPerNode?: number;
+  /** A name from `DEVICES`, or figures; default 'h100'. */
+  device?: string | DeviceSpec;
+  /** Link inside a node: a name from `LINKS`, or figures; default 'nvlink4'. */
+  inside?: string | Omit<LinkTier, 'ranks'>;
+  /** Link between nodes; default 'infiniband400'. */
+  across?: string | Omit<LinkTier, 'ranks'>;
+  /** The devices of a node share one port to the others; default: each has its own. */
+  sharedCard?: boolean;
+  speed?: ClusterSpec['speed'];
+  placement?: readonly number[];
+}
+
 /** One direction of one port. */
 export interface Port {
   readonly id: string;
@@ -52,18 +70,41 @@ export class Cluster {
     checkSpec(spec);
   }
 
-  /** A known machine: 'h100', 'a100' (nodes of 8), 'pcie' (nodes of 4, one network card), 'laptop' (8 cores). */
+  /** A known machine: 'b200', 'h100', 'a100', 'tpuv5e' and 'laptop' (nodes of 8), 'pcie' (nodes of 4 with one network card). */
   static preset(name: string, options: { nodes?: number; ranksPerNode?: number } = {}): Cluster {
-    const make = PRESETS[name];
-    if (make === undefined) {
-      const near = nearestName(name, Object.keys(PRESETS));
-      throw new ShardbookError({
-        code: 'SB_CLUSTER',
-        message: `Cannot use cluster "${name}": wanted one of ${Object.keys(PRESETS).join(', ')}`,
-        ...(near === undefined ? {} : { help: `did you mean "${near}"?` }),
-      });
-    }
-    return new Cluster(make(options.nodes ?? 1, options.ranksPerNode));
+    const preset = named(PRESETS, 'cluster', name);
+    const { nodes = 1, ranksPerNode = preset.perNode } = options;
+    const { device, inside, across, sharedCard } = preset;
+    const made = { name, nodes, ranksPerNode, device, inside, across };
+    return Cluster.of(sharedCard ? { ...made, sharedCard } : made);
+  }
+
+  /**
+   * Nodes of devices, from parts by name or as figures.
+   *
+   * @example Cluster.of({ nodes: 2, ranksPerNode: 8, device: 'h100', inside: 'nvlink4', across: 'infiniband400' })
+   */
+  static of(options: ClusterOptions): Cluster {
+    const {
+      nodes = 1,
+      ranksPerNode = 8,
+      device = 'h100',
+      inside = 'nvlink4',
+      across = 'infiniband400',
+    } = options;
+    const link = (given: string | Omit<LinkTier, 'ranks'>): Omit<LinkTier, 'ranks'> =>
+      typeof given === 'string' ? named(LINKS, 'link', given) : given;
+    const near = { ...link(inside), ranks: ranksPerNode };
+    const far = { ...link(across), ranks: nodes * ranksPerNode };
+    if (options.sharedCard) far.devicesPerPort = ranksPerNode;
+    return new Cluster({
+      ...(options.name === undefined ? {} : { name: options.name }),
+      ranks: nodes * ranksPerNode,
+      device: typeof device === 'string' ? named(DEVICES, 'device', device) : device,
+      tiers: nodes === 1 ? [near] : [near, far],
+      ...(options.speed === undefined ? {} : { speed: options.speed }),
+      ...(options.placement === undefined ? {} : { placement: options.placement }),
+    });
   }
 
   get ranks(): number {
@@ -142,8 +183,13 @@ export class Cluster {
   }
 
   toString(): string {
-    const { name, tiers } = this.spec;
-    return `Cluster(${name ?? 'custom'}, ${this.ranks} ranks, ${tiers.map((t) => t.name).join(' + ')})`;
+    const { name, device, tiers } = this.spec;
+    const machine = [name ?? 'custom', device.name === undefined ? '' : ` of ${device.name}`].join('');
+    return `Cluster(${machine}, ${this.ranks} ranks, ${tiers.map((t) => t.name).join(' + ')})`;
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
   }
 }
 
@@ -183,66 +229,117 @@ function checkSpec(spec: ClusterSpec): void {
   for (const [rank, value] of Object.entries(spec.speed ?? {})) positive(`speed of rank ${rank}`, value);
 }
 
-// Data sheets: dense tensor-core rates, per-direction link rates; latencies in the range that NCCL's tuning tables use.
-const PRESETS: Readonly<Record<string, (nodes: number, perNode?: number) => ClusterSpec>> = {
-  h100: (nodes, perNode = 8) => ({
-    name: 'h100',
-    ranks: nodes * perNode,
-    device: {
-      name: 'H100 SXM',
-      flopsPerSecond: {
-        bfloat16: 989e12,
-        float16: 989e12,
-        float8_e4m3fn: 1979e12,
-        float32: 67e12,
-        default: 67e12,
-      },
-      memoryBytes: 80e9,
-      memoryBytesPerSecond: 3.35e12,
+/**
+ * Devices by name. Data sheets: dense rates, without sparsity; FLOP/s by dtype, bytes, bytes per second.
+ * NVIDIA's of A100, H100, B200 and L4, Google's of TPU v5e; 'core' is one core of a laptop.
+ */
+export const DEVICES: Readonly<Record<string, DeviceSpec>> = {
+  b200: {
+    name: 'B200',
+    flopsPerSecond: {
+      bfloat16: 2250e12,
+      float16: 2250e12,
+      float8_e4m3fn: 4500e12,
+      float8_e5m2: 4500e12,
+      float32: 75e12,
+      float64: 37e12,
+      default: 75e12,
     },
-    tiers: [
-      { name: 'nvlink', ranks: perNode, latencySeconds: 2e-6, bytesPerSecond: 450e9 },
-      { name: 'infiniband', ranks: nodes * perNode, latencySeconds: 5e-6, bytesPerSecond: 50e9 },
-    ],
-  }),
-  a100: (nodes, perNode = 8) => ({
-    name: 'a100',
-    ranks: nodes * perNode,
-    device: {
-      name: 'A100 SXM',
-      flopsPerSecond: { bfloat16: 312e12, float16: 312e12, float32: 19.5e12, default: 19.5e12 },
-      memoryBytes: 80e9,
-      memoryBytesPerSecond: 2.04e12,
+    memoryBytes: 180e9,
+    memoryBytesPerSecond: 7.7e12,
+  },
+  h100: {
+    name: 'H100 SXM',
+    flopsPerSecond: {
+      bfloat16: 989e12,
+      float16: 989e12,
+      float8_e4m3fn: 1979e12,
+      float8_e5m2: 1979e12,
+      float32: 67e12,
+      float64: 34e12,
+      default: 67e12,
     },
-    tiers: [
-      { name: 'nvlink', ranks: perNode, latencySeconds: 2e-6, bytesPerSecond: 300e9 },
-      { name: 'infiniband', ranks: nodes * perNode, latencySeconds: 5e-6, bytesPerSecond: 25e9 },
-    ],
-  }),
-  pcie: (nodes, perNode = 4) => ({
-    name: 'pcie',
-    ranks: nodes * perNode,
-    device: {
-      name: 'L4',
-      flopsPerSecond: { bfloat16: 121e12, float16: 121e12, float32: 30e12, default: 30e12 },
-      memoryBytes: 24e9,
-      memoryBytesPerSecond: 300e9,
+    memoryBytes: 80e9,
+    memoryBytesPerSecond: 3.35e12,
+  },
+  a100: {
+    name: 'A100 SXM',
+    flopsPerSecond: {
+      bfloat16: 312e12,
+      float16: 312e12,
+      float32: 19.5e12,
+      float64: 9.7e12,
+      default: 19.5e12,
     },
-    tiers: [
-      { name: 'pcie', ranks: perNode, latencySeconds: 2.5e-6, bytesPerSecond: 32e9 },
-      {
-        name: 'ethernet',
-        ranks: nodes * perNode,
-        latencySeconds: 14e-6,
-        bytesPerSecond: 3.125e9,
-        devicesPerPort: perNode,
-      },
-    ],
-  }),
-  laptop: (nodes, perNode = 8) => ({
-    name: 'laptop',
-    ranks: nodes * perNode,
-    device: { name: 'core', flopsPerSecond: 50e9, memoryBytes: 2e9, memoryBytesPerSecond: 20e9 },
-    tiers: [{ name: 'memory', ranks: nodes * perNode, latencySeconds: 1e-6, bytesPerSecond: 10e9 }],
-  }),
+    memoryBytes: 80e9,
+    memoryBytesPerSecond: 2.04e12,
+  },
+  l4: {
+    name: 'L4',
+    flopsPerSecond: {
+      bfloat16: 121e12,
+      float16: 121e12,
+      float8_e4m3fn: 242e12,
+      float32: 30e12,
+      default: 30e12,
+    },
+    memoryBytes: 24e9,
+    memoryBytesPerSecond: 300e9,
+  },
+  tpuv5e: {
+    name: 'TPU v5e',
+    flopsPerSecond: { bfloat16: 197e12, int8: 394e12, default: 197e12 },
+    memoryBytes: 16e9,
+    memoryBytesPerSecond: 819e9,
+  },
+  core: { name: 'core', flopsPerSecond: 50e9, memoryBytes: 2e9, memoryBytesPerSecond: 20e9 },
 };
+
+/**
+ * Links by name: bytes per second of a device's port in each direction (NVLink: the sum of its lanes), and seconds per
+ * message, in the range of the per-step latencies in NCCL's tuning tables (NVLink 0.6-3.4 us, PCI 1-5.7 us, network 2.7-14 us).
+ */
+export const LINKS: Readonly<Record<string, Omit<LinkTier, 'ranks'>>> = {
+  nvlink5: { name: 'nvlink5', latencySeconds: 2e-6, bytesPerSecond: 900e9 },
+  nvlink4: { name: 'nvlink4', latencySeconds: 2e-6, bytesPerSecond: 450e9 },
+  nvlink3: { name: 'nvlink3', latencySeconds: 2e-6, bytesPerSecond: 300e9 },
+  pcie5: { name: 'pcie5', latencySeconds: 2.5e-6, bytesPerSecond: 64e9 },
+  pcie4: { name: 'pcie4', latencySeconds: 2.5e-6, bytesPerSecond: 32e9 },
+  ici: { name: 'ici', latencySeconds: 1e-6, bytesPerSecond: 100e9 },
+  infiniband400: { name: 'infiniband400', latencySeconds: 5e-6, bytesPerSecond: 50e9 },
+  infiniband200: { name: 'infiniband200', latencySeconds: 5e-6, bytesPerSecond: 25e9 },
+  ethernet100: { name: 'ethernet100', latencySeconds: 14e-6, bytesPerSecond: 12.5e9 },
+  ethernet25: { name: 'ethernet25', latencySeconds: 14e-6, bytesPerSecond: 3.125e9 },
+  ethernet10: { name: 'ethernet10', latencySeconds: 14e-6, bytesPerSecond: 1.25e9 },
+  memory: { name: 'memory', latencySeconds: 1e-6, bytesPerSecond: 10e9 },
+};
+
+interface Preset {
+  perNode: number;
+  device: string;
+  inside: string;
+  across: string;
+  /** Devices of a node share its network card. */
+  sharedCard?: boolean;
+}
+
+const PRESETS: Readonly<Record<string, Preset>> = {
+  b200: { perNode: 8, device: 'b200', inside: 'nvlink5', across: 'infiniband400' },
+  h100: { perNode: 8, device: 'h100', inside: 'nvlink4', across: 'infiniband400' },
+  a100: { perNode: 8, device: 'a100', inside: 'nvlink3', across: 'infiniband200' },
+  pcie: { perNode: 4, device: 'l4', inside: 'pcie4', across: 'ethernet25', sharedCard: true },
+  tpuv5e: { perNode: 8, device: 'tpuv5e', inside: 'ici', across: 'ethernet100', sharedCard: true },
+  laptop: { perNode: 8, device: 'core', inside: 'memory', across: 'ethernet10', sharedCard: true },
+};
+
+/** An entry of a table of names, or a refusal that says which there are. */
+function named<T>(table: Readonly<Record<string, T>>, what: string, name: string): T {
+  const found = Object.hasOwn(table, name) ? table[name] : undefined;
+  if (found !== undefined) return found;
+  const near = nearestName(name, Object.keys(table));
+  throw new ShardbookError({
+    code: 'SB_CLUSTER',
+    message: `Cannot use ${what} "${name}": wanted one of ${Object.keys(table).join(', ')}`,
+    ...(near === undefined ? {} : { help: `did you mean "${near}"?` }),
+  });
+}

@@ -18,7 +18,15 @@ export {
   type WireCall,
 } from './calls.js';
 export { type ChromeTrace, chromeTrace, type TraceSpan } from './chrome.js';
-export { Cluster, type ClusterSpec, type DeviceSpec, type LinkTier } from './cluster.js';
+export {
+  Cluster,
+  type ClusterOptions,
+  type ClusterSpec,
+  DEVICES,
+  type DeviceSpec,
+  LINKS,
+  type LinkTier,
+} from './cluster.js';
 export { collectiveSeconds, fastestAlgorithm } from './cost.js';
 export { type SimulateOptions, simulate } from './engine.js';
 export {

@@ -124,6 +124,11 @@ export class SimulationResult {
       const s = this.summary(rank);
       return `rank ${rank}: compute ${seconds(s.compute)}, communication ${seconds(s.communication)} (${seconds(s.exposed)} exposed), ends ${seconds(s.end)}`;
     });
-    return [`Simulation of ${this.ranks.length} ranks: ${seconds(this.makespan)}`, ...lines].join('\n');
+    const head = `Simulation of ${this.ranks.length} ranks on ${this.cluster}: ${seconds(this.makespan)}`;
+    return [head, ...lines].join('\n');
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
   }
 }
