@@ -127,7 +127,7 @@ export function elementwiseKernels(
     for (let i = 0; i < out.length; i += PIECE) {
       const n = Math.min(PIECE, out.length - i);
       for (let q = 0; q < sources.length; q++) sources[q]!(addresses[q]!, i, n);
-      kernel(addresses, target, (n + 3) & ~3);
+      kernel(addresses, target, (n + 7) & ~7);
       scratch.read(target, n, out, i);
     }
   }

@@ -50,7 +50,15 @@ export function attentionRows(s: usize, mask: usize, lse: usize, rows: i32, m: i
       const top4 = f32x4.splat(top);
       let sum4 = f32x4.splat(0);
       let sum: f32 = 0;
-      for (j = 0; j + 4 <= n; j += 4) {
+      for (j = 0; j + 8 <= n; j += 8) {
+        const at = (<usize>j) << 2;
+        const e = expNegative4(f32x4.sub(v128.load(s + at), top4));
+        const f = expNegative4(f32x4.sub(v128.load(s + at, 16), top4));
+        sum4 = f32x4.add(sum4, f32x4.add(e, f));
+        v128.store(s + at, e);
+        v128.store(s + at, f, 16);
+      }
+      for (; j + 4 <= n; j += 4) {
         const at = (<usize>j) << 2;
         const e = expNegative4(f32x4.sub(v128.load(s + at), top4));
         sum4 = f32x4.add(sum4, e);
@@ -102,6 +110,15 @@ export function attentionGradRows(
       const norm4 = f32x4.splat(norm);
       const d4 = f32x4.splat(d);
       let j = 0;
+      for (; j + 8 <= n; j += 8) {
+        const at = (<usize>j) << 2;
+        const p = expNegative4(f32x4.sub(v128.load(s + at), norm4));
+        const q = expNegative4(f32x4.sub(v128.load(s + at, 16), norm4));
+        v128.store(s + at, p);
+        v128.store(s + at, q, 16);
+        v128.store(dp + at, f32x4.mul(p, f32x4.sub(v128.load(dp + at), d4)));
+        v128.store(dp + at, f32x4.mul(q, f32x4.sub(v128.load(dp + at, 16), d4)), 16);
+      }
       for (; j + 4 <= n; j += 4) {
         const at = (<usize>j) << 2;
         const p = expNegative4(f32x4.sub(v128.load(s + at), norm4));

@@ -1,4 +1,7 @@
-/** Elementwise kernels over n values; the caller rounds n up to a multiple of four (the tail is scratch). */
+/**
+ * Elementwise kernels over n values; the caller rounds n up to a multiple of eight (the tail is scratch). The heavy ones take two
+ * vectors at a time, which share the constants.
+ */
 import { erf4, exp4, expNegative4, fma, log4, one4, sigmoid4, tanh4 } from './math';
 
 /** sqrt(1/2), 1/2, 1/sqrt(2 pi), 0.044715 (of the tanh approximation), 2 sqrt(2/pi), 3 * 0.044715; see math.ts for why in memory. */
@@ -13,25 +16,53 @@ function gelu4(i: usize): v128 {
 }
 
 export function exp(x: usize, out: usize, n: i32): void {
-  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) v128.store(out, exp4(v128.load(x)));
+  for (let end = x + 4 * <usize>n; x < end; x += 32, out += 32) {
+    const a = exp4(v128.load(x));
+    const b = exp4(v128.load(x, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
+  }
 }
 
 export function tanh(x: usize, out: usize, n: i32): void {
-  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) v128.store(out, tanh4(v128.load(x)));
+  for (let end = x + 4 * <usize>n; x < end; x += 32, out += 32) {
+    const a = tanh4(v128.load(x));
+    const b = tanh4(v128.load(x, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
+  }
 }
 
 export function erf(x: usize, out: usize, n: i32): void {
-  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) v128.store(out, erf4(v128.load(x)));
+  for (let end = x + 4 * <usize>n; x < end; x += 32, out += 32) {
+    const a = erf4(v128.load(x));
+    const b = erf4(v128.load(x, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
+  }
 }
 
 export function sigmoid(x: usize, out: usize, n: i32): void {
-  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) v128.store(out, sigmoid4(v128.load(x)));
+  for (let end = x + 4 * <usize>n; x < end; x += 32, out += 32) {
+    const a = sigmoid4(v128.load(x));
+    const b = sigmoid4(v128.load(x, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function siluOf(v: v128): v128 {
+  return f32x4.mul(v, sigmoid4(v));
 }
 
 export function silu(x: usize, out: usize, n: i32): void {
-  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
-    const v = v128.load(x);
-    v128.store(out, f32x4.mul(v, sigmoid4(v)));
+  for (let end = x + 4 * <usize>n; x < end; x += 32, out += 32) {
+    const a = siluOf(v128.load(x));
+    const b = siluOf(v128.load(x, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
   }
 }
 
@@ -85,9 +116,11 @@ export function relu(x: usize, out: usize, n: i32): void {
 }
 
 export function log(x: usize, out: usize, n: i32): void {
-  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
-    const v = v128.load(x);
-    v128.store(out, log4(v));
+  for (let end = x + 4 * <usize>n; x < end; x += 32, out += 32) {
+    const a = log4(v128.load(x));
+    const b = log4(v128.load(x, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
   }
 }
 
@@ -161,11 +194,19 @@ export function thresholdBackward(grad: usize, y: usize, out: usize, n: i32, thr
 }
 
 /** x/2 (1 + erf(x / sqrt 2)). Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016. */
+// @ts-ignore: decorator
+@inline
+function geluOf(v: v128): v128 {
+  const half = f32x4.mul(v, gelu4(1));
+  return fma(half, erf4(f32x4.mul(v, gelu4(0))), half);
+}
+
 export function gelu(x: usize, out: usize, n: i32): void {
-  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
-    const v = v128.load(x);
-    const half = f32x4.mul(v, gelu4(1));
-    v128.store(out, fma(half, erf4(f32x4.mul(v, gelu4(0))), half));
+  for (let end = x + 4 * <usize>n; x < end; x += 32, out += 32) {
+    const a = geluOf(v128.load(x));
+    const b = geluOf(v128.load(x, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
   }
 }
 
@@ -176,41 +217,64 @@ function doubleInner(v: v128, square: v128): v128 {
   return f32x4.mul(gelu4(4), fma(f32x4.mul(gelu4(3), square), v, v));
 }
 
+// @ts-ignore: decorator
+@inline
+function geluTanhOf(v: v128): v128 {
+  const u2 = doubleInner(v, f32x4.mul(v, v));
+  // From e = exp(-|2 u|) both tails keep their bits.
+  const e = expNegative4(f32x4.neg(f32x4.abs(u2)));
+  const one = one4();
+  return f32x4.mul(v, f32x4.div(v128.bitselect(e, one, f32x4.lt(u2, f32x4.splat(0))), f32x4.add(one, e)));
+}
+
 export function geluTanh(x: usize, out: usize, n: i32): void {
-  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16) {
-    const v = v128.load(x);
-    const u2 = doubleInner(v, f32x4.mul(v, v));
-    // From e = exp(-|2 u|) both tails keep their bits.
-    const e = expNegative4(f32x4.neg(f32x4.abs(u2)));
-    const one = one4();
-    const s = f32x4.div(v128.bitselect(e, one, f32x4.lt(u2, f32x4.splat(0))), f32x4.add(one, e));
-    v128.store(out, f32x4.mul(v, s));
+  for (let end = x + 4 * <usize>n; x < end; x += 32, out += 32) {
+    const a = geluTanhOf(v128.load(x));
+    const b = geluTanhOf(v128.load(x, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function geluGradOf(g: v128, v: v128): v128 {
+  const half = gelu4(1);
+  const cdf = fma(half, erf4(f32x4.mul(v, gelu4(0))), half);
+  const pdf = f32x4.mul(gelu4(2), expNegative4(f32x4.mul(f32x4.neg(half), f32x4.mul(v, v))));
+  return f32x4.mul(g, fma(v, pdf, cdf));
 }
 
 export function geluBackward(grad: usize, x: usize, out: usize, n: i32): void {
-  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16, grad += 16) {
-    const v = v128.load(x);
-    const half = gelu4(1);
-    const cdf = fma(half, erf4(f32x4.mul(v, gelu4(0))), half);
-    const pdf = f32x4.mul(gelu4(2), expNegative4(f32x4.mul(f32x4.neg(half), f32x4.mul(v, v))));
-    v128.store(out, f32x4.mul(v128.load(grad), fma(v, pdf, cdf)));
+  for (let end = x + 4 * <usize>n; x < end; x += 32, out += 32, grad += 32) {
+    const a = geluGradOf(v128.load(grad), v128.load(x));
+    const b = geluGradOf(v128.load(grad, 16), v128.load(x, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
   }
 }
 
+// @ts-ignore: decorator
+@inline
+function geluTanhGradOf(g: v128, v: v128): v128 {
+  const one = one4();
+  const square = f32x4.mul(v, v);
+  const u2 = doubleInner(v, square);
+  // s = sigmoid(2 u) and s (1 - s) = e / (1 + e)^2 with e = exp(-|2 u|).
+  const e = expNegative4(f32x4.neg(f32x4.abs(u2)));
+  const r = f32x4.div(one, f32x4.add(one, e));
+  const er = f32x4.mul(e, r);
+  const s = v128.bitselect(er, r, f32x4.lt(u2, f32x4.splat(0)));
+  const slope = f32x4.mul(gelu4(4), fma(gelu4(5), square, one));
+  return f32x4.mul(g, fma(f32x4.mul(v, f32x4.mul(er, r)), slope, s));
+}
+
 export function geluTanhBackward(grad: usize, x: usize, out: usize, n: i32): void {
-  for (let end = x + 4 * <usize>n; x < end; x += 16, out += 16, grad += 16) {
-    const v = v128.load(x);
-    const one = one4();
-    const square = f32x4.mul(v, v);
-    const u2 = doubleInner(v, square);
-    // s = sigmoid(2 u) and s (1 - s) = e / (1 + e)^2 with e = exp(-|2 u|).
-    const e = expNegative4(f32x4.neg(f32x4.abs(u2)));
-    const r = f32x4.div(one, f32x4.add(one, e));
-    const er = f32x4.mul(e, r);
-    const s = v128.bitselect(er, r, f32x4.lt(u2, f32x4.splat(0)));
-    const slope = f32x4.mul(gelu4(4), fma(gelu4(5), square, one));
-    v128.store(out, f32x4.mul(v128.load(grad), fma(f32x4.mul(v, f32x4.mul(er, r)), slope, s)));
+  for (let end = x + 4 * <usize>n; x < end; x += 32, out += 32, grad += 32) {
+    const a = geluTanhGradOf(v128.load(grad), v128.load(x));
+    const b = geluTanhGradOf(v128.load(grad, 16), v128.load(x, 16));
+    v128.store(out, a);
+    v128.store(out, b, 16);
   }
 }
 

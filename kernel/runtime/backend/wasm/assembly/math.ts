@@ -98,17 +98,24 @@ const LOG: usize = memory.data<f32>([
   2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1, 0.693359375, -2.12194440e-4, -0.5,
 ], 16);
 
+/** The smallest normal number, 2^25 and 25 to scale smaller ones, infinity, nan, sqrt(1/2). */
+const LOG_RANGE: usize = memory.data<f32>([
+  1.17549435e-38, 33554432, 25, f32.MAX_VALUE * 2, NaN, 0.707106769084930420,
+], 16);
+const MANTISSA: usize = memory.data<i32>([0x007fffff], 16);
+
 /** Natural logarithm: x = m * 2^e with m in [sqrt(1/2), sqrt(2)), polynomial in m - 1. -infinity at 0, nan below. */
 // @ts-ignore: decorator
 @inline
 export function log4(value: v128): v128 {
-  const tiny = f32x4.lt(value, f32x4.splat(1.17549435e-38));
+  const root = at(LOG_RANGE, 5);
+  const tiny = f32x4.lt(value, at(LOG_RANGE, 0));
   // Denormals are scaled up by 2^25 first.
-  const x = v128.bitselect(f32x4.mul(value, f32x4.splat(33554432)), value, tiny);
-  const shifted = i32x4.sub(x, i32x4.splat(0x3f3504f3));
+  const x = v128.bitselect(f32x4.mul(value, at(LOG_RANGE, 1)), value, tiny);
+  const shifted = i32x4.sub(x, root);
   const exponent = f32x4.convert_i32x4_s(i32x4.shr_s(shifted, 23));
-  const e = f32x4.sub(exponent, v128.and(tiny, f32x4.splat(25)));
-  const m = i32x4.add(v128.and(shifted, i32x4.splat(0x007fffff)), i32x4.splat(0x3f3504f3));
+  const e = f32x4.sub(exponent, v128.and(tiny, at(LOG_RANGE, 2)));
+  const m = i32x4.add(v128.and(shifted, at(MANTISSA, 0)), root);
   const f = f32x4.sub(m, one4());
   const z = f32x4.mul(f, f);
   let p = at(LOG, 0);
@@ -124,10 +131,10 @@ export function log4(value: v128): v128 {
   y = fma(e, at(LOG, 10), y);
   y = fma(z, at(LOG, 11), y);
   y = fma(e, at(LOG, 9), f32x4.add(f, y));
-  const infinity = f32x4.splat(f32.MAX_VALUE * 2);
+  const infinity = at(LOG_RANGE, 3);
   y = v128.bitselect(value, y, v128.or(f32x4.eq(value, infinity), f32x4.ne(value, value)));
   y = v128.bitselect(f32x4.neg(infinity), y, f32x4.eq(value, f32x4.splat(0)));
-  return v128.bitselect(f32x4.splat(NaN), y, f32x4.lt(value, f32x4.splat(0)));
+  return v128.bitselect(at(LOG_RANGE, 4), y, f32x4.lt(value, f32x4.splat(0)));
 }
 
 /** Coefficients of the odd and of the even polynomial, highest first; the end of the range; below the last tanh x is x. */

@@ -126,6 +126,14 @@ export function softmax(x: usize, out: usize, rows: i32, n: i32, log: bool): voi
     while (j + 4 <= n) {
       const end = min(j + RUN, n) - 3;
       let part = f32x4.splat(0);
+      for (; j < end - 4; j += 8) {
+        const at = (<usize>j) << 2;
+        const e = expNegative4(f32x4.sub(v128.load(x + at), shift));
+        const f = expNegative4(f32x4.sub(v128.load(x + at, 16), shift));
+        part = f32x4.add(part, f32x4.add(e, f));
+        v128.store(out + at, e);
+        v128.store(out + at, f, 16);
+      }
       for (; j < end; j += 4) {
         const e = expNegative4(f32x4.sub(v128.load(x + 4 * <usize>j), shift));
         part = f32x4.add(part, e);
@@ -149,7 +157,14 @@ export function softmax(x: usize, out: usize, rows: i32, n: i32, log: bool): voi
     } else {
       const inverse = <f32>(1 / total);
       const scale = f32x4.splat(inverse);
-      for (j = 0; j + 4 <= n; j += 4) {
+      for (j = 0; j + 16 <= n; j += 16) {
+        const at = out + 4 * <usize>j;
+        v128.store(at, f32x4.mul(v128.load(at), scale));
+        v128.store(at, f32x4.mul(v128.load(at, 16), scale), 16);
+        v128.store(at, f32x4.mul(v128.load(at, 32), scale), 32);
+        v128.store(at, f32x4.mul(v128.load(at, 48), scale), 48);
+      }
+      for (; j + 4 <= n; j += 4) {
         v128.store(out + 4 * <usize>j, f32x4.mul(v128.load(out + 4 * <usize>j), scale));
       }
       for (; j < n; j++) store<f32>(out + 4 * <usize>j, load<f32>(out + 4 * <usize>j) * inverse);
@@ -212,10 +227,12 @@ export function norm(
     const centre4 = f32x4.splat(<f32>m);
     const scale4 = f32x4.splat(<f32>r);
     if (weight && bias) {
-      for (; j + 4 <= n; j += 4) {
+      for (; j + 8 <= n; j += 8) {
         const at = (<usize>j) << 2;
-        const v = f32x4.mul(f32x4.sub(v128.load(x + at), centre4), scale4);
-        v128.store(out + at, fma(v, v128.load(weight + at), v128.load(bias + at)));
+        const u = f32x4.mul(f32x4.sub(v128.load(x + at), centre4), scale4);
+        const v = f32x4.mul(f32x4.sub(v128.load(x + at, 16), centre4), scale4);
+        v128.store(out + at, fma(u, v128.load(weight + at), v128.load(bias + at)));
+        v128.store(out + at, fma(v, v128.load(weight + at, 16), v128.load(bias + at, 16)), 16);
       }
     }
     for (; j + 4 <= n; j += 4) {
