@@ -1,10 +1,20 @@
 /** A rank of the collectives benchmark: runs what it is asked and returns its median milliseconds. */
 import { connectRank } from '../host/world/index.js';
-import { attachRank, beginWork, dist, endWork, torch, type WorldMemory } from '../runtime/index.js';
+import {
+  attachRank,
+  beginWork,
+  dist,
+  endWork,
+  initDeviceMesh,
+  torch,
+  type WorldMemory,
+} from '../runtime/index.js';
+import { measureDispatch } from './dtensor-work.js';
 import { timeMs } from './stats.js';
 
 export type CollectiveWork =
   | { op: 'barrier' }
+  | { op: 'dtensor'; measures: boolean }
   | { op: 'allReduce'; bytes: number }
   /** Plain copies of that many bytes, on all ranks at once. */
   | { op: 'copy'; bytes: number };
@@ -16,6 +26,11 @@ link.serve(async (body) => {
   const work = body as CollectiveWork;
   beginWork();
   try {
+    if (work.op === 'dtensor') {
+      if (work.measures) return measureDispatch();
+      initDeviceMesh([2]);
+      return {};
+    }
     if (work.op === 'barrier') return timeMs(() => dist.barrier(), 400, 50);
     if (work.op === 'copy') {
       const [from, to] = [new Uint8Array(work.bytes).fill(1), new Uint8Array(work.bytes)];

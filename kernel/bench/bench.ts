@@ -4,6 +4,7 @@
  */
 import { cpus } from 'node:os';
 import { benchCollectives } from './collectives.js';
+import { benchDTensor } from './dtensor.js';
 import { benchKernels } from './kernels.js';
 import { benchTensors } from './tensors.js';
 
@@ -11,6 +12,7 @@ const SECTIONS: Record<string, () => Promise<Record<string, unknown>>> = {
   kernels: benchKernels,
   collectives: benchCollectives,
   tensors: benchTensors,
+  dtensor: benchDTensor,
 };
 
 const wanted = process.argv.slice(2);

@@ -1,4 +1,4 @@
-"""PyTorch on this machine's CPU, one thread per rank: prints one JSON line. Modes: tensors | collectives WORLD."""
+"""PyTorch on this machine's CPU, one thread per rank: prints one JSON line. Modes: tensors | dtensor | collectives WORLD."""
 import json, os, statistics, sys, tempfile, time
 import torch
 import torch.distributed as dist
@@ -112,5 +112,34 @@ def collectives(world):
         context.join()
 
 
+def dtensor():
+    """Microseconds that DTensor adds to small operations that move nothing."""
+    from torch.distributed.tensor import DTensor, Replicate, Shard, init_device_mesh
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+    torch.set_num_threads(1)
+    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    mesh = init_device_mesh("cpu", (2,))
+    parts = torch.ones(8, 8) * 1e-30, torch.ones(8, 8)
+    both = DTensor.from_local(parts[0], mesh, [Shard(0)]), DTensor.from_local(parts[1], mesh, [Replicate()])
+    ops = {"add": lambda x, w: x + x, "mulScalar": lambda x, w: x * 2, "relu": lambda x, w: x.relu(),
+           "mm": lambda x, w: x.mm(w), "view": lambda x, w: x.view(-1, 4, 8), "transpose": lambda x, w: x.t(),
+           "sum": lambda x, w: x.sum(1), "softmax": lambda x, w: x.softmax(1), "addInPlace": lambda x, w: x.add_(x)}
+
+    def micros(op, tensors):
+        start = time.perf_counter()
+        for _ in range(400):
+            op(*tensors)
+        return (time.perf_counter() - start) / 400 * 1e6
+
+    out = {}
+    for name, op in ops.items():
+        rounds = [(micros(op, parts), micros(op, both)) for _ in range(17)][2:]
+        out[name] = statistics.median(b - a for a, b in rounds)
+    print(json.dumps(out))
+
+
 if __name__ == "__main__":
+    if sys.argv[1] == "dtensor":
+        dtensor()
+        sys.exit(0)
     tensors() if sys.argv[1] == "tensors" else collectives(int(sys.argv[2]))
