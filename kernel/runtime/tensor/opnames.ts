@@ -46,9 +46,15 @@ interface SpecialParams {
   gelu: { approximate: 'none' | 'tanh' };
   geluBackward: { approximate: 'none' | 'tanh' };
   thresholdBackward: { threshold: number };
+  sigmoidBackward: NoParams;
+  tanhBackward: NoParams;
+  siluBackward: NoParams;
   elu: { alpha: number; scale: number; inputScale: number };
+  eluBackward: { alpha: number; scale: number; inputScale: number };
   softplus: { beta: number; threshold: number };
+  softplusBackward: { beta: number; threshold: number };
   leakyRelu: { negativeSlope: number };
+  leakyReluBackward: { negativeSlope: number };
   hardswish: NoParams;
   hardsigmoid: NoParams;
   nanToNum: { nan: number; posinf: number | null; neginf: number | null };

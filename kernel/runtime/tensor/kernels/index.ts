@@ -1,4 +1,5 @@
 /** One kernel for every operation: an operation without one does not compile. */
+import { activationKernels } from './activations.js';
 import { backwardKernels } from './backward.js';
 import type { KernelTable } from './common.js';
 import { elementwiseKernels } from './elementwise.js';
@@ -9,6 +10,7 @@ import { viewKernels } from './view.js';
 
 export const kernels: KernelTable = {
   ...elementwiseKernels,
+  ...activationKernels,
   ...viewKernels,
   ...reduceKernels,
   ...indexingKernels,

@@ -180,6 +180,12 @@ export const pointwiseRules: RuleTable = {
       'hardsigmoid',
       'maskedFill',
       'thresholdBackward',
+      'sigmoidBackward',
+      'tanhBackward',
+      'siluBackward',
+      'eluBackward',
+      'softplusBackward',
+      'leakyReluBackward',
       // A copy counts as elementwise: nothing pending passes it.
       'clone',
     ],

@@ -241,11 +241,15 @@ export const pointwiseRules = {
     },
   },
   geluBackward: fused,
+  eluBackward: fused,
+  softplusBackward: fused,
+  leakyReluBackward: fused,
   elu: {
     save: [0],
     grad: (c) => {
       const { alpha, scale, inputScale } = c.params;
       const x = c.input(0);
+      if (!state.gradEnabled) return [applyOp('eluBackward', [c.grad, x], c.params)];
       return [
         f.mul(
           c.grad,
@@ -257,13 +261,18 @@ export const pointwiseRules = {
   softplus: {
     save: [0],
     grad: (c) => {
+      if (!state.gradEnabled) return [applyOp('softplusBackward', [c.grad, c.input(0)], c.params)];
       const z = f.mul(c.input(0), c.params.beta);
       return [f.whereOp(f.gt(z, c.params.threshold), c.grad, f.mul(c.grad, f.sigmoid(z)))];
     },
   },
   leakyRelu: {
     save: [0],
-    grad: (c) => [f.whereOp(f.gt(c.input(0), 0), c.grad, f.mul(c.grad, c.params.negativeSlope))],
+    grad: (c) => [
+      state.gradEnabled
+        ? f.whereOp(f.gt(c.input(0), 0), c.grad, f.mul(c.grad, c.params.negativeSlope))
+        : applyOp('leakyReluBackward', [c.grad, c.input(0)], c.params),
+    ],
   },
   hardswish: {
     save: [0],

@@ -1,9 +1,10 @@
 /** Backward rules of operations on one tensor, element by element. */
 import { applyOp } from '../../dispatch.js';
 import * as f from '../../ops/pointwise.js';
+import { state } from '../../state.js';
 import type { Tensor } from '../../tensor.js';
 import type { BackwardTable } from '../record.js';
-import { type AnyRule, no, zeroGrad } from './common.js';
+import { type AnyRule, fused, no, zeroGrad } from './common.js';
 
 /** gradient times a factor of the input. */
 const ofInput = (factor: (x: Tensor) => Tensor): AnyRule => ({
@@ -38,11 +39,31 @@ export const unaryRules = {
   atan: ofInput((x) => f.reciprocal(f.add(f.mul(x, x), 1))),
   sinh: ofInput(f.cosh),
   cosh: ofInput(f.sinh),
-  tanh: ofOutput((y) => f.rsub(f.mul(y, y), 1)),
+  tanh: {
+    save: [-1],
+    grad: (c) => {
+      const y = c.output(0);
+      return [
+        state.gradEnabled
+          ? f.mul(c.grad, f.rsub(f.mul(y, y), 1))
+          : applyOp('tanhBackward', [c.grad, y], c.params),
+      ];
+    },
+  },
   asinh: ofInput((x) => f.rsqrt(f.add(f.mul(x, x), 1))),
   acosh: ofInput((x) => f.rsqrt(f.sub(f.mul(x, x), 1))),
   atanh: ofInput((x) => f.reciprocal(f.rsub(f.mul(x, x), 1))),
-  sigmoid: ofOutput((y) => f.mul(y, f.rsub(y, 1))),
+  sigmoid: {
+    save: [-1],
+    grad: (c) => {
+      const y = c.output(0);
+      return [
+        state.gradEnabled
+          ? f.mul(c.grad, f.mul(y, f.rsub(y, 1)))
+          : applyOp('sigmoidBackward', [c.grad, y], c.params),
+      ];
+    },
+  },
   relu: {
     save: [-1],
     grad: (c) => [applyOp('thresholdBackward', [c.grad, c.output(0)], { threshold: 0 })],
@@ -59,10 +80,18 @@ export const unaryRules = {
   lgamma: ofInput(f.digamma),
   digamma: ofInput(f.trigamma),
   trigamma: no,
-  silu: ofInput((x) => {
-    const s = f.sigmoid(x);
-    return f.mul(s, f.add(f.mul(x, f.rsub(s, 1)), 1));
-  }),
+  silu: {
+    save: [0],
+    grad: (c) => {
+      const x = c.input(0);
+      if (!state.gradEnabled) return [applyOp('siluBackward', [c.grad, x], c.params)];
+      const s = f.sigmoid(x);
+      return [f.mul(c.grad, f.mul(s, f.add(f.mul(x, f.rsub(s, 1)), 1)))];
+    },
+  },
+  sigmoidBackward: fused,
+  tanhBackward: fused,
+  siluBackward: fused,
   mish: ofInput((x) => {
     const th = f.tanh(f.softplus(x));
     return f.add(th, f.mul(f.mul(x, f.sigmoid(x)), f.rsub(f.mul(th, th), 1)));
