@@ -17,7 +17,16 @@ export interface Expectation extends HostTensor {
   readonly allowed: Float64Array;
 }
 
-const UNIT_ROUNDOFF: Record<WireDType, number> = { float32: 2 ** -24, float64: 2 ** -53, int64: 0 };
+const UNIT_ROUNDOFF: Record<WireDType, number> = {
+  float32: 2 ** -24,
+  float64: 2 ** -53,
+  float16: 2 ** -11,
+  bfloat16: 2 ** -8,
+  int64: 0,
+  int32: 0,
+  uint8: 0,
+  bool: 0,
+};
 /** Second-order terms of the bound, and the rounding of the expectation itself. */
 const SLACK = 1.01;
 
@@ -46,6 +55,37 @@ export function expectSum(terms: readonly HostTensor[]): Expectation {
 /** Movement of data is compared bit for bit. */
 export function expectSame(tensor: HostTensor): Expectation {
   return { ...tensor, allowed: new Float64Array(tensor.values.length) };
+}
+
+/** Default tolerances as `torch.testing.assert_close` has them. */
+const TOLERANCE: Record<WireDType, { rtol: number; atol: number }> = {
+  float16: { rtol: 1e-3, atol: 1e-5 },
+  bfloat16: { rtol: 1.6e-2, atol: 1e-5 },
+  float32: { rtol: 1.3e-6, atol: 1e-5 },
+  float64: { rtol: 1e-7, atol: 1e-7 },
+  int64: { rtol: 0, atol: 0 },
+  int32: { rtol: 0, atol: 0 },
+  uint8: { rtol: 0, atol: 0 },
+  bool: { rtol: 0, atol: 0 },
+};
+
+export interface Tolerance {
+  /** Terms that are summed per element: the defaults grow with its square root. */
+  readonly terms?: number;
+  readonly rtol?: number;
+  readonly atol?: number;
+  /** Why it is looser than the default; asked for when it is. */
+  readonly reason?: string;
+}
+
+/** A result that rounding may move: the defaults of PyTorch's testing, looser only with a written reason. */
+export function expectClose(tensor: HostTensor, tolerance: Tolerance = {}): Expectation {
+  const base = TOLERANCE[tensor.dtype];
+  const scale = Math.sqrt(Math.max(1, tolerance.terms ?? 1));
+  const { rtol = base.rtol * scale, atol = base.atol * scale, reason } = tolerance;
+  if ((rtol > base.rtol * scale || atol > base.atol * scale) && (reason ?? '') === '')
+    throw new Error(`a tolerance of ${rtol} / ${atol} is looser than the default and no reason is written`);
+  return { ...tensor, allowed: tensor.values.map((v) => finite(atol + rtol * Math.abs(v))) };
 }
 
 /** Neumaier's compensated sum: the expectation is exact to far below what is allowed. */
@@ -151,27 +191,84 @@ export function decodeTensor(tensor: WireTensor, bytes: Uint8Array): HostTensor 
   if (bytes.length !== byteCount(tensor)) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const values = new Float64Array(elementCount(tensor.shape));
-  for (let i = 0; i < values.length; i++) {
-    if (tensor.dtype === 'float32') values[i] = view.getFloat32(4 * i, true);
-    else if (tensor.dtype === 'float64') values[i] = view.getFloat64(8 * i, true);
-    else values[i] = Number(view.getBigInt64(8 * i, true));
-  }
-  return { ...tensor, values };
+  const read = READ[tensor.dtype];
+  for (let i = 0; i < values.length; i++) values[i] = read(view, i);
+  return { dtype: tensor.dtype, shape: [...tensor.shape], values };
 }
 
 export function encodeTensor(tensor: HostTensor): Uint8Array {
   const bytes = new Uint8Array(byteCount(tensor));
   const view = new DataView(bytes.buffer);
-  tensor.values.forEach((value, i) => {
-    if (tensor.dtype === 'float32') view.setFloat32(4 * i, value, true);
-    else if (tensor.dtype === 'float64') view.setFloat64(8 * i, value, true);
-    else view.setBigInt64(8 * i, BigInt(value), true);
-  });
+  const write = WRITE[tensor.dtype];
+  for (let i = 0; i < tensor.values.length; i++) write(view, i, tensor.values[i]!);
   return bytes;
 }
 
+const READ: Record<WireDType, (view: DataView, i: number) => number> = {
+  float32: (view, i) => view.getFloat32(4 * i, true),
+  float64: (view, i) => view.getFloat64(8 * i, true),
+  float16: (view, i) => halfToNumber(view.getUint16(2 * i, true)),
+  bfloat16: (view, i) => bitsToFloat(view.getUint16(2 * i, true) << 16),
+  int64: (view, i) => Number(view.getBigInt64(8 * i, true)),
+  int32: (view, i) => view.getInt32(4 * i, true),
+  uint8: (view, i) => view.getUint8(i),
+  bool: (view, i) => view.getUint8(i),
+};
+
+const WRITE: Record<WireDType, (view: DataView, i: number, value: number) => void> = {
+  float32: (view, i, value) => view.setFloat32(4 * i, value, true),
+  float64: (view, i, value) => view.setFloat64(8 * i, value, true),
+  float16: (view, i, value) => view.setUint16(2 * i, numberToHalf(value), true),
+  bfloat16: (view, i, value) => view.setUint16(2 * i, floatToBits(roundTo(value, 'bfloat16')) >>> 16, true),
+  int64: (view, i, value) => view.setBigInt64(8 * i, BigInt(value), true),
+  int32: (view, i, value) => view.setInt32(4 * i, value, true),
+  uint8: (view, i, value) => view.setUint8(i, value),
+  bool: (view, i, value) => view.setUint8(i, value === 0 ? 0 : 1),
+};
+
+const scratch = new DataView(new ArrayBuffer(4));
+
+function bitsToFloat(bits: number): number {
+  scratch.setInt32(0, bits);
+  return scratch.getFloat32(0);
+}
+
+function floatToBits(value: number): number {
+  scratch.setFloat32(0, value);
+  return scratch.getUint32(0);
+}
+
+function halfToNumber(half: number): number {
+  const sign = half & 0x8000 ? -1 : 1;
+  const exponent = (half >> 10) & 31;
+  const fraction = half & 1023;
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
+}
+
+function numberToHalf(value: number): number {
+  const sign = Object.is(Math.sign(value), -0) || value < 0 ? 0x8000 : 0;
+  const size = Math.abs(roundTo(value, 'float16'));
+  if (Number.isNaN(size)) return 0x7e00;
+  if (size === Number.POSITIVE_INFINITY) return sign | 0x7c00;
+  if (size < 2 ** -14) return sign | Math.round(size * 2 ** 24);
+  const exponent = Math.floor(Math.log2(size));
+  return sign | ((exponent + 15) << 10) | Math.round((size / 2 ** exponent - 1) * 1024);
+}
+
+/** The nearest number that the dtype can hold; ties to even. */
 export function roundTo(value: number, dtype: WireDType): number {
-  return dtype === 'float32' ? Math.fround(value) : value;
+  if (dtype === 'float32') return Math.fround(value);
+  if (dtype === 'bfloat16') {
+    if (!Number.isFinite(value)) return value;
+    const bits = floatToBits(value);
+    return bitsToFloat(((bits + 0x7fff + ((bits >>> 16) & 1)) & 0xffff0000) | 0);
+  }
+  if (dtype !== 'float16' || !Number.isFinite(value) || value === 0) return value;
+  const step = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(value))), -14) - 10);
+  const scaled = value / step;
+  const even = Math.abs(scaled % 1) === 0.5 ? 2 * Math.round(scaled / 2) : Math.round(scaled);
+  return Math.abs(even * step) >= 65520 ? Math.sign(value) * Number.POSITIVE_INFINITY : even * step;
 }
 
 function unflatten(flat: number, shape: readonly number[]): number[] {

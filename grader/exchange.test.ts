@@ -25,7 +25,7 @@ describe('Exchange', () => {
     expect(rendezvous.done).toEqual([]);
     rendezvous.recv(1, 5, 0);
     expect(rendezvous.done).toEqual([
-      [1, { handle: 5, body: data }],
+      [1, { handle: 5, body: data, from: 0 }],
       [0, { handle: 0 }],
     ]);
   });

@@ -6,9 +6,14 @@
  * depend on timing; only whether it gets stuck does. The two schedules are therefore the two extremes of what a real
  * `send` may do: return at once (`buffered`), or return only when the receiver has taken the data (`rendezvous`).
  */
-import { byteCount, describeTensor, type WireTensor } from './wire.js';
+import { Random } from './random.js';
+import { byteCount, describeTensor, type WireCollective, type WireTensor } from './wire.js';
 
-export type Schedule = 'buffered' | 'rendezvous';
+/**
+ * `shuffled-N`: buffered or not by message, and answers are held back for a moment, as the seed N says; a program whose
+ * result depends on who comes first is caught by several of them.
+ */
+export type Schedule = 'buffered' | 'rendezvous' | `shuffled-${number}`;
 
 export interface Transfer {
   readonly from: number;
@@ -16,9 +21,27 @@ export interface Transfer {
   readonly bytes: number;
 }
 
+/** A collective that all its members have come to. */
+export interface CollectiveRecord {
+  readonly op: string;
+  readonly group: string;
+  readonly ranks: readonly number[];
+  readonly seq: number;
+  readonly detail: string | undefined;
+  readonly root: number | undefined;
+  /** What the first member gave; the others' are equal where the operation wants it. */
+  readonly tensors: readonly WireTensor[];
+  /** Bytes that each member handed over, as counted here. */
+  readonly bytes: readonly number[];
+}
+
 export interface Completion {
   readonly handle: number;
   readonly body?: Uint8Array;
+  /** Who sent what was received. */
+  readonly from?: number;
+  /** Lengths of the members' parts of a collective, in the body one after the other. */
+  readonly parts?: number[];
   readonly error?: string;
   readonly help?: string;
 }
@@ -30,6 +53,12 @@ interface Operation {
   readonly handle: number;
   readonly tensor: WireTensor;
   readonly body: Uint8Array;
+  readonly tag: string;
+}
+
+interface Meeting {
+  readonly members: readonly number[];
+  readonly arrived: Map<number, { handle: number; call: WireCollective; body: Uint8Array }>;
 }
 
 /** A correct program needs far fewer; a program that sends to itself in a loop is stopped here. */
@@ -37,10 +66,14 @@ const MOST_MESSAGES = 20_000;
 
 export class Exchange {
   readonly transfers: Transfer[] = [];
+  readonly collectives: CollectiveRecord[] = [];
   /** Set when ranks talk nonsense or without end: the run is over. */
   violation: string | undefined;
   private readonly open = new Map<string, Operation>();
-  private readonly queues = new Map<string, { sends: Operation[]; recvs: Operation[] }>();
+  private sends: Operation[] = [];
+  private recvs: Operation[] = [];
+  private readonly meetings = new Map<string, Meeting>();
+  private readonly coins: Random;
   private readonly waits = new Map<number, number>();
   private readonly finished = new Set<number>();
   private messages = 0;
@@ -49,7 +82,9 @@ export class Exchange {
     readonly worldSize: number,
     readonly schedule: Schedule,
     private readonly complete: (rank: number, completion: Completion) => void,
-  ) {}
+  ) {
+    this.coins = new Random(Number(/-(\d+)$/.exec(schedule)?.[1] ?? 0));
+  }
 
   post(
     kind: 'send' | 'recv',
@@ -58,12 +93,10 @@ export class Exchange {
     peer: number,
     tensor: WireTensor,
     body: Uint8Array,
+    tag = '',
   ): void {
-    if (++this.messages > MOST_MESSAGES) {
-      this.violation = `more than ${MOST_MESSAGES} sends and receives in one call`;
-      return;
-    }
-    const refusal = this.refusal(kind, rank, peer);
+    if (this.tooMany()) return;
+    const refusal = kind === 'recv' && peer === -1 ? undefined : this.refusal(kind, rank, peer);
     if (refusal !== undefined) {
       this.complete(rank, { handle, error: refusal });
       return;
@@ -72,19 +105,55 @@ export class Exchange {
       this.violation = `rank ${rank} sent ${body.length} bytes as ${describeTensor(tensor)}`;
       return;
     }
-    const operation: Operation = { kind, rank, peer, handle, tensor, body };
+    const operation: Operation = { kind, rank, peer, handle, tensor, body, tag };
     this.open.set(key(rank, handle), operation);
-    const queue = this.queue(kind === 'send' ? [rank, peer] : [peer, rank]);
-    (kind === 'send' ? queue.sends : queue.recvs).push(operation);
+    const others = kind === 'send' ? this.recvs : this.sends;
+    const match = others.find((other) =>
+      meets(kind === 'send' ? operation : other, kind === 'send' ? other : operation),
+    );
     // A buffered send is over for its rank at once; the message still waits for its receiver.
-    if (kind === 'send' && this.schedule === 'buffered') this.close(operation, {});
-    while (queue.sends.length > 0 && queue.recvs.length > 0)
-      this.match(queue.sends.shift()!, queue.recvs.shift()!);
+    if (kind === 'send' && this.isBuffered()) this.close(operation, {});
+    if (match === undefined) {
+      (kind === 'send' ? this.sends : this.recvs).push(operation);
+      return;
+    }
+    others.splice(others.indexOf(match), 1);
+    if (kind === 'send') this.match(operation, match);
+    else this.match(match, operation);
+  }
+
+  /** A member comes to a collective; when all have come, each gets what all brought. */
+  meet(rank: number, handle: number, call: WireCollective, body: Uint8Array): void {
+    if (this.tooMany()) return;
+    const members = call.ranks;
+    const valid =
+      Array.isArray(members) &&
+      members.includes(rank) &&
+      members.every((member) => Number.isInteger(member) && member >= 0 && member < this.worldSize);
+    if (!valid) {
+      this.violation = `rank ${rank} came to a collective of ranks ${String(members)}`;
+      return;
+    }
+    const name = `${call.group}|${members.join()}|${call.seq}`;
+    let meeting = this.meetings.get(name);
+    if (meeting === undefined) {
+      meeting = { members, arrived: new Map() };
+      this.meetings.set(name, meeting);
+    }
+    if (meeting.arrived.has(rank)) {
+      this.violation = `rank ${rank} came to ${call.op} #${call.seq} twice`;
+      return;
+    }
+    meeting.arrived.set(rank, { handle, call, body });
+    if (meeting.arrived.size < members.length) return;
+    this.meetings.delete(name);
+    this.conclude(meeting);
   }
 
   /** The rank does nothing before its operation `handle` is complete. */
   wait(rank: number, handle: number): void {
-    if (this.open.has(key(rank, handle))) this.waits.set(rank, handle);
+    if (this.open.has(key(rank, handle)) || this.meetingOf(rank, handle) !== undefined)
+      this.waits.set(rank, handle);
   }
 
   finish(rank: number): void {
@@ -112,12 +181,55 @@ export class Exchange {
     return sent;
   }
 
+  private tooMany(): boolean {
+    if (++this.messages <= MOST_MESSAGES) return false;
+    this.violation = `more than ${MOST_MESSAGES} sends and receives in one call`;
+    return true;
+  }
+
+  private isBuffered(): boolean {
+    if (this.schedule === 'buffered') return true;
+    return this.schedule !== 'rendezvous' && this.coins.uniform() < 0.5;
+  }
+
+  private meetingOf(rank: number, handle: number): Meeting | undefined {
+    return [...this.meetings.values()].find(({ arrived }) => arrived.get(rank)?.handle === handle);
+  }
+
+  private conclude({ members, arrived }: Meeting): void {
+    const sides = members.map((rank) => arrived.get(rank)!);
+    const calls = sides.map(({ call }) => describeCall(call));
+    const different = new Set(sides.map(({ call }) => fingerprint(call)));
+    for (const rank of members) this.waits.delete(rank);
+    if (different.size > 1) {
+      const notes = members.map((rank, i) => `rank ${rank}: ${calls[i]}${place(sides[i]!.call)}`).join('; ');
+      const error = `Cannot run collective #${sides[0]!.call.seq} of group ${sides[0]!.call.group}: its ranks call ${[...new Set(calls)].slice(0, 4).join(' and ')}, wanted the same call`;
+      for (const [i, rank] of members.entries())
+        this.complete(rank, { handle: sides[i]!.handle, error, help: notes });
+      return;
+    }
+    const { op, group, seq, detail, root, tensors } = sides[0]!.call;
+    const bytes = sides.map(({ body }) => body.length);
+    this.collectives.push({ op, group, ranks: members, seq, detail, root, tensors, bytes });
+    const body = Buffer.concat(sides.map((side) => side.body));
+    for (const [i, rank] of members.entries())
+      this.complete(rank, { handle: sides[i]!.handle, body, parts: bytes });
+  }
+
   private describe(rank: number): string {
     const handle = this.waits.get(rank);
-    const operation = handle === undefined ? undefined : this.open.get(key(rank, handle));
+    if (handle === undefined) return `rank ${rank} has returned`;
+    const meeting = this.meetingOf(rank, handle);
+    if (meeting !== undefined) {
+      const { call } = meeting.arrived.get(rank)!;
+      const missing = meeting.members.filter((member) => !meeting.arrived.has(member));
+      return `rank ${rank} waits in ${describeCall(call)} #${call.seq} of group ${call.group} for rank ${missing.join(', ')}`;
+    }
+    const operation = this.open.get(key(rank, handle));
     if (operation === undefined) return `rank ${rank} has returned`;
     const { kind, peer, tensor } = operation;
-    return `rank ${rank} waits in ${kind}(${describeTensor(tensor)}, ${peer}) for rank ${peer}`;
+    const whom = peer === -1 ? 'any rank' : `rank ${peer}`;
+    return `rank ${rank} waits in ${kind}(${describeTensor(tensor)}, ${peer}) for ${whom}`;
   }
 
   private refusal(kind: string, rank: number, peer: number): string | undefined {
@@ -138,7 +250,7 @@ export class Exchange {
       return;
     }
     this.transfers.push({ from: send.rank, to: recv.rank, bytes: send.body.length });
-    this.close(recv, { body: send.body });
+    this.close(recv, { body: send.body, from: send.rank });
     this.close(send, {});
   }
 
@@ -148,16 +260,38 @@ export class Exchange {
     if (this.waits.get(rank) === handle) this.waits.delete(rank);
     this.complete(rank, { handle, ...result });
   }
+}
 
-  private queue([from, to]: [number, number]): { sends: Operation[]; recvs: Operation[] } {
-    const name = key(from, to);
-    let queue = this.queues.get(name);
-    if (queue === undefined) {
-      queue = { sends: [], recvs: [] };
-      this.queues.set(name, queue);
-    }
-    return queue;
-  }
+function meets(send: Operation, recv: Operation): boolean {
+  return send.peer === recv.rank && (recv.peer === -1 || recv.peer === send.rank) && send.tag === recv.tag;
+}
+
+/** What must be equal on all members: shapes only where every member gives its own. */
+const UNEVEN = new Set([
+  'allToAll',
+  'allToAllSingle',
+  'allGatherObject',
+  'gatherObject',
+  'broadcastObjectList',
+  'scatterObjectList',
+  'scatter',
+  'reduceScatter',
+]);
+
+function fingerprint(call: WireCollective): string {
+  return UNEVEN.has(call.op) ? `${call.op}|${call.detail ?? ''}` : describeCall(call);
+}
+
+function describeCall({ op, tensors, detail }: WireCollective): string {
+  const parts = [
+    ...tensors.slice(0, 1).map(describeTensor),
+    ...(detail === undefined || detail === '' ? [] : [String(detail)]),
+  ];
+  return `${op}(${parts.join(', ')})`;
+}
+
+function place(call: WireCollective): string {
+  return call.place === undefined ? '' : ` at ${String(call.place)}`;
 }
 
 function key(a: number, b: number): string {

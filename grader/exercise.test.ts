@@ -70,11 +70,11 @@ describe('loadExercise()', () => {
     expect(() => loadExercise(join(folder, 'dem'))).toThrow('Did you mean "demo"?');
   });
 
-  it('reads every exercise of the repository, and the grader has its checks', () => {
+  it('reads every exercise of the repository, and the grader has its checks', async () => {
     for (const id of listExercises(join(root, 'exercises'))) {
       const exercise = loadExercise(join(root, 'exercises', id));
       expect(exercise.id).toBe(id);
-      expect(Object.keys(checksOf(exercise))).toEqual(exercise.checks.map((check) => check.id));
+      expect(Object.keys(await checksOf(exercise, root))).toEqual(exercise.checks.map((check) => check.id));
     }
   });
 });

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { nearestName, ShardbookError } from 'shardbook';
 import { parse } from 'yaml';
+import type { CommKind } from './wire.js';
 
 export interface CheckSpec {
   readonly id: string;
@@ -13,6 +14,8 @@ export interface CheckSpec {
   readonly visibility: 'public' | 'hidden';
   /** All that a learner is told of a failing hidden check. */
   readonly message: string | undefined;
+  /** Limits of this check's cases where they differ from the exercise's. */
+  readonly caseSeconds: number | undefined;
 }
 
 export interface Limits {
@@ -27,8 +30,16 @@ export interface Exercise {
   readonly title: string;
   /** Absolute path of the exercise's folder. */
   readonly folder: string;
-  /** Name of the function that a submission exports. */
-  readonly exportName: string;
+  /** Names of the functions that a submission exports; the first is called where a check names none. */
+  readonly exports: readonly string[];
+  /** How a submission reaches other ranks: over the `comm` that it is given, over `dist`, or not at all. */
+  readonly comm: CommKind;
+  /** Source of `harness.ts`, which runs beside the submission and asks it what a check wants to know. */
+  readonly harness: string | undefined;
+  /** Whether a submission with type errors is refused. */
+  readonly typesBlock: boolean;
+  /** The lesson that it belongs to. */
+  readonly lesson: string | undefined;
   /** Packages that a submission may import. */
   readonly imports: readonly string[];
   /** World sizes that are tried; the largest says how many rank processes are started. */
@@ -47,6 +58,8 @@ export function loadExercise(folder: string): Exercise {
   const path = resolve(folder);
   const file = join(path, EXERCISE_FILE);
   if (!existsSync(file)) throw unknownExercise(path);
+  if (!existsSync(join(path, 'starter.ts')))
+    throw new Spec(basename(path), {}).invalid('starter.ts is not beside it');
   const spec = new Spec(basename(path), readYaml(file, basename(path)));
   const checks = spec.list('checks').map((value) => readCheck(spec, value));
   const known = new Set<string>();
@@ -62,7 +75,13 @@ export function loadExercise(folder: string): Exercise {
     id: spec.text('id'),
     title: spec.text('title'),
     folder: path,
-    exportName: spec.text('export'),
+    exports: spec.values['exports'] === undefined ? [spec.text('export')] : spec.list('exports').map(String),
+    comm: spec.choice('comm', ['links', 'dist', 'none'], 'links'),
+    harness: existsSync(join(path, 'harness.ts'))
+      ? readFileSync(join(path, 'harness.ts'), 'utf8')
+      : undefined,
+    typesBlock: spec.choice('types', ['notes', 'block'], 'notes') === 'block',
+    lesson: typeof spec.values['lesson'] === 'string' ? spec.values['lesson'] : undefined,
     imports: spec.list('imports').map(String),
     worlds: spec.list('worlds').map(Number),
     limits: { ...DEFAULT_LIMITS, ...(spec.values['limits'] as Partial<Limits> | undefined) },
@@ -89,7 +108,7 @@ export function readHints(file: string): string[] {
 
 function readCheck(spec: Spec, value: unknown): CheckSpec {
   const check = value as Record<string, unknown>;
-  const { id, title, weight = 1, requires = [], visibility = 'public', message } = check;
+  const { id, title, weight = 1, requires = [], visibility = 'public', message, caseSeconds } = check;
   if (typeof id !== 'string' || typeof title !== 'string')
     throw spec.invalid('a check without "id" and "title"');
   if (typeof weight !== 'number' || weight < 0)
@@ -105,6 +124,7 @@ function readCheck(spec: Spec, value: unknown): CheckSpec {
     requires: (requires as unknown[]).map(String),
     visibility,
     message: typeof message === 'string' ? message : undefined,
+    caseSeconds: typeof caseSeconds === 'number' ? caseSeconds : undefined,
   };
 }
 
@@ -125,6 +145,14 @@ class Spec {
     if (!Array.isArray(value) || value.length === 0)
       throw this.invalid(`"${key}" is not a list of at least one`);
     return value;
+  }
+
+  choice<T extends string>(key: string, among: readonly T[], fallback: T): T {
+    const value = this.values[key] ?? fallback;
+    const found = among.find((choice) => choice === value);
+    if (found === undefined)
+      throw this.invalid(`"${key}" is ${JSON.stringify(value)}, wanted ${among.join(', ')}`);
+    return found;
   }
 
   invalid(problem: string): ShardbookError {

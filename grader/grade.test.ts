@@ -12,8 +12,7 @@ import {
   loadExercise,
   type Report,
 } from './index.js';
-import { neutralize } from './report.js';
-import { refuseUntrusted } from './sandbox.js';
+import { neutralize } from './reports/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const full = loadExercise(join(root, 'exercises/ring-all-reduce'));
@@ -227,11 +226,5 @@ describe('neutralize()', () => {
   it('takes the power from escape sequences and workflow commands', () => {
     expect(neutralize('a\u001b[2Jb\u202e')).toBe('a\u00b7[2Jb\u00b7');
     expect(neutralize('  ::error::x')).toBe('  : :error::x');
-  });
-});
-
-describe('refuseUntrusted()', () => {
-  it('says why and what to do', () => {
-    expect(refuseUntrusted).toThrow('Cannot grade an untrusted submission: this version has no sandbox');
   });
 });

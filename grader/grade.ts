@@ -1,25 +1,30 @@
 /** Grades one submission of one exercise: intake, checks in file order, report. */
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { CheckTable } from './checks/index.js';
-import { checksOf } from './checks/index.js';
+import * as shardbook from 'shardbook';
+import { type CheckTable, checksOf, solutionsOf, specHash } from './checks/index.js';
 import type { CheckSpec, Exercise } from './exercise.js';
-import { compileSubmission, readSubmission, type Submission } from './intake.js';
-import type { RankPlace } from './rank-process.js';
-import { MODULE_FILE, RankWorld } from './rank-world.js';
-import { type CheckReport, REPORT_FORMAT, type Report } from './report.js';
-import { typeNotes } from './type-check.js';
+import { compileFiles, readSubmission, type SourceFile, type Submission } from './intake/index.js';
+import { type Case, type CaseRun, HARNESS_FILE, RankWorld } from './rank-world.js';
+import { type CheckReport, REPORT_FORMAT, type Report, type TypeNote } from './report.js';
+import { Cage, makeKit, type Recipe, requireSandbox } from './sandbox/index.js';
+import { checkTypes } from './type-check.js';
 import { CheckFailure, type Feedback, type Verdict } from './verdict.js';
 
 export interface GradeOptions {
   readonly exercise: Exercise;
-  /** The submission. */
+  /** The submission: a .ts file, a folder, or a notebook. */
   readonly file: string;
   readonly packageRoot: string;
   readonly version: string;
   readonly seed?: number;
+  /** Nobody trusts it: run it in the sandbox, or refuse. */
+  readonly untrusted?: boolean;
+  /** Only the checks that a learner sees. */
+  readonly publicOnly?: boolean;
   /** Run the starter as well instead of calling it not attempted; for the self-check of an exercise. */
   readonly runStarter?: boolean;
   /** Ask for type errors when the submission does not pass; default true. */
@@ -27,87 +32,255 @@ export interface GradeOptions {
 }
 
 /** How often a case is tried again when the grader, not the submission, failed. */
-const INFRA_RETRIES = 1;
+const INFRA_RETRIES = 2;
 const DEFAULT_SEED = 1;
+const SUBMISSION_SECONDS = 180;
 
 export async function gradeSubmission(options: GradeOptions): Promise<Report> {
-  const { exercise, packageRoot } = options;
-  const table = checksOf(exercise);
+  const recipe = options.untrusted === true ? await requireSandbox(options.packageRoot) : undefined;
+  for (let attempt = 0; ; attempt++) {
+    const report = await gradeOnce(options, recipe);
+    if (report.verdict !== 'infra-error' || attempt >= INFRA_RETRIES) return report;
+  }
+}
+
+async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Promise<Report> {
+  const { packageRoot } = options;
+  const exercise = options.publicOnly === true ? publicPart(options.exercise) : options.exercise;
+  const table = await checksOf(exercise, packageRoot);
+  const kit = makeKit(packageRoot);
   const started = Date.now();
   // Real paths: the permission model compares them, and a temporary folder may be a link.
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-grade-')));
-  const place: RankPlace = {
-    folder,
-    packageRoot: realpathSync(packageRoot),
-    runner: join(realpathSync(packageRoot), 'dist/grader-runner.js'),
-  };
-  let submission: Submission = { name: 'submission.ts', sha256: '', text: '' };
+  const largest = Math.max(...exercise.worlds);
+  const cage = new Cage(kit, folder, recipe, { memoryMb: exercise.limits.memoryMb, ranks: largest });
+  let submission: Submission | undefined;
+  let types: readonly TypeNote[] = [];
   const seed = options.seed ?? DEFAULT_SEED;
   const report = (verdict: Verdict, rest: Partial<Report>): Report => ({
     format: REPORT_FORMAT,
     exercise: { id: exercise.id, title: exercise.title },
-    submission: { name: submission.name, sha256: submission.sha256 },
-    grader: { shardbook: options.version, node: process.versions.node, isolation: 'process' },
+    submission: {
+      name: submission?.name ?? 'submission',
+      kind: submission?.kind ?? 'file',
+      sha256: submission?.sha256 ?? '',
+    },
+    grader: {
+      shardbook: options.version,
+      runtime: kit.runtime.slice(0, 16),
+      spec: specHash(exercise).slice(0, 16),
+      node: process.versions.node,
+      isolation: cage.isolation,
+      layers: cage.layers,
+    },
     seed,
     verdict,
     score: { earned: 0, possible: sum(exercise.checks.map(({ weight }) => weight)) },
     checks: [],
-    types: [],
+    types,
+    notes: submission?.notes ?? [],
     prints: [],
     ...rest,
     milliseconds: Date.now() - started,
   });
+  const worlds: RankWorld[] = [];
+  const placed = (feedback: Feedback): Feedback => {
+    if (feedback.line === undefined || submission === undefined || feedback.file !== undefined)
+      return feedback;
+    const place = submission.place(feedback.line);
+    return place.file === submission.name ? feedback : { ...feedback, ...place };
+  };
   try {
-    submission = readSubmission(options.file);
-    if (options.runStarter !== true && submission.text.trim() === exercise.starter.trim()) {
+    submission = readSubmission(options.file, exercise);
+    if (options.runStarter !== true && isStarter(submission, exercise)) {
       return report('not-attempted', { feedback: { message: 'This is the starter as it was handed out' } });
     }
-    const addresses = new Map(exercise.imports.map((name) => [name, entryUrl(packageRoot)]));
-    writeFileSync(join(folder, MODULE_FILE), compileSubmission(submission, addresses).code);
-    writeFileSync(join(folder, submission.name), submission.text);
     const world = new RankWorld({
-      place,
+      cage,
       limits: exercise.limits,
-      size: Math.max(...exercise.worlds),
-      exportName: exercise.exportName,
-      submissionName: submission.name,
+      exports: exercise.exports,
+      comm: exercise.comm,
+      harness: exercise.harness !== undefined,
+      sources: submission.files.map(({ name }) => name),
+      largest,
     });
-    try {
-      const checks = await runChecks(exercise, table, world, seed);
-      const verdict = overall(checks);
-      const wantsTypes = verdict !== 'pass' && options.types !== false;
-      return report(verdict, {
-        checks,
-        score: {
-          earned: sum(checks.filter((c) => c.verdict === 'pass').map((c) => c.weight)),
-          possible: sum(checks.map((c) => c.weight)),
-        },
-        types: wantsTypes ? await typeNotes(place, join(folder, submission.name)) : [],
-        prints: world.prints().flatMap((text, rank) => (text === '' ? [] : [{ rank, text }])),
-      });
-    } finally {
-      world.stop();
+    worlds.push(world);
+    // The processes start while the submission is compiled.
+    world.warm(1);
+    await writeModules(folder, submission.files, exercise, packageRoot, cage.inside.kit, submission.kind);
+    const askTypes = async (): Promise<void> => {
+      const { notes, failure } = await checkTypes(
+        cage,
+        packageRoot,
+        submission!.files.map(({ name }) => name),
+      );
+      const more = failure === undefined ? [] : [{ file: submission!.name, line: 1, message: failure }];
+      types = [...notes, ...more].map((note) => ({ ...note, ...submission!.place(note.line) }));
+    };
+    if (exercise.typesBlock) {
+      await askTypes();
+      if (types.length > 0)
+        return report('compile-error', {
+          feedback: {
+            message: `It has type errors, which this exercise does not allow: ${types[0]!.message}`,
+            line: types[0]!.line,
+          },
+        });
     }
+    const reference = new Reference(exercise, options, worlds);
+    const checks = await runChecks(exercise, table, {
+      world,
+      reference,
+      seed,
+      placed,
+      deadline: started + SUBMISSION_SECONDS * 1000,
+    });
+    const verdict = overall(checks);
+    const prints = world.prints().flatMap((text, rank) => (text === '' ? [] : [{ rank, text }]));
+    if (verdict !== 'pass' && verdict !== 'infra-error' && options.types !== false && !exercise.typesBlock)
+      await askTypes();
+    return report(verdict, {
+      checks,
+      score: { earned: sum(checks.map(({ earned }) => earned)), possible: sum(checks.map((c) => c.weight)) },
+      prints,
+    });
   } catch (error) {
     if (!(error instanceof CheckFailure)) throw error;
-    return report(error.verdict, { feedback: error.feedback });
+    return report(error.verdict, { feedback: placed(error.feedback) });
   } finally {
+    for (const world of worlds) world.stop();
+    await cage.close();
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-async function runChecks(
+async function writeModules(
+  folder: string,
+  files: readonly SourceFile[],
   exercise: Exercise,
-  table: CheckTable,
-  world: RankWorld,
-  seed: number,
-): Promise<CheckReport[]> {
+  packageRoot: string,
+  kit: string,
+  kind: Submission['kind'],
+): Promise<void> {
+  const addresses = Object.fromEntries(
+    exercise.imports.map((name) => [name, pathToFileURL(`${kit}/dist/index.js`).href]),
+  );
+  const isCells = kind === 'notebook' || kind === 'myst';
+  const compiled = await compileFiles(packageRoot, {
+    files,
+    addresses,
+    exports: exercise.exports,
+    ...(isCells ? { preloaded: { names: Object.keys(shardbook), from: 'shardbook' } } : {}),
+  });
+  for (const { name, code } of compiled) write(folder, name, code);
+  for (const { name, text } of files) write(folder, name, text);
+  if (exercise.harness === undefined) return;
+  const [harness] = await compileFiles(packageRoot, {
+    files: [{ name: 'harness.ts', text: exercise.harness }],
+    addresses,
+    exports: [],
+  });
+  write(folder, HARNESS_FILE, harness!.code);
+}
+
+function write(folder: string, name: string, text: string): void {
+  const path = join(folder, name);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text);
+}
+
+const answers = new Map<string, Promise<CaseRun>>();
+const MOST_ANSWERS = 400;
+
+/** The reference solution, in processes of its own beside the submission's; what it answered once it is not asked again. */
+class Reference {
+  private world: Promise<RankWorld> | undefined;
+
+  constructor(
+    private readonly exercise: Exercise,
+    private readonly options: GradeOptions,
+    private readonly worlds: RankWorld[],
+  ) {}
+
+  ask(work: Case): Promise<CaseRun> {
+    const text = JSON.stringify(work, (_key, value: unknown) =>
+      value instanceof Float64Array ? Array.from(value, String) : value,
+    );
+    const key = createHash('sha256')
+      .update(`${this.exercise.folder}|${specHash(this.exercise)}|${text}`)
+      .digest('hex');
+    const known = answers.get(key);
+    if (known !== undefined) return known;
+    const answer = this.run(work).catch((error: unknown) => {
+      answers.delete(key);
+      if (!(error instanceof CheckFailure)) throw error;
+      throw new CheckFailure('infra-error', {
+        message: `The reference did not answer: ${error.verdict}: ${error.feedback.message}`,
+      });
+    });
+    if (answers.size >= MOST_ANSWERS) answers.delete(answers.keys().next().value!);
+    answers.set(key, answer);
+    return answer;
+  }
+
+  private async run(work: Case): Promise<CaseRun> {
+    this.world ??= this.start();
+    return (await this.world).run(work);
+  }
+
+  private async start(): Promise<RankWorld> {
+    const exercise = this.exercise;
+    const options = this.options;
+    const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-reference-')));
+    const largest = Math.max(...exercise.worlds);
+    const cage = new Cage(makeKit(options.packageRoot), folder, undefined, {
+      memoryMb: exercise.limits.memoryMb,
+      ranks: largest,
+    });
+    const text = readFileSync(join(solutionsOf(exercise), 'reference.ts'), 'utf8');
+    await writeModules(
+      folder,
+      [{ name: 'reference.ts', text }],
+      exercise,
+      options.packageRoot,
+      cage.inside.kit,
+      'file',
+    );
+    const world = new RankWorld({
+      cage,
+      limits: exercise.limits,
+      exports: exercise.exports,
+      comm: exercise.comm,
+      harness: exercise.harness !== undefined,
+      sources: ['reference.ts'],
+      largest,
+    });
+    const stop = world.stop.bind(world);
+    world.stop = () => {
+      stop();
+      void cage.close();
+      if (this.worlds.includes(world)) rmSync(folder, { recursive: true, force: true });
+    };
+    this.worlds.push(world);
+    return world;
+  }
+}
+
+interface Run {
+  readonly world: RankWorld;
+  readonly reference: Reference;
+  readonly seed: number;
+  readonly placed: (feedback: Feedback) => Feedback;
+  readonly deadline: number;
+}
+
+async function runChecks(exercise: Exercise, table: CheckTable, run: Run): Promise<CheckReport[]> {
   const reports: CheckReport[] = [];
   let fatal: string | undefined;
   for (const spec of exercise.checks) {
     const { id, title, visibility, weight } = spec;
     const started = Date.now();
-    const add = (verdict: Verdict, feedback?: Feedback): void => {
+    const add = (verdict: Verdict, earned: number, feedback?: Feedback): void => {
       const milliseconds = Date.now() - started;
       reports.push({
         id,
@@ -115,6 +288,7 @@ async function runChecks(
         visibility,
         weight,
         verdict,
+        earned,
         ...(feedback === undefined ? {} : { feedback }),
         milliseconds,
       });
@@ -122,13 +296,20 @@ async function runChecks(
     const blocker = spec.requires.find(
       (required) => reports.find((report) => report.id === required)?.verdict !== 'pass',
     );
-    if (fatal !== undefined) add('blocked', { message: fatal });
+    if (fatal !== undefined) add('blocked', 0, { message: fatal });
     else if (blocker !== undefined)
-      add('blocked', { message: `Needs "${titleOf(exercise, blocker)}" first` });
+      add('blocked', 0, { message: `Needs "${titleOf(exercise, blocker)}" first` });
+    else if (Date.now() > run.deadline)
+      add('timeout', 0, { message: `The time for all checks together, ${SUBMISSION_SECONDS} s, is over` });
     else {
-      const failure = await runCheck(spec, table, { exercise, world, seed });
-      if (failure === undefined) add('pass');
-      else add(failure.verdict, shown(spec, failure));
+      const failure = await runCheck(spec, table, exercise, run);
+      if (failure === undefined) add('pass', weight);
+      else
+        add(
+          failure.verdict,
+          weight * Math.min(1, Math.max(0, failure.credit)),
+          shown(spec, failure, run.placed),
+        );
       // What cannot be loaded fails every check in the same way.
       if (failure?.verdict === 'load-error' || failure?.verdict === 'infra-error')
         fatal = failure.feedback.message;
@@ -140,22 +321,45 @@ async function runChecks(
 async function runCheck(
   spec: CheckSpec,
   table: CheckTable,
-  { exercise, world, seed }: { exercise: Exercise; world: RankWorld; seed: number },
+  exercise: Exercise,
+  run: Run,
 ): Promise<CheckFailure | undefined> {
+  const { world, reference, seed } = run;
+  const limited = (work: Case): Case =>
+    spec.caseSeconds === undefined || work.seconds !== undefined
+      ? work
+      : { ...work, seconds: spec.caseSeconds };
   for (let attempt = 0; ; attempt++) {
     try {
-      await table[spec.id]!({ seed, worlds: exercise.worlds, run: (work) => world.run(work) });
+      await table[spec.id]!({
+        seed,
+        worlds: exercise.worlds,
+        run: (work) => world.run(limited(work)),
+        reference: (work) => reference.ask(limited(work)),
+      });
       return undefined;
     } catch (error) {
-      if (!(error instanceof CheckFailure)) throw error;
-      if (error.verdict !== 'infra-error' || attempt >= INFRA_RETRIES) return error;
+      // A check that fails in another way is the grader's mistake, never the submission's.
+      const failure =
+        error instanceof CheckFailure
+          ? error
+          : new CheckFailure('infra-error', {
+              message: `The check "${spec.id}" failed itself: ${(error as Error).message}`,
+            });
+      if (failure.verdict !== 'infra-error' || attempt >= 1) return failure;
     }
   }
 }
 
 /** A hidden check says one authored sentence: no case, no values, no line. */
-function shown(spec: CheckSpec, { verdict, feedback }: CheckFailure): Feedback {
-  return spec.visibility === 'public' || verdict === 'infra-error' ? feedback : { message: spec.message! };
+function shown(
+  spec: CheckSpec,
+  { verdict, feedback }: CheckFailure,
+  placed: (feedback: Feedback) => Feedback,
+): Feedback {
+  return spec.visibility === 'public' || verdict === 'infra-error'
+    ? placed(feedback)
+    : { message: spec.message! };
 }
 
 /** The first check that did not pass names the verdict; a failure of the grader's own outweighs all. */
@@ -164,12 +368,23 @@ function overall(checks: readonly CheckReport[]): Verdict {
   return checks.find(({ verdict }) => verdict !== 'pass')?.verdict ?? 'pass';
 }
 
-function titleOf(exercise: Exercise, id: string): string {
-  return exercise.checks.find((check) => check.id === id)?.title ?? id;
+/** The exercise as far as a learner sees it. */
+function publicPart(exercise: Exercise): Exercise {
+  const checks = exercise.checks.filter(({ visibility }) => visibility === 'public');
+  const known = new Set(checks.map(({ id }) => id));
+  return {
+    ...exercise,
+    checks: checks.map((check) => ({ ...check, requires: check.requires.filter((id) => known.has(id)) })),
+  };
 }
 
-function entryUrl(packageRoot: string): string {
-  return pathToFileURL(join(realpathSync(packageRoot), 'dist/index.js')).href;
+function isStarter({ kind, files }: Submission, exercise: Exercise): boolean {
+  const normal = (text: string): string => text.replace(/\s+/g, ' ').trim();
+  return (kind !== 'folder' || files.length === 1) && normal(files[0]!.text) === normal(exercise.starter);
+}
+
+function titleOf(exercise: Exercise, id: string): string {
+  return exercise.checks.find((check) => check.id === id)?.title ?? id;
 }
 
 function sum(values: readonly number[]): number {

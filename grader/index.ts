@@ -1,4 +1,5 @@
 /** The judge: runs a submission in processes of its own and decides outside of them. */
+export { type CheckKit, type CheckTable, checksOf, solutionsOf, specHash } from './checks/index.js';
 export {
   type CheckSpec,
   EXERCISE_FILE,
@@ -8,7 +9,17 @@ export {
   loadExercise,
 } from './exercise.js';
 export { type GradeOptions, gradeSubmission } from './grade.js';
-export { type CheckReport, exitCode, formatReport, REPORT_FORMAT, type Report } from './report.js';
-export { refuseUntrusted } from './sandbox.js';
+export { type CheckReport, exitCode, REPORT_FORMAT, type Report } from './report.js';
+export {
+  ctrfReport,
+  formatReport,
+  githubAnnotations,
+  gradescopeReport,
+  junitReport,
+  markdownReport,
+  neutralize,
+  reportSchema,
+} from './reports/index.js';
+export { findProgram, type Proof, proveSandbox, requireSandbox, sandboxState } from './sandbox/index.js';
 export { type SelfCheckOptions, type SelfCheckResult, selfCheck } from './self-check.js';
 export { type Feedback, type Mismatch, VERDICTS, type Verdict } from './verdict.js';

@@ -1,31 +1,54 @@
-/** The rank processes of one submission: started together, asked case by case, replaced after a case that went wrong. */
-import { join } from 'node:path';
+/** The rank processes of one submission: started when a case needs them, asked case by case, replaced after a case that went wrong. */
 import { pathToFileURL } from 'node:url';
-import { decodeTensor, encodeTensor, type HostTensor } from './compare.js';
+import type { HostTensor } from './compare.js';
 import { Exchange, type Schedule } from './exchange.js';
 import type { Limits } from './exercise.js';
-import { type Ending, type RankListener, type RankPlace, RankProcess } from './rank-process.js';
+import { Random } from './random.js';
+import { type Ending, type RankListener, RankProcess } from './rank-process.js';
+import type { Cage } from './sandbox/index.js';
+import {
+  decodeTensors,
+  decodeValue,
+  describeValue,
+  encodeTensors,
+  encodeValue,
+  type HostValue,
+  isHostTensor,
+} from './values.js';
 import { CheckFailure, type Feedback } from './verdict.js';
-import { type Answer, byteCount, type Failure, type Frame, type WireTensor } from './wire.js';
+import type { Answer, CommKind, Failure, Frame } from './wire.js';
 
 export const MODULE_FILE = 'submission.mjs';
+export const HARNESS_FILE = 'harness.mjs';
 const START_SECONDS = 20;
 /** How long ranks may take to say where they stood when a deadlock is broken. */
 const UNWIND_MS = 500;
+/** Answers under a shuffled schedule are held back at most so long. */
+const SHUFFLE_MS = 3;
 
 export interface Case {
-  /** Inputs of each rank; their number is the world size. */
-  readonly inputs: readonly (readonly HostTensor[])[];
-  readonly schedule: Schedule;
+  /** Arguments of each rank; their number is the world size. */
+  readonly inputs: readonly (readonly HostValue[])[];
+  readonly schedule?: Schedule;
+  /** The function that is called; default: the first one that the exercise exports. */
+  readonly call?: string;
+  /** Call a function of the exercise's harness, which gets the submission's exports first. */
+  readonly harness?: boolean;
+  /** Default: what the exercise says. */
+  readonly comm?: CommKind;
+  /** Seconds for this case; default: what the exercise says. */
+  readonly seconds?: number;
 }
 
 export interface RankResult {
+  readonly value: HostValue;
+  /** The tensors, when the function returned one or a list of them. */
   readonly outputs: readonly HostTensor[];
   /** Set instead of outputs when the function returned something else. */
   readonly other: string | undefined;
-  /** The inputs after the call. */
+  /** The tensors among the arguments, after the call. */
   readonly inputs: readonly HostTensor[];
-  /** Whether writing to an output changes an input. */
+  /** Whether writing to a returned tensor changes an argument. */
   readonly aliased: boolean;
 }
 
@@ -35,12 +58,16 @@ export interface CaseRun {
 }
 
 export interface WorldOptions {
-  readonly place: RankPlace;
+  readonly cage: Cage;
   readonly limits: Limits;
-  readonly size: number;
-  readonly exportName: string;
-  /** The submission's file name, as it stands in stack traces. */
-  readonly submissionName: string;
+  readonly exports: readonly string[];
+  readonly comm: CommKind;
+  /** Whether a harness stands beside the submission. */
+  readonly harness: boolean;
+  /** File names of the submission, as they stand in stack traces. */
+  readonly sources: readonly string[];
+  /** Largest world that may be asked for. */
+  readonly largest: number;
 }
 
 interface Pending {
@@ -50,26 +77,23 @@ interface Pending {
 
 export class RankWorld implements RankListener {
   private ranks: RankProcess[] = [];
-  private loaded: Promise<void> | undefined;
+  private starting: Promise<void> | undefined;
   private pending: Pending | undefined;
   private runCount = 0;
   private printed: string[] = [];
 
   constructor(private readonly options: WorldOptions) {}
 
-  /** Starts the processes and loads the submission in each. */
-  async start(): Promise<void> {
-    this.loaded ??= this.startRanks().catch((error: unknown) => {
-      this.stop();
-      throw error;
-    });
-    await this.loaded;
+  /** Starts processes that are not loaded with the submission yet, ahead of time. */
+  warm(size: number): void {
+    this.starting ??= this.startProcesses(size);
+    this.starting.catch(() => {});
   }
 
   /** Runs one case; throws a `CheckFailure` for anything but results from all ranks. */
   async run(work: Case): Promise<CaseRun> {
-    await this.start();
     try {
+      await this.prepare(work.inputs.length);
       return await this.runCase(work, ++this.runCount);
     } catch (error) {
       // What state the ranks are in is unknown now.
@@ -80,14 +104,16 @@ export class RankWorld implements RankListener {
 
   /** What the submission printed so far, by rank. */
   prints(): string[] {
-    return this.ranks.length > 0 ? this.ranks.map((rank) => rank.prints) : this.printed;
+    this.keepPrints();
+    return this.printed;
   }
 
   stop(): void {
-    if (this.ranks.length > 0) this.printed = this.ranks.map((rank) => rank.prints);
+    this.keepPrints();
     for (const rank of this.ranks) rank.kill();
     this.ranks = [];
-    this.loaded = undefined;
+    this.loadedCount = 0;
+    this.starting = undefined;
     this.pending = undefined;
   }
 
@@ -99,15 +125,40 @@ export class RankWorld implements RankListener {
     this.pending?.fail(failure(ending.verdict as CheckFailure['verdict'], { message: ending.message }));
   }
 
-  private async startRanks(): Promise<void> {
-    const { place, limits, size, exportName } = this.options;
-    const url = pathToFileURL(join(place.folder, MODULE_FILE)).href;
-    const started = this.collect<true>(size, START_SECONDS, 'infra-error', 'started', (_rank, { header }) =>
-      header.type === 'ready' ? true : undefined,
+  private loadedCount = 0;
+
+  private keepPrints(): void {
+    for (const { rank, prints } of this.ranks) if (prints !== '') this.printed[rank] = prints;
+    for (let rank = 0; rank < this.options.largest; rank++) this.printed[rank] ??= '';
+  }
+
+  private async startProcesses(size: number): Promise<void> {
+    const { cage, limits } = this.options;
+    const first = this.ranks.length;
+    if (size <= first) return;
+    const ready = this.collect<true>(
+      first,
+      size,
+      START_SECONDS,
+      'infra-error',
+      'started',
+      (_rank, { header }) => (header.type === 'ready' ? true : undefined),
     );
-    this.ranks = Array.from({ length: size }, (_, rank) => new RankProcess(rank, place, limits, this));
-    await started;
+    for (let rank = first; rank < size; rank++) this.ranks.push(new RankProcess(rank, cage, limits, this));
+    await ready;
+  }
+
+  private async prepare(size: number): Promise<void> {
+    if (size > this.options.largest)
+      throw new Error(`a check asks for a world of ${size}, the exercise has ${this.options.largest}`);
+    await this.starting;
+    await this.startProcesses(size);
+    const first = this.loadedCount;
+    if (size <= first) return;
+    const { cage, limits, exports, harness } = this.options;
+    const url = (file: string): string => pathToFileURL(`${cage.inside.folder}/${file}`).href;
     const loaded = this.collect<true>(
+      first,
       size,
       limits.loadSeconds,
       'timeout',
@@ -117,38 +168,56 @@ export class RankWorld implements RankListener {
         return header.type === 'loaded' ? true : undefined;
       },
     );
-    for (const rank of this.ranks) rank.send({ type: 'load', url, export: exportName });
+    for (const rank of this.ranks.slice(first, size))
+      rank.send({
+        type: 'load',
+        url: url(MODULE_FILE),
+        exports: [...exports],
+        ...(harness ? { harness: url(HARNESS_FILE) } : {}),
+      });
     await loaded;
+    this.loadedCount = size;
   }
 
   private async runCase(work: Case, run: number): Promise<CaseRun> {
-    const worldSize = work.inputs.length;
-    const exchange = new Exchange(worldSize, work.schedule, (rank, { body, ...completion }) =>
-      this.ranks[rank]?.send({ type: 'complete', run, ...completion }, body),
-    );
+    const { limits, exports, comm } = this.options;
+    const {
+      inputs,
+      schedule = 'buffered',
+      call = exports[0]!,
+      harness = false,
+      seconds = limits.caseSeconds,
+    } = work;
+    const worldSize = inputs.length;
+    const delays = schedule.startsWith('shuffled') ? new Random(run + Number(schedule.slice(9))) : undefined;
+    const exchange = new Exchange(worldSize, schedule, (rank, { body, ...completion }) => {
+      const deliver = (): void => this.ranks[rank]?.send({ type: 'complete', run, ...completion }, body);
+      if (delays === undefined) deliver();
+      else setTimeout(deliver, delays.uniform() * SHUFFLE_MS);
+    });
     let stuck: string[] | undefined;
-    const finished = this.collect<RankResult>(
-      worldSize,
-      this.options.limits.caseSeconds,
-      'timeout',
-      'returned',
-      (rank, frame) => {
-        const { header, body } = frame;
-        if (!('run' in header) || header.run !== run)
-          throw protocolError(rank, `an answer "${header.type}" out of turn`);
-        if (stuck !== undefined) return undefined;
-        const result = this.answer(rank, header, body, exchange);
-        if (exchange.violation !== undefined)
-          throw failure('protocol-error', { message: sentence(exchange.violation) });
-        if (result !== undefined) exchange.finish(rank);
-        stuck = exchange.deadlock();
-        if (stuck !== undefined) this.unwind(stuck, exchange);
-        return result;
-      },
-    );
-    work.inputs.forEach((inputs, rank) => {
-      const body = Buffer.concat(inputs.map(encodeTensor));
-      this.ranks[rank]!.send({ type: 'run', run, rank, worldSize, inputs: inputs.map(wireTensor) }, body);
+    for (const rank of this.ranks) rank.frames = 0;
+    const finished = this.collect<RankResult>(0, worldSize, seconds, 'timeout', 'returned', (rank, frame) => {
+      const { header, body } = frame;
+      if (typeof header !== 'object' || header === null || !('run' in header) || header.run !== run)
+        throw protocolError(rank, 'something out of turn');
+      if (stuck !== undefined) return undefined;
+      const result = this.answer(rank, header, body, exchange);
+      if (exchange.violation !== undefined)
+        throw failure('protocol-error', { message: sentence(exchange.violation) });
+      if (result !== undefined) exchange.finish(rank);
+      stuck = exchange.deadlock();
+      if (stuck !== undefined) this.unwind(stuck, exchange);
+      return result;
+    });
+    inputs.forEach((values, rank) => {
+      const tensors: HostTensor[] = [];
+      const args = values.map((value) => encodeValue(value, tensors));
+      const { headers, body } = encodeTensors(tensors);
+      this.ranks[rank]!.send(
+        { type: 'run', run, rank, worldSize, call, harness, comm: work.comm ?? comm, args, tensors: headers },
+        body,
+      );
     });
     return { ranks: await finished, exchange };
   }
@@ -157,15 +226,16 @@ export class RankWorld implements RankListener {
     switch (header.type) {
       case 'send':
       case 'recv':
-        exchange.post(header.type, rank, header.handle, header.peer, header.tensor, body);
+        exchange.post(header.type, rank, header.handle, header.peer, header.tensor, body, header.tag);
+        return undefined;
+      case 'collective':
+        exchange.meet(rank, header.handle, header.call, body);
         return undefined;
       case 'wait':
         exchange.wait(rank, header.handle);
         return undefined;
       case 'returned':
-        return readResult(rank, header, body);
-      case 'returned-other':
-        return { outputs: [], other: header.what, inputs: [], aliased: false };
+        return readResult(header, body);
       case 'threw':
         throw this.threw('runtime-error', rank, header.failure);
       case 'never-settled':
@@ -173,7 +243,7 @@ export class RankWorld implements RankListener {
           message: `The promise that rank ${rank} returned never settles: nothing is left that could do it`,
         });
       default:
-        throw protocolError(rank, `an answer "${header.type}" out of turn`);
+        throw protocolError(rank, 'something out of turn');
     }
   }
 
@@ -191,7 +261,7 @@ export class RankWorld implements RankListener {
           message: 'All ranks wait and none can go on',
           details,
           ...(Number.isFinite(line) ? { line } : {}),
-          ...(exchange.schedule === 'rendezvous'
+          ...(exchange.schedule === 'rendezvous' && exchange.collectives.length === 0
             ? {
                 hypothesis:
                   'a send may wait until its receiver takes the data: does every rank send before it receives?',
@@ -200,27 +270,26 @@ export class RankWorld implements RankListener {
         }),
       );
     };
-    const waiting = stuck.filter((text) => !text.endsWith('has returned')).length;
+    let remaining = stuck.filter((text) => !text.endsWith('has returned')).length;
     const timer = setTimeout(end, UNWIND_MS);
     this.pending = {
       fail: end,
       frame: (rank, { header }) => {
         if (header.type !== 'threw') return;
         const line = this.lineOf(header.failure);
-        lines.set(rank, line ?? 0);
-        if (line === undefined) lines.delete(rank);
+        if (line !== undefined) lines.set(rank, line);
         if (--remaining > 0) return;
         clearTimeout(timer);
         end();
       },
     };
-    let remaining = waiting;
     exchange.abort('Cannot go on: all ranks wait for each other');
   }
 
-  /** Waits until `read` has given a value for each of the first `count` ranks. */
+  /** Waits until `read` has given a value for each of the ranks from `first` to `end` (not included). */
   private collect<T>(
-    count: number,
+    first: number,
+    end: number,
     seconds: number,
     onTimeout: 'timeout' | 'infra-error',
     what: string,
@@ -228,14 +297,15 @@ export class RankWorld implements RankListener {
   ): Promise<T[]> {
     return new Promise((resolve, reject) => {
       const values = new Map<number, T>();
-      const end = (action: () => void): void => {
+      const wanted = Array.from({ length: end - first }, (_, i) => first + i);
+      const close = (action: () => void): void => {
         clearTimeout(timer);
         this.pending = undefined;
         action();
       };
-      const fail = (error: unknown): void => end(() => reject(error));
+      const fail = (error: unknown): void => close(() => reject(error));
       const timer = setTimeout(() => {
-        const missing = Array.from({ length: count }, (_, rank) => rank).filter((rank) => !values.has(rank));
+        const missing = wanted.filter((rank) => !values.has(rank));
         fail(
           failure(onTimeout, { message: `Rank ${missing.join(', ')} had not ${what} after ${seconds} s` }),
         );
@@ -243,10 +313,9 @@ export class RankWorld implements RankListener {
       const accept = (rank: number, frame: Frame<Answer>): void => {
         try {
           const value = read(rank, frame);
-          if (value === undefined || rank >= count) return;
+          if (value === undefined || rank < first || rank >= end || values.has(rank)) return;
           values.set(rank, value);
-          if (values.size === count)
-            end(() => resolve(Array.from({ length: count }, (_, r) => values.get(r)!)));
+          if (values.size === wanted.length) close(() => resolve(wanted.map((r) => values.get(r)!)));
         } catch (error) {
           fail(error instanceof CheckFailure ? error : protocolError(rank, (error as Error).message));
         }
@@ -258,36 +327,33 @@ export class RankWorld implements RankListener {
   private threw(verdict: 'load-error' | 'runtime-error', rank: number, thrown: Failure): CheckFailure {
     const line = this.lineOf(thrown);
     const where = verdict === 'load-error' ? 'The submission cannot be loaded' : `Rank ${rank} threw`;
-    const [first = '', ...details] = String(thrown.message).split('\n');
+    const name = String(thrown?.name).slice(0, 100);
+    const [first = '', ...details] = String(thrown?.message).slice(0, 4000).split('\n');
     return failure(verdict, {
-      message: `${where}: ${thrown.name === 'Error' || thrown.name === 'ShardbookError' ? '' : `${thrown.name}: `}${first}`,
-      ...(details.length > 0 ? { details: details.map((detail) => detail.trim()) } : {}),
+      message: `${where}: ${name === 'Error' || name === 'ShardbookError' ? '' : `${name}: `}${first}`,
+      ...(details.length > 0 ? { details: details.slice(0, 20).map((detail) => detail.trim()) } : {}),
       ...(line === undefined ? {} : { line }),
     });
   }
 
   private lineOf(thrown: Failure): number | undefined {
-    const name = this.options.submissionName.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-    const match = new RegExp(`[/\\\\]${name}:(\\d+):\\d+`).exec(String(thrown.stack));
-    return match === null ? undefined : Number(match[1]);
+    for (const source of this.options.sources) {
+      const name = source.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+      const match = new RegExp(`[/\\\\]${name}:(\\d+):\\d+`).exec(String(thrown?.stack));
+      if (match !== null) return Number(match[1]);
+    }
+    return undefined;
   }
 }
 
-function readResult(rank: number, header: Answer & { type: 'returned' }, body: Uint8Array): RankResult {
-  let offset = 0;
-  const take = (tensor: WireTensor): HostTensor => {
-    const size = byteCount(tensor);
-    const decoded = decodeTensor(tensor, body.subarray(offset, offset + size));
-    offset += size;
-    if (decoded === undefined) throw protocolError(rank, 'fewer bytes than its tensors have');
-    return decoded;
-  };
-  const outputs = header.outputs.map(take);
-  return { outputs, other: undefined, inputs: header.inputs.map(take), aliased: header.aliased === true };
-}
-
-function wireTensor({ dtype, shape }: HostTensor): WireTensor {
-  return { dtype, shape };
+function readResult(header: Answer & { type: 'returned' }, body: Uint8Array): RankResult {
+  const { tensors, end } = decodeTensors(header.tensors, body, 0);
+  const { tensors: inputs } = decodeTensors(header.inputs, body, end);
+  const value = decodeValue(header.value, tensors);
+  const list = Array.isArray(value) ? (value as HostValue[]) : [value];
+  const outputs = list.length > 0 && list.every(isHostTensor) ? (list as HostTensor[]) : [];
+  const other = outputs.length === 0 ? describeValue(value) : undefined;
+  return { value, outputs, other, inputs, aliased: header.aliased === true };
 }
 
 function protocolError(rank: number, what: string): CheckFailure {

@@ -4,7 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { checksOf } from './checks/index.js';
+import { type CheckTable, checksOf } from './checks/index.js';
 import type { Exercise } from './exercise.js';
 import { gradeSubmission } from './grade.js';
 import type { Report } from './report.js';
@@ -46,7 +46,7 @@ export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckRes
     results.push(result);
     options.onResult?.(result);
   };
-  for (const result of completeness(exercise, solutions)) add(result);
+  for (const result of completeness(exercise, solutions, await checksOf(exercise, packageRoot))) add(result);
   for (const trial of trials(exercise, solutions)) {
     const report = await gradeSubmission({
       exercise,
@@ -66,11 +66,11 @@ export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckRes
   return results;
 }
 
-function completeness(exercise: Exercise, solutions: string): SelfCheckResult[] {
+function completeness(exercise: Exercise, solutions: string, table: CheckTable): SelfCheckResult[] {
   const alternatives = sources(join(solutions, 'alternatives')).length;
   const mutants = sources(join(solutions, 'mutants')).length;
   const named = exercise.checks.map(({ id }) => id);
-  const unnamed = Object.keys(checksOf(exercise)).filter((id) => !named.includes(id));
+  const unnamed = Object.keys(table).filter((id) => !named.includes(id));
   return [
     {
       name: 'checks',

@@ -1,49 +1,87 @@
-/** Asks a separate process for a submission's type errors: a type can be made to take any time and memory to check. */
-import { execFile } from 'node:child_process';
+/** Asks a process in the cage for a submission's type errors: a type can be made to take any time and memory to check. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { RankPlace } from './rank-process.js';
 import type { TypeNote } from './report.js';
+import { type Cage, runCaged } from './sandbox/index.js';
 
 const SECONDS = 20;
-const MEGABYTES = 512;
+const MEGABYTES = 700;
 const MOST_NOTES = 10;
 /** Where the build puts the declarations of the published entry. */
-const DECLARATIONS = 'dist/types/kernel/runtime/index.d.ts';
+const DECLARATIONS = 'kernel/runtime/index.d.ts';
 
-/** Type errors of `file` (the submission as it was handed in); empty when they cannot be had. */
-export function typeNotes(place: RankPlace, file: string): Promise<TypeNote[]> {
-  const declarations = join(place.packageRoot, DECLARATIONS);
-  if (!existsSync(declarations)) return Promise.resolve([]);
-  return new Promise((resolve) => {
-    const args = [
-      `--max-old-space-size=${MEGABYTES}`,
-      '--no-warnings',
-      place.runner,
-      '--types',
-      file,
-      declarations,
-    ];
-    const options = {
-      cwd: place.folder,
-      env: {},
-      timeout: SECONDS * 1000,
-      killSignal: 'SIGKILL',
-      maxBuffer: 1 << 20,
-    } as const;
-    execFile(process.execPath, args, options, (error, stdout) =>
-      resolve(error === null ? readNotes(stdout) : []),
-    );
-  });
+export interface TypeCheck {
+  readonly notes: readonly TypeNote[];
+  /** Why there is no answer. */
+  readonly failure: string | undefined;
 }
 
-function readNotes(stdout: string): TypeNote[] {
+/** Type errors of the submission's files (as they were handed in, in the cage's folder). */
+export async function checkTypes(
+  cage: Cage,
+  packageRoot: string,
+  files: readonly string[],
+): Promise<TypeCheck> {
+  const types = join(packageRoot, 'dist/types');
+  const compiler = findTypescript(packageRoot);
+  if (compiler === undefined || !existsSync(join(types, DECLARATIONS)))
+    return { notes: [], failure: 'the declarations are not built' };
+  const { inside } = cage;
+  const isProcess = cage.isolation === 'process';
+  const place = isProcess ? types : '/types';
+  const result = await runCaged(
+    cage,
+    {
+      args: [
+        isProcess ? join(packageRoot, 'dist/grader-runner.js') : `${inside.kit}/dist/grader-runner.js`,
+        '--types',
+        join(place, DECLARATIONS),
+        ...files.map((file) => `${inside.folder}/${file}`),
+      ],
+      folder: cage.folder,
+      memoryMb: MEGABYTES,
+      readable: isProcess
+        ? [
+            [types, types],
+            [compiler, compiler],
+            [join(packageRoot, 'dist'), join(packageRoot, 'dist')],
+            [join(packageRoot, 'package.json'), join(packageRoot, 'package.json')],
+          ]
+        : [
+            [types, '/types'],
+            [compiler, '/node_modules/typescript'],
+          ],
+    },
+    SECONDS,
+  );
+  const notes = readNotes(result.output);
+  if (notes !== undefined) return { notes, failure: undefined };
+  return {
+    notes: [],
+    failure: result.timedOut
+      ? `checking the types took longer than ${SECONDS} s`
+      : 'checking the types took too much memory',
+  };
+}
+
+function findTypescript(packageRoot: string): string | undefined {
+  for (let folder = packageRoot; ; folder = join(folder, '..')) {
+    const candidate = join(folder, 'node_modules/typescript');
+    if (existsSync(candidate)) return candidate;
+    if (folder === join(folder, '..')) return undefined;
+  }
+}
+
+/** Undefined when what came is no answer; the process is the submission's as far as anybody knows. */
+function readNotes(text: string): TypeNote[] | undefined {
   try {
-    const notes = JSON.parse(stdout) as TypeNote[];
-    return notes
-      .slice(0, MOST_NOTES)
-      .map(({ line, message }) => ({ line: Number(line), message: String(message) }));
+    const notes = JSON.parse(text) as TypeNote[];
+    return notes.slice(0, MOST_NOTES).map(({ file, line, message }) => ({
+      file: String(file).slice(0, 100),
+      line: Number(line),
+      message: String(message).slice(0, 500),
+    }));
   } catch {
-    return [];
+    return undefined;
   }
 }

@@ -44,8 +44,10 @@ export interface Feedback {
   readonly hypothesis?: string;
   /** Lines of detail: who waits for what, messages that were sent. */
   readonly details?: readonly string[];
-  /** Line of the submission. */
+  /** Line of the submission, or of the `file` of it. */
   readonly line?: number;
+  /** Where the line stands, when it is not the submission's one file: "hw.ipynb, cell 3". */
+  readonly file?: string;
   /** Reproduces the case: `--seed`. */
   readonly seed?: number;
 }
@@ -55,6 +57,8 @@ export class CheckFailure extends Error {
   constructor(
     readonly verdict: Exclude<Verdict, 'pass' | 'blocked'>,
     readonly feedback: Feedback,
+    /** Share of the check's weight that is earned all the same, 0 to 1. */
+    readonly credit = 0,
   ) {
     super(feedback.message);
     this.name = 'CheckFailure';

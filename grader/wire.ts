@@ -3,34 +3,90 @@
  * header and raw bytes. This file is the whole of what a rank process knows of the grader: no expectation, no seed, no
  * check is reachable from it.
  */
-export type WireDType = 'float32' | 'float64' | 'int64';
+export type WireDType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'uint8' | 'bool';
 
 export interface WireTensor {
   readonly dtype: WireDType;
   readonly shape: readonly number[];
 }
 
+/** A value in a header; tensors stand in the body and here by their number. */
+export type WireValue =
+  | null
+  | boolean
+  | number
+  | string
+  | { undefined: true }
+  /** NaN, Infinity, -Infinity, -0. */
+  | { number: string }
+  | { tensor: number }
+  | { list: WireValue[] }
+  | { entries: [string, WireValue][] }
+  /** What cannot be handed over, in words: "a function". */
+  | { other: string };
+
+/** How a call reaches other ranks: over `comm`, over `dist`, or not at all. */
+export type CommKind = 'links' | 'dist' | 'none';
+
+/** One side of a collective. */
+export interface WireCollective {
+  readonly op: string;
+  readonly group: string;
+  /** Global ranks in group order. */
+  readonly ranks: number[];
+  readonly seq: number;
+  readonly tensors: WireTensor[];
+  readonly detail?: string;
+  readonly root?: number;
+  readonly place?: string;
+}
+
 /** From the grader to a rank. */
 export type Request =
-  | { type: 'load'; url: string; export: string }
-  /** Run the exported function on the tensors in the body; `run` comes back in every answer. */
-  | { type: 'run'; run: number; rank: number; worldSize: number; inputs: WireTensor[] }
-  /** Operation `handle` is complete; the body holds the bytes of a received tensor. */
-  | { type: 'complete'; run: number; handle: number; error?: string; help?: string };
+  | { type: 'load'; url: string; exports: string[]; harness?: string }
+  /** Run an exported function (of the harness, with the submission as first argument) on `args`; `run` comes back in every answer. */
+  | {
+      type: 'run';
+      run: number;
+      rank: number;
+      worldSize: number;
+      call: string;
+      harness: boolean;
+      comm: CommKind;
+      args: WireValue[];
+      tensors: WireTensor[];
+    }
+  /** Operation `handle` is complete; the body holds a received tensor, or all members' parts of a collective. */
+  | {
+      type: 'complete';
+      run: number;
+      handle: number;
+      error?: string;
+      help?: string;
+      from?: number;
+      parts?: number[];
+    };
 
 /** From a rank to the grader. */
 export type Answer =
   | { type: 'ready' }
   | { type: 'loaded' }
   | { type: 'load-failed'; failure: Failure }
-  | { type: 'send'; run: number; handle: number; peer: number; tensor: WireTensor }
-  | { type: 'recv'; run: number; handle: number; peer: number; tensor: WireTensor }
+  | { type: 'send'; run: number; handle: number; peer: number; tensor: WireTensor; tag?: string }
+  /** A peer of -1 stands for any. */
+  | { type: 'recv'; run: number; handle: number; peer: number; tensor: WireTensor; tag?: string }
+  | { type: 'collective'; run: number; handle: number; call: WireCollective }
   /** The rank does nothing more before `handle` is complete. */
   | { type: 'wait'; run: number; handle: number }
-  /** Body: the outputs' bytes, then the inputs' bytes as they are after the call. */
-  | { type: 'returned'; run: number; outputs: WireTensor[]; inputs: WireTensor[]; aliased: boolean }
-  /** The function returned, but not tensors. */
-  | { type: 'returned-other'; run: number; what: string }
+  /** Body: the bytes of the value's tensors, then those of the arguments' tensors as they are after the call. */
+  | {
+      type: 'returned';
+      run: number;
+      value: WireValue;
+      tensors: WireTensor[];
+      inputs: WireTensor[];
+      aliased: boolean;
+    }
   | { type: 'threw'; run: number; failure: Failure }
   | { type: 'never-settled'; run: number };
 
@@ -45,9 +101,18 @@ export interface Frame<T> {
   readonly body: Uint8Array;
 }
 
-export const ITEM_BYTES: Record<WireDType, number> = { float32: 4, float64: 8, int64: 8 };
+export const ITEM_BYTES: Record<WireDType, number> = {
+  float32: 4,
+  float64: 8,
+  float16: 2,
+  bfloat16: 2,
+  int64: 8,
+  int32: 4,
+  uint8: 1,
+  bool: 1,
+};
 export const PREFIX_BYTES = 8;
-const LARGEST_HEADER = 1 << 16;
+const LARGEST_HEADER = 1 << 20;
 const LARGEST_BODY = 1 << 26;
 
 /** Number of elements of a shape. */
@@ -61,7 +126,7 @@ export function byteCount(tensor: WireTensor): number {
 
 /** `f32[3, 4]`, as tensors are written in messages. */
 export function describeTensor({ dtype, shape }: WireTensor): string {
-  return `${dtype.replace('float', 'f').replace('int', 'i')}[${shape.join(', ')}]`;
+  return `${dtype.replace('bfloat', 'bf').replace('float', 'f').replace('uint', 'u').replace('int', 'i')}[${shape.join(', ')}]`;
 }
 
 export function encodeFrame(header: Request | Answer, body: Uint8Array = new Uint8Array(0)): Uint8Array {
@@ -92,26 +157,66 @@ export function decodeHeader<T>(bytes: Uint8Array): T {
 
 /** Collects chunks of a stream and hands out whole frames. */
 export class FrameReader<T> {
-  private pending = new Uint8Array(0);
+  private readonly chunks: Uint8Array[] = [];
+  private length = 0;
 
   push(chunk: Uint8Array): Frame<T>[] {
-    const joined = new Uint8Array(this.pending.length + chunk.length);
-    joined.set(this.pending);
-    joined.set(chunk, this.pending.length);
+    this.chunks.push(chunk);
+    this.length += chunk.length;
     const frames: Frame<T>[] = [];
-    let offset = 0;
-    while (joined.length - offset >= PREFIX_BYTES) {
-      const { header, body } = frameLengths(joined.subarray(offset));
-      const start = offset + PREFIX_BYTES;
-      const end = start + header + body;
-      if (joined.length < end) break;
+    for (;;) {
+      const prefix = this.peek(PREFIX_BYTES);
+      if (prefix === undefined) return frames;
+      const { header, body } = frameLengths(prefix);
+      const whole = this.peek(PREFIX_BYTES + header + body);
+      if (whole === undefined) return frames;
+      const start = PREFIX_BYTES + header;
       frames.push({
-        header: decodeHeader<T>(joined.subarray(start, start + header)),
-        body: joined.slice(start + header, end),
+        header: decodeHeader<T>(whole.subarray(PREFIX_BYTES, start)),
+        body: whole.slice(start, start + body),
       });
-      offset = end;
+      this.drop(start + body);
     }
-    this.pending = joined.slice(offset);
-    return frames;
+  }
+
+  /** The first `size` bytes, joined only when they are all there: a large frame is copied once. */
+  private peek(size: number): Uint8Array | undefined {
+    if (this.length < size) return undefined;
+    if (this.chunks[0]!.length < size) {
+      const joined = new Uint8Array(this.length);
+      let at = 0;
+      for (const chunk of this.chunks) {
+        joined.set(chunk, at);
+        at += chunk.length;
+      }
+      this.chunks.splice(0, this.chunks.length, joined);
+    }
+    return this.chunks[0]!.subarray(0, size);
+  }
+
+  private drop(size: number): void {
+    this.length -= size;
+    const rest = this.chunks[0]!.subarray(size);
+    if (rest.length > 0) this.chunks[0] = rest;
+    else this.chunks.shift();
   }
 }
+
+/** What the compiling thread gets. */
+export interface CompileRequest {
+  readonly id: number;
+  readonly files: readonly { readonly name: string; readonly text: string }[];
+  /** Packages that may be imported, and where they are. */
+  readonly addresses: Readonly<Record<string, string>>;
+  /** Names that a cell has without importing them; the package that they come from. */
+  readonly preloaded?: { readonly names: readonly string[]; readonly from: string };
+  /** Functions that a cell need not say `export` for. */
+  readonly exports: readonly string[];
+}
+
+export type CompileAnswer =
+  | { readonly id: number; readonly files: readonly { readonly name: string; readonly code: string }[] }
+  | {
+      readonly id: number;
+      readonly refused: { readonly file: string; readonly message: string; readonly line?: number };
+    };

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { proveSandbox, sandboxState } from '../../../../grader/index.js';
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 
@@ -41,7 +42,7 @@ const ESSENTIAL: Record<string, () => Finding | Promise<Finding>> = {
   },
 };
 
-const OPTIONAL: Record<string, () => Finding> = {
+const OPTIONAL: Record<string, () => Finding | Promise<Finding>> = {
   memory: () => {
     const total = totalmem() / GIB;
     const text = `${total.toFixed(1)} GiB, ${cpus().length} cores`;
@@ -53,15 +54,6 @@ const OPTIONAL: Record<string, () => Finding> = {
     return { state: 'missing', text: 'the browser app is not built', help: 'npm run build' };
   },
   Jupyter: () => probe('jupyter', ['--version'], 'only needed to use the kernel from JupyterLab'),
-  bubblewrap: () => {
-    if (process.platform !== 'linux')
-      return { state: 'missing', text: 'Linux only: grading is in trusted mode here' };
-    return probe(
-      'bwrap',
-      ['--unshare-all', '--ro-bind', '/', '/', 'true'],
-      'apt install bubblewrap; needed to grade untrusted submissions',
-    );
-  },
 };
 
 function probe(command: string, args: string[], help: string): Finding {
@@ -85,6 +77,25 @@ async function examine(check: () => Finding | Promise<Finding>): Promise<Finding
   }
 }
 
+/** The sandbox for submissions: each of its layers is proved by attempting the escape that it stops. */
+async function printSandbox(): Promise<void> {
+  const line = (state: string, text: string): void =>
+    void process.stdout.write(`${state.padEnd(8)} ${text}\n`);
+  try {
+    const { reason, mend, without } = await sandboxState(packageRoot());
+    if (reason !== undefined) {
+      line('missing', `sandbox: ${reason}; "grade --untrusted" refuses, trusted grading works`);
+      if (mend !== undefined) process.stdout.write(`${' '.repeat(9)}help: ${mend}\n`);
+      return;
+    }
+    for (const { layer, attempt, held, seen } of (await proveSandbox(packageRoot())) ?? [])
+      line(held ? 'ok' : 'broken', `sandbox, ${layer}: tried to ${attempt}: ${seen}`);
+    for (const layer of without) line('missing', `sandbox without ${layer}`);
+  } catch (error) {
+    line('broken', `sandbox: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
 async function run(): Promise<number> {
   let fit = true;
   const all = [...Object.entries(ESSENTIAL), ...Object.entries(OPTIONAL)];
@@ -94,6 +105,7 @@ async function run(): Promise<number> {
     process.stdout.write(`${state.padEnd(8)} ${name}: ${text}\n`);
     if (state !== 'ok' && help !== undefined) process.stdout.write(`${' '.repeat(9)}help: ${help}\n`);
   }
+  await printSandbox();
   process.stdout.write(
     fit ? 'Shardbook works on this machine\n' : 'Shardbook does not work on this machine: see above\n',
   );

@@ -18,6 +18,7 @@ import {
   type Request,
 } from '../../../../grader/wire.js';
 import { ShardbookError, type Tensor } from '../../../runtime/index.js';
+import { joinWorld } from './grader-dist.js';
 import {
   isTensor,
   makeTensor,
@@ -26,11 +27,12 @@ import {
   tensorHeader,
   writeTensor,
 } from './grader-tensors.js';
+import { describeValue, readValue, writeValue } from './grader-values.js';
 
 const PIPE = 3;
 
 type SubmittedFunction = (...args: unknown[]) => unknown;
-type Completion = Request & { type: 'complete' };
+export type Completion = Request & { type: 'complete' };
 
 /** What an `isend` or `irecv` gives. */
 interface Work {
@@ -73,7 +75,7 @@ function retry(operation: () => number): number {
 }
 
 /** The links of one rank during one run. */
-class Link {
+export class Link {
   private handles = 0;
   private readonly completions = new Map<number, Frame<Completion>>();
 
@@ -83,11 +85,17 @@ class Link {
     readonly worldSize: number,
   ) {}
 
+  /** Begins an operation that the grader completes. */
+  begin(make: (about: { run: number; handle: number }) => Answer, body?: Uint8Array): number {
+    const handle = this.handles++;
+    say(make({ run: this.run, handle }), body);
+    return handle;
+  }
+
   isend(tensor: Tensor, peer: number): Work {
     requireTensor(tensor, 'send');
-    const handle = this.handles++;
-    say(
-      { type: 'send', run: this.run, handle, peer: Number(peer), tensor: tensorHeader(tensor) },
+    const handle = this.begin(
+      (about) => ({ type: 'send', ...about, peer: Number(peer), tensor: tensorHeader(tensor) }),
       tensorBytes(tensor),
     );
     return { wait: () => void this.complete(handle) };
@@ -95,26 +103,31 @@ class Link {
 
   irecv(tensor: Tensor, peer: number): Work {
     requireTensor(tensor, 'receive into');
-    const handle = this.handles++;
-    say({ type: 'recv', run: this.run, handle, peer: Number(peer), tensor: tensorHeader(tensor) });
+    const handle = this.begin((about) => ({
+      type: 'recv',
+      ...about,
+      // -1 would be "from any", which links do not have.
+      peer: Number(peer) === -1 ? -2 : Number(peer),
+      tensor: tensorHeader(tensor),
+    }));
     let filled = false;
     return {
       wait: () => {
         if (filled) return;
-        writeTensor(tensor, this.complete(handle));
+        writeTensor(tensor, this.complete(handle).body);
         filled = true;
       },
     };
   }
 
   /** Blocks until the grader says that `handle` is complete. */
-  private complete(handle: number): Uint8Array {
+  complete(handle: number): Frame<Completion> {
     if (!this.completions.has(handle)) say({ type: 'wait', run: this.run, handle });
     for (;;) {
       const done = this.completions.get(handle);
       if (done !== undefined) {
         const { error, help } = done.header;
-        if (error === undefined) return done.body;
+        if (error === undefined) return done;
         throw new ShardbookError({
           code: 'SB_GRADER_LINK',
           message: error,
@@ -144,50 +157,63 @@ function requireTensor(value: unknown, what: string): void {
   if (isTensor(value)) return;
   throw new ShardbookError({
     code: 'SB_GRADER_NO_TENSOR',
-    message: `Cannot ${what} ${describe(value)}: a tensor is wanted`,
+    message: `Cannot ${what} ${describeValue(value)}: a tensor is wanted`,
   });
 }
 
-async function load(request: Request & { type: 'load' }): Promise<SubmittedFunction | undefined> {
+/** What a harness gets of the submission. */
+interface Loaded {
+  readonly submission: Record<string, unknown>;
+  readonly harness: Record<string, unknown>;
+}
+
+async function load(request: Request & { type: 'load' }): Promise<Loaded | undefined> {
   try {
-    const module = (await import(request.url)) as Record<string, unknown>;
-    const exported = module[request.export];
-    if (typeof exported === 'function') {
+    const harness =
+      request.harness === undefined ? {} : ((await import(request.harness)) as Record<string, unknown>);
+    const submission = (await import(request.url)) as Record<string, unknown>;
+    const missing = request.exports.find((name) => typeof submission[name] !== 'function');
+    if (missing === undefined) {
       say({ type: 'loaded' });
-      return exported as SubmittedFunction;
+      return { submission, harness };
     }
-    const names = Object.keys(module).join(', ') || 'nothing';
-    throw new Error(`it exports ${names}, wanted a function "${request.export}"`);
+    const names = Object.keys(submission).join(', ') || 'nothing';
+    throw new Error(`it exports ${names}, wanted a function "${missing}"`);
   } catch (error) {
     say({ type: 'load-failed', failure: describeFailure(error) });
     return undefined;
   }
 }
 
-async function run(
-  submitted: SubmittedFunction,
-  request: Request & { type: 'run' },
-  body: Uint8Array,
-): Promise<void> {
+async function run(loaded: Loaded, request: Request & { type: 'run' }, body: Uint8Array): Promise<void> {
+  const { call, harness, comm } = request;
   let offset = 0;
-  const inputs = request.inputs.map((header) => {
+  const inputs = request.tensors.map((header) => {
     const size = byteCount(header);
     const tensor = makeTensor(header, body.subarray(offset, offset + size));
     offset += size;
     return tensor;
   });
+  const args = request.args.map((value) => readValue(value, inputs));
   const link = new Link(request.run, request.rank, request.worldSize);
-  const value = await submitted(...inputs, makeComm(link));
-  const outputs = Array.isArray(value) ? (value as unknown[]) : [value];
-  if (outputs.length === 0 || !outputs.every(isTensor)) {
-    say({ type: 'returned-other', run: request.run, what: describe(value) });
-    return;
+  const over = comm === 'links' ? [makeComm(link)] : [];
+  const end = comm === 'dist' ? joinWorld(link) : undefined;
+  let value: unknown;
+  try {
+    value = await (harness
+      ? (loaded.harness[call] as SubmittedFunction)(loaded.submission, ...args, ...over)
+      : (loaded.submission[call] as SubmittedFunction)(...args, ...over));
+  } finally {
+    end?.();
   }
+  const outputs: Tensor[] = [];
+  const written = writeValue(value, outputs);
   const parts = [...outputs, ...inputs].map(tensorBytes);
   const answer: Answer = {
     type: 'returned',
     run: request.run,
-    outputs: outputs.map(tensorHeader),
+    value: written,
+    tensors: outputs.map(tensorHeader),
     inputs: inputs.map(tensorHeader),
     aliased: isAliased(outputs, inputs),
   };
@@ -196,15 +222,10 @@ async function run(
 
 /** Whether writing to an output changes an input. */
 function isAliased(outputs: readonly Tensor[], inputs: readonly Tensor[]): boolean {
+  if (outputs.length === 0 || inputs.length === 0) return false;
   const before = inputs.map((tensor) => Buffer.from(tensorBytes(tensor)));
   for (const tensor of outputs) overwriteTensor(tensor);
   return inputs.some((tensor, i) => !before[i]!.equals(tensorBytes(tensor)));
-}
-
-function describe(value: unknown): string {
-  if (value === null || value === undefined) return String(value);
-  if (Array.isArray(value)) return 'an array';
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 /** A thrown value is the submission's: nothing about it can be trusted, not even that reading it succeeds. */
@@ -224,7 +245,7 @@ function describeFailure(error: unknown): Failure {
 }
 
 async function serve(): Promise<void> {
-  let submitted: SubmittedFunction | undefined;
+  let submitted: Loaded | undefined;
   let current: number | undefined;
   const fail = (error: unknown): void => {
     if (current === undefined) return;
@@ -263,7 +284,10 @@ async function serve(): Promise<void> {
 const [mode, ...rest] = process.argv.slice(2);
 if (mode === '--types') {
   const { printTypeErrors } = await import('./grader-types.js');
-  printTypeErrors(rest[0]!, rest[1]!);
+  printTypeErrors(rest[0]!, rest.slice(1));
+} else if (mode === '--compile') {
+  const { serveCompiler } = await import('./grader-compile.js');
+  serveCompiler();
 } else {
   await serve();
 }

@@ -5,7 +5,16 @@
 import type { WireDType, WireTensor } from '../../../../grader/wire.js';
 import { ShardbookError, Tensor, torch } from '../../../runtime/index.js';
 
-const DTYPES: readonly string[] = ['float32', 'float64', 'int64'] satisfies WireDType[];
+const DTYPES: readonly string[] = [
+  'float32',
+  'float64',
+  'float16',
+  'bfloat16',
+  'int64',
+  'int32',
+  'uint8',
+  'bool',
+] satisfies WireDType[];
 
 export function isTensor(value: unknown): value is Tensor {
   return value instanceof Tensor;

@@ -1,0 +1,210 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Exercise, loadExercise } from '../exercise.js';
+import { CheckFailure } from '../verdict.js';
+import { readSubmission } from './index.js';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const full = loadExercise(join(root, 'exercises/ring-all-reduce'));
+const GIVEN = '// given: demo/types\ninterface Comm { rank: number }';
+const TASK = '// exercise: demo/ring\nexport function ring(t: number) {\n  throw new Error("not yet");\n}';
+const exercise: Exercise = { ...full, id: 'demo', exports: ['ring'], starter: `${GIVEN}\n${TASK}` };
+
+let folder = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'shardbook-intake-'));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const put = (name: string, text: string | Uint8Array): string => {
+  const path = join(folder, name);
+  mkdirSync(join(path, '..'), { recursive: true });
+  writeFileSync(path, text);
+  return path;
+};
+const read = (path: string) => readSubmission(path, exercise);
+const failure = (path: string): CheckFailure => {
+  try {
+    read(path);
+  } catch (error) {
+    if (error instanceof CheckFailure) return error;
+    throw error;
+  }
+  throw new Error('it was taken');
+};
+const cell = (source: unknown, more: object = {}) => ({ cell_type: 'code', metadata: {}, source, ...more });
+const notebook = (...cells: unknown[]): string =>
+  JSON.stringify({ nbformat: 4, nbformat_minor: 5, metadata: {}, cells });
+const mine = (line: string): string =>
+  `// exercise: demo/ring\nexport function ring(t: number) {\n  ${line}\n}`;
+
+describe('readSubmission()', () => {
+  it('takes a folder without what could configure anything', () => {
+    put('work/submission.ts', 'export const a = 1;');
+    put('work/lib/util.ts', 'export const b = 2;');
+    for (const name of [
+      'package.json',
+      'tsconfig.json',
+      'vitest.config.ts',
+      '.npmrc',
+      '.env',
+      'node_modules/x/index.ts',
+      'notes.test.ts',
+    ])
+      put(`work/${name}`, '{}');
+    symlinkSync('/etc', join(folder, 'work/etc'));
+    symlinkSync('/etc/passwd', join(folder, 'work/passwd.ts'));
+    const { files, notes, kind } = read(join(folder, 'work'));
+    expect([kind, files.map(({ name }) => name)]).toEqual(['folder', ['submission.ts', 'lib/util.ts']]);
+    for (const word of ['package.json', '.npmrc', 'node_modules', 'passwd.ts (a symbolic link)'])
+      expect(notes[0]).toContain(word);
+  });
+
+  it('finds the entry of a folder by its name, or refuses', () => {
+    put('two/a.ts', '');
+    put('two/b.ts', '');
+    expect(failure(join(folder, 'two')).message).toContain('2 TypeScript files and none is "demo.ts"');
+    put('two/demo.ts', '');
+    expect(read(join(folder, 'two')).files[0]?.name).toBe('demo.ts');
+    mkdirSync(join(folder, 'empty'));
+    expect(failure(join(folder, 'empty')).verdict).toBe('not-attempted');
+  });
+
+  it.each([
+    [
+      'a symbolic link',
+      () => {
+        symlinkSync('/etc/passwd', join(folder, 'link.ts'));
+        return join(folder, 'link.ts');
+      },
+      'symbolic link',
+    ],
+    ['an archive', () => put('bomb.zip', 'PK'), 'archive (.zip)'],
+    ['a device', () => '/dev/zero', 'neither a file nor a folder'],
+    ['a deep folder', () => join(put('deep/1/2/3/4/5/a.ts', ''), '../../../../../..'), 'deeper than 4'],
+    ['a notebook that is no JSON', () => put('a.ipynb', '{"cells": ['), 'not JSON'],
+    ['a notebook of another format', () => put('a.ipynb', '{"nbformat": 3, "worksheets": []}'), 'nbformat 4'],
+    ['a cell without text', () => put('a.ipynb', notebook(cell({ a: 1 }))), 'has no text'],
+    [
+      'a MyST cell without an end',
+      () => put('a.md', '```{code-cell} typescript\nconst a = 1;'),
+      'does not end',
+    ],
+    [
+      'too many cells',
+      () => put('a.ipynb', notebook(...Array.from({ length: 2001 }, () => cell('')))),
+      '2001 cells',
+    ],
+  ])('refuses %s', (_name, make, says) => {
+    const { verdict, message } = failure(make());
+    expect([verdict, message]).toEqual(['compile-error', expect.stringContaining(says)]);
+  });
+
+  it('does not read a file of 500 MB', () => {
+    const path = put('huge.ipynb', '');
+    truncateSync(path, 500 * 2 ** 20);
+    expect(failure(path).message).toContain('at most 16777216');
+  });
+
+  it('refuses a folder of thousands of files', () => {
+    for (let i = 0; i < 502; i++) put(`many/${i}.txt`, '');
+    expect(failure(join(folder, 'many')).message).toContain('more than 500');
+  });
+
+  it('puts nothing but plain characters into names', () => {
+    const { name } = read(put('a\u001b[31m\u202e::error.ts', ''));
+    expect(name).toMatch(/^[\w./-]+$/);
+  });
+
+  it('puts the cells of an exercise in order, puts back what was given, and says so', () => {
+    const path = put(
+      'a.ipynb',
+      notebook(
+        cell('const x = 1;'),
+        cell(mine('return 1;')),
+        cell('// given: demo/types\ninterface Comm { rank: string }'),
+      ),
+    );
+    const { files, notes, kind } = read(path);
+    expect(kind).toBe('notebook');
+    expect(files[0]?.text).toBe(`${GIVEN}\n${mine('return 1;')}`);
+    expect(notes).toEqual(['The given cell "demo/types" was changed: it was put back']);
+  });
+
+  it('says what stands in another order', () => {
+    const starter = `${TASK}\n// exercise: demo/more\nconst more = 1;`;
+    const path = put(
+      'a.ipynb',
+      notebook(cell('// exercise: demo/more\nconst more = 2;'), cell(mine('return 1;'))),
+    );
+    const { notes, files } = readSubmission(path, { ...exercise, starter });
+    expect(notes[0]).toContain('another order');
+    expect(files[0]?.text.indexOf('function ring')).toBeLessThan(files[0]!.text.indexOf('more = 2'));
+  });
+
+  it('takes the last of several cells and says which', () => {
+    const path = put(
+      'a.ipynb',
+      notebook(
+        cell(GIVEN),
+        cell(mine('return 1;')),
+        cell(mine('return 2;')),
+        cell('// exercise: demo/ring\n'.trim() === '' ? '' : ''),
+      ),
+    );
+    const { files, notes } = read(path);
+    expect(files[0]?.text).toContain('return 2;');
+    expect(notes[0]).toContain('stands in cells 2, 3');
+  });
+
+  it('calls a notebook whose cells were deleted not attempted', () => {
+    expect(failure(put('a.ipynb', notebook(cell('const x = 1;')))).verdict).toBe('not-attempted');
+    expect(failure(put('b.ipynb', notebook(cell(GIVEN)))).verdict).toBe('not-attempted');
+  });
+
+  it('finds cells by tag, metadata and id as well', () => {
+    const source = ['export function ring(t: number) {\n', '  return 3;\n', '}'];
+    for (const more of [
+      { metadata: { tags: ['exercise:demo/ring'] } },
+      { metadata: { shardbook: { exercise: 'demo/ring' } } },
+      { id: 'exercise-demo/ring' },
+    ])
+      expect(read(put('a.ipynb', notebook(cell(source, more)))).files[0]?.text).toContain('return 3;');
+  });
+
+  it('takes one cell with everything, and names its lines', () => {
+    const text = '// exercise: demo\n%world 4\nfunction ring() {\n  return 1;\n}';
+    const submission = read(put('a.ipynb', notebook(cell('1'), cell(text))));
+    expect(submission.files[0]?.text).toContain('function ring');
+    expect(submission.notes[0]).toContain('"%world 4" has no effect');
+    expect(submission.place(4)).toEqual({ file: 'a.ipynb, cell 2', line: 4 });
+  });
+
+  it('is not misled by __proto__ in metadata', () => {
+    const text = notebook(cell(mine('return 1;'))).replace(
+      '"metadata":{}',
+      '"metadata":{"__proto__":{"tags":["exercise:x"]}}',
+    );
+    expect(read(put('a.ipynb', text)).files[0]?.text).toContain('return 1;');
+  });
+
+  it('reads MyST, with the options of its cells', () => {
+    const path = put(
+      'a.md',
+      `# Title\n\n\`\`\`{code-cell} typescript\n:tags: [exercise:demo/ring]\nexport function ring() {\n  return 4;\n}\n\`\`\`\n`,
+    );
+    const { kind, files } = read(path);
+    expect([kind, files[0]?.text.includes('return 4;')]).toEqual(['myst', true]);
+  });
+
+  it('hashes what counts, not the outputs of a notebook', () => {
+    const one = read(put('a.ipynb', notebook(cell(mine('return 1;')))));
+    const two = read(
+      put('a.ipynb', notebook(cell('print()'), cell(mine('return 1;'), { outputs: [{ text: 'x' }] }))),
+    );
+    expect(one.sha256).toBe(two.sha256);
+  });
+});

@@ -1,0 +1,225 @@
+/**
+ * The cells of an exercise in a notebook. A cell belongs to an exercise by its first line, `// exercise: ID` or
+ * `// exercise: ID/PART` (`// given: ID/PART` for what was handed out), by its tag `exercise:ID`, by its metadata
+ * (`shardbook.exercise`) or by its id `exercise-ID`. The starter says which parts there are and in which order.
+ */
+import type { Exercise } from '../exercise.js';
+import { CheckFailure } from '../verdict.js';
+import { refused } from './compile.js';
+
+export interface Cell {
+  /** Its number in the notebook, from 1. */
+  readonly number: number;
+  readonly source: string;
+  /** `ID` or `ID/PART`, when metadata say so. */
+  readonly label: string | undefined;
+}
+
+export interface Place {
+  readonly file: string;
+  readonly line: number;
+}
+
+export interface Assembled {
+  readonly text: string;
+  readonly notes: readonly string[];
+  readonly place: (line: number) => Place;
+}
+
+interface Part {
+  readonly name: string;
+  readonly text: string;
+  readonly given: boolean;
+}
+
+const MOST_CELLS = 2000;
+const MARKER = /^\s*\/\/\s*(exercise|given):\s*([\w-]+(?:\/[\w-]+)?)\s*$/;
+
+/** Code cells of an .ipynb; anything but nbformat 4 is refused. */
+export function notebookCells(text: string): Cell[] {
+  let notebook: unknown;
+  try {
+    notebook = JSON.parse(text);
+  } catch {
+    throw refused('The notebook is not JSON');
+  }
+  const cells = field(notebook, 'cells');
+  if (field(notebook, 'nbformat') !== 4 || !Array.isArray(cells))
+    throw refused('The file is not a notebook of nbformat 4');
+  if (cells.length > MOST_CELLS)
+    throw refused(`The notebook has ${cells.length} cells, at most ${MOST_CELLS} are taken`);
+  return cells.flatMap((cell: unknown, i) => {
+    if (field(cell, 'cell_type') !== 'code') return [];
+    const raw = field(cell, 'source');
+    const source = Array.isArray(raw) ? raw.filter((line) => typeof line === 'string').join('') : raw;
+    if (typeof source !== 'string') throw refused(`Cell ${i + 1} of the notebook has no text`);
+    return [{ number: i + 1, source, label: labelOf(cell) }];
+  });
+}
+
+/** Code cells of a MyST document: ```{code-cell} ... ``` with its options. */
+export function mystCells(text: string): Cell[] {
+  const cells: Cell[] = [];
+  const lines = text.split('\n');
+  for (let i = 0; i < lines.length; i++) {
+    const open = /^(`{3,}|:{3,})\{code-cell\}/.exec(lines[i]!);
+    if (open === null) continue;
+    const end = lines.findIndex((line, at) => at > i && line.trim() === open[1]);
+    if (end < 0) throw refused('A code cell does not end', i + 1);
+    let start = i + 1;
+    let label: string | undefined;
+    for (; start < end && /^:[\w-]+:/.test(lines[start]!); start++) {
+      const [, key, value] = /^:([\w-]+):\s*(.*)$/.exec(lines[start]!)!;
+      label ??= tagLabel(key === 'tags' ? value!.replace(/[[\]"']/g, '').split(/\s*,\s*/) : [value!]);
+    }
+    cells.push({ number: cells.length + 1, source: lines.slice(start, end).join('\n'), label });
+    i = end;
+  }
+  return cells;
+}
+
+/** Puts the exercise's cells together in the order of the starter, and says what was not as handed out. */
+export function assemble(cells: readonly Cell[], exercise: Exercise, notebook: string): Assembled {
+  const parts = partsOf(exercise);
+  const found = new Map<string, { cell: Cell; given: boolean }[]>();
+  for (const cell of cells) {
+    const marker = MARKER.exec(cell.source.split('\n').find((line) => line.trim() !== '') ?? '');
+    const label = marker?.[2] ?? cell.label;
+    if (label === undefined || label.split('/')[0] !== exercise.id) continue;
+    const list = found.get(label) ?? [];
+    list.push({ cell, given: marker?.[1] === 'given' });
+    found.set(label, list);
+  }
+  const notes: string[] = [];
+  if (found.size === 0) {
+    const byName = cells.filter(({ source }) =>
+      exercise.exports.some((name) => new RegExp(`\\b(function\\*?|const|let)\\s+${name}\\b`).test(source)),
+    );
+    if (byName.length === 0)
+      throw new CheckFailure('not-attempted', {
+        message: `The notebook has no cell of the exercise "${exercise.id}"`,
+      });
+    notes.push(
+      `No cell is marked with "// exercise: ${exercise.id}": cell ${byName.map(({ number }) => number).join(', ')} was taken because it defines ${exercise.exports.join(', ')}`,
+    );
+    found.set(exercise.id, [{ cell: byName[byName.length - 1]!, given: false }]);
+    if (byName.length > 1)
+      found.set(
+        exercise.id,
+        byName.map((cell) => ({ cell, given: false })),
+      );
+  }
+  const chosen: { name: string; text: string; cell: Cell | undefined }[] = [];
+  // A notebook that keeps the exercise in one cell has all parts in it.
+  const whole = found.get(exercise.id);
+  for (const part of whole === undefined || parts.some(({ name }) => name === exercise.id)
+    ? parts
+    : [{ name: exercise.id, text: '', given: false }]) {
+    const list = found.get(part.name) ?? [];
+    const last = list.filter(({ cell }) => cell.source.trim() !== '').pop() ?? list[list.length - 1];
+    if (list.length > 1)
+      notes.push(
+        `"${part.name}" stands in cells ${list.map(({ cell }) => cell.number).join(', ')}: the last one that is not empty counts`,
+      );
+    if (part.given) {
+      if (last === undefined) notes.push(`The given cell "${part.name}" is missing: it was put back`);
+      else if (normal(last.cell.source) !== normal(part.text))
+        notes.push(`The given cell "${part.name}" was changed: it was put back`);
+      chosen.push({ name: part.name, text: part.text, cell: undefined });
+    } else if (last === undefined) {
+      notes.push(`The cell "${part.name}" is missing: what was handed out stands for it`);
+      chosen.push({ name: part.name, text: part.text, cell: undefined });
+    } else
+      chosen.push({
+        name: part.name,
+        text: withoutMagics(last.cell.source, last.cell.number, notes),
+        cell: last.cell,
+      });
+  }
+  if (chosen.every(({ cell }) => cell === undefined))
+    throw new CheckFailure('not-attempted', {
+      message: `The notebook has no cell of the exercise "${exercise.id}"`,
+    });
+  const numbers = chosen.flatMap(({ cell }) => (cell === undefined ? [] : [cell.number]));
+  if (numbers.some((n, i) => i > 0 && n < numbers[i - 1]!))
+    notes.push('The cells stand in another order than they were handed out in: they were put in order');
+  const unknown = [...found.keys()].filter((name) => !chosen.some((part) => part.name === name));
+  if (unknown.length > 0) notes.push(`Not a part of the exercise: ${unknown.slice(0, 5).join(', ')}`);
+  return { text: chosen.map(({ text }) => text).join('\n'), notes, place: placeIn(chosen, notebook) };
+}
+
+/** Parts of the starter, at its markers; without markers it is one part. */
+export function partsOf(exercise: Exercise): Part[] {
+  const parts: { name: string; given: boolean; lines: string[] }[] = [];
+  const before: string[] = [];
+  for (const line of exercise.starter.split('\n')) {
+    const marker = MARKER.exec(line);
+    if (marker !== null) parts.push({ name: marker[2]!, given: marker[1] === 'given', lines: [line] });
+    else (parts[parts.length - 1]?.lines ?? before).push(line);
+  }
+  if (parts.length === 0) return [{ name: exercise.id, text: exercise.starter, given: false }];
+  parts[0]!.lines.unshift(...before);
+  return parts.map(({ name, given, lines }) => ({ name, given, text: lines.join('\n') }));
+}
+
+function placeIn(
+  chosen: readonly { text: string; cell: Cell | undefined }[],
+  notebook: string,
+): (line: number) => Place {
+  return (line) => {
+    let first = 1;
+    for (const { text, cell } of chosen) {
+      const count = text.split('\n').length;
+      if (line < first + count && cell !== undefined)
+        return { file: `${notebook}, cell ${cell.number}`, line: line - first + 1 };
+      if (line < first + count) break;
+      first += count;
+    }
+    return { file: notebook, line };
+  };
+}
+
+/** Lines such as `%world 4` speak to the notebook, not to the program. */
+function withoutMagics(source: string, number: number, notes: string[]): string {
+  const lines = source.split('\n');
+  const magics = lines.filter((line) => /^%{1,2}\w/.test(line));
+  if (magics.length > 0)
+    notes.push(
+      `Cell ${number}: ${magics.map((line) => `"${line.slice(0, 40)}"`).join(', ')} has no effect in grading`,
+    );
+  return lines.map((line) => (/^%{1,2}\w/.test(line) ? '' : line)).join('\n');
+}
+
+function normal(source: string): string {
+  return source
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== '' && !MARKER.test(line))
+    .join('\n');
+}
+
+function labelOf(cell: unknown): string | undefined {
+  const metadata = field(cell, 'metadata');
+  const named = field(field(metadata, 'shardbook'), 'exercise');
+  if (typeof named === 'string') return named;
+  const tags = field(metadata, 'tags');
+  const id = field(cell, 'id');
+  return tagLabel([
+    ...(Array.isArray(tags) ? tags : []),
+    ...(typeof id === 'string' ? [id.replace(/^exercise-/, 'exercise:')] : []),
+  ]);
+}
+
+function tagLabel(tags: readonly unknown[]): string | undefined {
+  const tag = tags.find(
+    (value): value is string => typeof value === 'string' && value.startsWith('exercise:'),
+  );
+  return tag?.slice('exercise:'.length);
+}
+
+/** An own property of something that may be anything. */
+function field(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
+}

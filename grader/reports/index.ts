@@ -1,0 +1,7 @@
+export { ctrfReport } from './ctrf.js';
+export { gradescopeReport } from './gradescope.js';
+export { junitReport } from './junit.js';
+export { githubAnnotations, markdownReport } from './markdown.js';
+export { reportSchema } from './schema.js';
+export { formatReport, type TerminalOptions } from './terminal.js';
+export { escapeCsv, neutralize } from './text.js';

@@ -1,0 +1,84 @@
+/**
+ * What a sandboxed process may see of Shardbook: a copy of the runner and of the files that it loads, and nothing else of
+ * the build, which also holds the checks. Copied once per grader process, so that a build in between changes nothing.
+ */
+
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, relative } from 'node:path';
+import { ShardbookError } from 'shardbook';
+import { seccompProgram } from './seccomp.js';
+
+export interface Kit {
+  /** Holds `dist/` with the runner, `package.json` and `seccomp.bpf`. */
+  readonly folder: string;
+  readonly packageRoot: string;
+  /** Hash of the runtime that submissions are run with. */
+  readonly runtime: string;
+  readonly seccomp: string | undefined;
+}
+
+const ENTRIES = ['grader-runner.js', 'index.js'];
+const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)["'](\.{1,2}\/[^"']+\.js)["']/g;
+const kits = new Map<string, Kit>();
+
+process.on('exit', () => {
+  for (const { folder } of kits.values()) rmSync(folder, { recursive: true, force: true });
+});
+
+export function makeKit(packageRoot: string): Kit {
+  const known = kits.get(packageRoot);
+  if (known !== undefined && existsSync(known.folder)) return known;
+  const dist = join(realpathSync(packageRoot), 'dist');
+  const files = closure(dist, ENTRIES);
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-kit-')));
+  const hash = createHash('sha256');
+  for (const file of files) {
+    const target = join(folder, 'dist', file);
+    mkdirSync(dirname(target), { recursive: true });
+    copyFileSync(join(dist, file), target);
+    if (!file.startsWith('chunks/')) hash.update(file);
+    hash.update(readFileSync(target));
+  }
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
+  const program = seccompProgram();
+  const seccomp = program === undefined ? undefined : join(folder, 'seccomp.bpf');
+  if (program !== undefined) writeFileSync(seccomp!, program);
+  // An unprivileged user in the sandbox reads it.
+  chmodSync(folder, 0o755);
+  const kit: Kit = { folder, packageRoot: realpathSync(packageRoot), runtime: hash.digest('hex'), seccomp };
+  kits.set(packageRoot, kit);
+  return kit;
+}
+
+/** The entries and all that they load, relative to `dist`. */
+export function closure(dist: string, entries: readonly string[]): string[] {
+  const seen = new Set<string>();
+  const visit = (file: string): void => {
+    if (seen.has(file)) return;
+    if (!existsSync(join(dist, file))) {
+      throw new ShardbookError({
+        code: 'SB_BUILD_MISSING',
+        message: `Cannot grade: "dist/${file}" is not there`,
+        help: 'npm run build',
+      });
+    }
+    seen.add(file);
+    for (const [, target] of readFileSync(join(dist, file), 'utf8').matchAll(IMPORT)) {
+      visit(relative(dist, join(dist, dirname(file), target!)));
+    }
+  };
+  for (const entry of entries) visit(entry);
+  return [...seen].sort();
+}

@@ -1,0 +1,55 @@
+/** Values between JavaScript and the pipe, on the rank's side. What a submission returned can be anything: nothing of it is believed. */
+import type { WireValue } from '../../../../grader/wire.js';
+import type { Tensor } from '../../../runtime/index.js';
+import { isTensor } from './grader-tensors.js';
+
+const DEEPEST = 24;
+const MOST = 20_000;
+const LONGEST_TEXT = 100_000;
+
+export function readValue(value: WireValue, tensors: readonly Tensor[]): unknown {
+  if (value === null || typeof value !== 'object') return value;
+  if ('undefined' in value) return undefined;
+  if ('number' in value) return Number(value.number);
+  if ('tensor' in value) return tensors[value.tensor];
+  if ('list' in value) return value.list.map((item) => readValue(item, tensors));
+  if ('entries' in value)
+    return Object.fromEntries(value.entries.map(([key, item]) => [key, readValue(item, tensors)]));
+  return undefined;
+}
+
+/** Takes a value apart; its tensors go to `tensors`. */
+export function writeValue(value: unknown, tensors: Tensor[]): WireValue {
+  let left = MOST;
+  const write = (part: unknown, depth: number): WireValue => {
+    if (--left < 0) return { other: 'too many values' };
+    if (part === undefined) return { undefined: true };
+    if (part === null || typeof part === 'boolean') return part;
+    if (typeof part === 'string') return part.slice(0, LONGEST_TEXT);
+    if (typeof part === 'number')
+      return Number.isFinite(part) && !Object.is(part, -0)
+        ? part
+        : { number: Object.is(part, -0) ? '-0' : String(part) };
+    if (typeof part !== 'object') return { other: describeValue(part) };
+    if (isTensor(part)) return { tensor: tensors.push(part) - 1 };
+    if (depth > DEEPEST) return { other: 'a value nested too deeply' };
+    if (Array.isArray(part))
+      return { list: Array.from(part.slice(0, MOST), (item) => write(item, depth + 1)) };
+    const prototype: unknown = Object.getPrototypeOf(part);
+    if (prototype !== Object.prototype && prototype !== null) return { other: describeValue(part) };
+    return {
+      entries: Object.keys(part).map((key) => [
+        key.slice(0, 200),
+        write((part as Record<string, unknown>)[key], depth + 1),
+      ]),
+    };
+  };
+  return write(value, 0);
+}
+
+export function describeValue(value: unknown): string {
+  if (value === null || value === undefined) return String(value);
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'bigint') return 'a bigint';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}
