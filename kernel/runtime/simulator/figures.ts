@@ -67,7 +67,7 @@ export function matrixFigure(matrix: readonly (readonly number[])[], title: stri
         y: ranks,
         colorscale: 'Viridis',
         colorbar: { title: { text: 'bytes' } },
-        hovertemplate: '%{y} to %{x}: %{z} bytes<extra></extra>',
+        hovertemplate: '%{y} to %{x}: %{z:.0f} bytes<extra></extra>',
       },
     ],
     layout: {
@@ -119,7 +119,15 @@ export function stackFigure(
 /** Two figures in one: the timeline above, the matrix below. */
 export function stackedFigure(above: Figure, below: Figure): Figure {
   return {
-    data: [...above.data, ...below.data.map((trace) => ({ ...trace, xaxis: 'x2', yaxis: 'y2' }))],
+    data: [
+      ...above.data,
+      ...below.data.map((trace) => ({
+        ...trace,
+        xaxis: 'x2',
+        yaxis: 'y2',
+        colorbar: { ...(trace['colorbar'] as object), x: 0.52, y: 0.2, len: 0.4 },
+      })),
+    ],
     layout: {
       ...above.layout,
       height: Number(above.layout['height'] ?? 300) + 360,
