@@ -10,6 +10,7 @@ import {
   type CellProgram,
   type CompileOutcome,
   type Compiler,
+  type CompilerEngine,
   type SideFile,
   startCompiler,
 } from './compiler/index.js';
@@ -91,6 +92,7 @@ export class Session implements SessionApi {
     const types = path.join(packageRoot(), 'dist/types/kernel');
     requireTypes(path.join(types, 'preload.d.ts'));
     this.#compiler = startCompiler(distEntry('compiler-worker.js'), {
+      engine: options.compiler ?? engineOfEnvironment(),
       cwd: this.#cwd,
       preloadTypes: path.join(types, 'preload.d.ts'),
       runtimeTypes: path.join(types, 'runtime/index.d.ts'),
@@ -591,4 +593,14 @@ function interruptedBeforeStart(): ShardbookError {
 
 function duration(ms: number): string {
   return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`;
+}
+
+function engineOfEnvironment(): CompilerEngine {
+  const wanted = process.env['SHARDBOOK_COMPILER'] ?? 'typescript';
+  if (wanted === 'typescript' || wanted === 'tslab') return wanted;
+  throw new ShardbookError({
+    code: 'SB_COMPILER',
+    message: `Cannot start a session: SHARDBOOK_COMPILER is "${wanted}"`,
+    help: 'use "typescript" or "tslab"',
+  });
 }

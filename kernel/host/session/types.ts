@@ -92,6 +92,8 @@ export interface SessionOptions {
   /** Where relative imports and file paths of cells start; default the process's. */
   cwd?: string;
   checkLevel?: CheckLevel;
+  /** Who compiles the cells; default: the environment's SHARDBOOK_COMPILER, else typescript. */
+  compiler?: 'typescript' | 'tslab';
   /** Memory limit of each rank's heap in MiB. */
   heapLimitMb?: number;
 }

@@ -4,6 +4,7 @@ export type {
   CellProgram,
   CompileOutcome,
   Compiler,
+  CompilerEngine,
   CompilerSettings,
   SideFile,
 } from './types.js';

@@ -1,7 +1,6 @@
 /** The compiler in its own thread, so that no front end waits for TypeScript. */
 import { type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
 import { ShardbookError } from '../../../runtime/index.js';
-import { createTslabCompiler } from './tslab-compiler.js';
 import type { Compiler, CompilerSettings } from './types.js';
 
 type Method = keyof Compiler;
@@ -69,21 +68,32 @@ export function startCompiler(entry: string, settings: CompilerSettings): Compil
 /** Body of the thread: builds the compiler, warms it up, answers calls in order. */
 export function serveCompiler(): void {
   const port = parentPort as MessagePort;
-  const compiler = createTslabCompiler(workerData as CompilerSettings);
-  // The first compilation of each kind of syntax costs several times what the next ones do: it is paid here.
-  let ready = compiler
-    .compile({
-      code: 'const warm = [1].map((x) => x + 1);\nconsole.log(await warm)',
-      name: 'warm up',
-      level: 'off',
-    })
-    .then(() => compiler.reset());
+  let ready = warmCompiler(workerData as CompilerSettings);
   port.on('message', ({ id, method, args }: Call) => {
-    ready = ready.then(async () => {
+    ready = ready.then(async (compiler) => {
       const answer = await run(compiler, id, method, args);
       if (id !== 0) port.postMessage(answer);
+      return compiler;
     });
   });
+}
+
+/** Only the engine in use is loaded: each brings a TypeScript of its own. */
+async function createCompiler(settings: CompilerSettings): Promise<Compiler> {
+  if (settings.engine === 'tslab') return (await import('./tslab-compiler.js')).createTslabCompiler(settings);
+  return (await import('./stock/compiler.js')).createStockCompiler(settings);
+}
+
+/** The first compilation of each kind of syntax costs several times what the next ones do: it is paid here. */
+async function warmCompiler(settings: CompilerSettings): Promise<Compiler> {
+  const compiler = await createCompiler(settings);
+  await compiler.compile({
+    code: 'const warm = [1].map((x) => x + 1);\nconsole.log(await warm)',
+    name: 'warm up',
+    level: 'off',
+  });
+  compiler.reset();
+  return compiler;
 }
 
 async function run(compiler: Compiler, id: number, method: Method, args: unknown[]): Promise<Answer> {

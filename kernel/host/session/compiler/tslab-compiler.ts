@@ -1,6 +1,7 @@
 import type * as TS from 'typescript';
-import type { CheckLevel, CompleteResult, InspectResult, IsCompleteResult } from '../types.js';
-import { isSyntax, type LoadedConverter, loadConverter, PRELOAD_SPECIFIER } from './tslab-typescript.js';
+import type { CheckLevel, CompleteResult, InspectResult } from '../types.js';
+import { completion, describeQuickInfo, inspectedPosition, isComplete, isSyntax } from './language.js';
+import { type LoadedConverter, loadConverter, PRELOAD_SPECIFIER } from './tslab-typescript.js';
 import type { CellDiagnostic, CompileOutcome, Compiler, CompilerSettings } from './types.js';
 
 /** `Compiler` by tslab's converter. Runs in the compiler thread. */
@@ -27,7 +28,7 @@ export function createTslabCompiler(settings: CompilerSettings): Compiler {
     },
     complete: async (code, cursor) => complete(loaded, declared, code, cursor),
     inspect: async (code, cursor, detail) => inspect(loaded, declared, code, cursor, detail),
-    isComplete: async (code) => isComplete(loaded, code),
+    isComplete: async (code) => isComplete(loaded.ts, code),
     close: async () => loaded.converter.close(),
   };
 }
@@ -169,16 +170,12 @@ function complete(
 ): CompleteResult {
   const { start, end, candidates, original } = converter.complete(declared, code, cursor);
   const kindOf = new Map(original?.entries.map((entry) => [entry.name, entry.kind as string]));
-  const prefix = code.slice(start, cursor);
-  // What starts with the typed letters comes first; the rest only helps when nothing does.
-  const starting = candidates.filter((name) => name.startsWith(prefix));
-  const matches = starting.length > 0 ? starting : candidates;
-  return {
-    matches,
-    cursorStart: start,
-    cursorEnd: end,
-    kinds: matches.map((name) => kindOf.get(name) ?? ''),
-  };
+  return completion(
+    code,
+    cursor,
+    { start, end },
+    candidates.map((name) => ({ name, kind: kindOf.get(name) ?? '' })),
+  );
 }
 
 function inspect(
@@ -188,38 +185,5 @@ function inspect(
   cursor: number,
   detail: 0 | 1,
 ): InspectResult {
-  // A cursor right behind a name, or inside the brackets of a call, still means the name.
-  let position = Math.min(cursor, code.length);
-  if (position > 0 && !/[\w$]/.test(code[position] ?? '')) position -= 1;
-  if (code[position] === '(') position -= 1;
-  const info = converter.inspect(declared, code, Math.max(0, position));
-  if (!info) return { found: false, data: {} };
-  const signature = ts.displayPartsToString(info.displayParts);
-  const documentation = ts.displayPartsToString(info.documentation);
-  const tags =
-    detail === 0
-      ? []
-      : (info.tags ?? []).map((tag) => `@${tag.name} ${ts.displayPartsToString(tag.text)}`.trim());
-  const text = [signature, documentation, ...tags].filter((part) => part !== '');
-  const markdown = [`\`\`\`typescript\n${signature}\n\`\`\``, ...text.slice(1)];
-  return { found: true, data: { 'text/plain': text.join('\n\n'), 'text/markdown': markdown.join('\n\n') } };
-}
-
-function isComplete({ ts }: LoadedConverter, code: string): IsCompleteResult {
-  if (/^%/.test(code.trimStart())) return { status: 'complete', indent: '' };
-  const file = ts.createSourceFile('cell.ts', code, ts.ScriptTarget.Latest, false, ts.ScriptKind.TS);
-  const errors =
-    (file as TS.SourceFile & { parseDiagnostics?: TS.DiagnosticWithLocation[] }).parseDiagnostics ?? [];
-  if (errors.length === 0) return { status: 'complete', indent: '' };
-  // What is missing only at the very end may still be typed; anything earlier is a mistake.
-  const end = code.trimEnd().length;
-  const unfinished = errors.some(
-    (d) =>
-      d.start >= end ||
-      /Unterminated|'\*\/' expected/.test(ts.flattenDiagnosticMessageText(d.messageText, ' ')),
-  );
-  if (!unfinished) return { status: 'invalid', indent: '' };
-  const lastLine = code.trimEnd().split('\n').at(-1) ?? '';
-  const indent = /^\s*/.exec(lastLine)?.[0] ?? '';
-  return { status: 'incomplete', indent: /[{([]$/.test(lastLine) ? `${indent}  ` : indent };
+  return describeQuickInfo(ts, converter.inspect(declared, code, inspectedPosition(code, cursor)), detail);
 }

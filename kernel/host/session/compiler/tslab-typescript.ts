@@ -7,6 +7,8 @@ import { type FSWatcher, watch as watchPath } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import type * as TS from 'typescript';
+import { isSyntax } from './language.js';
+import { nodeTypes } from './node-types.js';
 import type { CompilerSettings } from './types.js';
 
 export interface Converter {
@@ -91,18 +93,6 @@ export function loadConverter(settings: CompilerSettings): LoadedConverter {
     isCompleteCode: LoadedConverter['isCompleteCode'];
   };
   return { converter: createConverter(), ts, conversion, isCompleteCode };
-}
-
-/** The folder that holds `node` types: ours in development, tslab's own in an installed package. */
-function nodeTypes(...requires: NodeJS.Require[]): string[] {
-  for (const require of requires) {
-    try {
-      return [path.dirname(path.dirname(require.resolve('@types/node/package.json')))];
-    } catch {
-      // The next one may have it.
-    }
-  }
-  return [];
 }
 
 /** Worker threads have no working folder of their own, and watching thousands of library files would cost a core. */
@@ -202,11 +192,6 @@ export const PRELOAD_SPECIFIER = 'shardbook:preload';
 
 function split<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {
   return [items.filter(test), items.filter((item) => !test(item))];
-}
-
-/** Numbers below 2000 are the parser's (1308 is the converter's sign of a top-level await, also needed there). */
-export function isSyntax(code: number): boolean {
-  return code < 2000;
 }
 
 function isNoMistake(ts: typeof TS, d: TS.Diagnostic): boolean {

@@ -12,8 +12,8 @@ export interface CellProgram {
   name: string;
   /** Body of `async function (exports, require, importModule)`. */
   code: string;
-  /** Source maps of the two steps of the transform (cell to module, module to `code`), decoded only for an error. */
-  maps: readonly [string, string];
+  /** Source maps of the steps of the transform, from the cell on; decoded only for an error. */
+  maps: readonly string[];
   /** Modules to load before the code starts. */
   imports: readonly string[];
   /** Property of `exports` that holds the value of the last expression. */
@@ -58,7 +58,12 @@ export interface Compiler {
   close(): Promise<void>;
 }
 
+/** Who turns cells into programs: the stock TypeScript, or tslab's converter with its own TypeScript 5.0. */
+export type CompilerEngine = 'typescript' | 'tslab';
+
 export interface CompilerSettings {
+  /** Default: typescript, which knows today's syntax and starts a cell sooner. */
+  engine?: CompilerEngine;
   cwd: string;
   /** Declaration file of the names that every cell sees. */
   preloadTypes: string;

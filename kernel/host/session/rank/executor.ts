@@ -4,10 +4,10 @@ import { ShardbookError } from '../../../runtime/index.js';
 import type { RankLink } from '../../world/index.js';
 import type { CellProgram } from '../compiler/index.js';
 import { captureConsole } from './console.js';
-import { represent, setDisplayOutlet, text } from './display.js';
+import { DisplayHandle, represent, setDisplayOutlet, text } from './display.js';
 import { CellPlaces, toFailure } from './failure.js';
 import type { RankEvent, RankRequest, RunReply, WhoEntry } from './messages.js';
-import { CellModules } from './modules.js';
+import { CellModules, type ImportModule } from './modules.js';
 
 export interface RankSetup {
   link: RankLink;
@@ -26,7 +26,7 @@ export interface RankSetup {
 }
 
 type Namespace = Record<PropertyKey, unknown>;
-type CellFunction = (exports: Namespace, require: unknown, importModule: unknown) => Promise<void>;
+type CellFunction = (exports: Namespace, require: unknown, importModule: ImportModule) => Promise<void>;
 
 /** Serves the session's requests in this thread. */
 export function runRank(setup: RankSetup): void {
@@ -114,13 +114,12 @@ class RankExecutor {
       this.#modules.update(request.sideFiles);
       this.#places.add(program);
       if (program.imports.length > 0) await this.#modules.load(program.imports);
-      await cellFunction(program)(exports, this.#modules.requireFrom(), (specifier: string) =>
-        this.#modules.importModule(specifier),
-      );
+      await cellFunction(program)(exports, this.#modules.requireFrom(), this.#modules.importerFrom());
       const value = program.resultName === undefined ? undefined : exports[program.resultName];
       if (program.resultName !== undefined) delete exports[program.resultName];
       // Showing a value may wait for other ranks, so it is still part of the work.
-      const result = request.wantResult && value !== undefined ? { result: represent(value) } : {};
+      const shows = request.wantResult && value !== undefined && !(value instanceof DisplayHandle);
+      const result = shows ? { result: represent(value) } : {};
       this.#setup.endWork?.();
       this.#pending = exports;
       return { ok: true, ...result };

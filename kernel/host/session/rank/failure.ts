@@ -15,7 +15,7 @@ const OWN_FOLDER = path.dirname(fileURLToPath(import.meta.url)).replace(/[\\/]ch
 /** The cells that ran, by name, for mapping stacks: functions of earlier cells throw in later ones. */
 export class CellPlaces {
   readonly #programs = new Map<string, CellProgram>();
-  readonly #decoded = new Map<string, [Decoded, Decoded]>();
+  readonly #decoded = new Map<string, Decoded[]>();
 
   add(program: CellProgram): void {
     this.#programs.set(program.name, program);
@@ -32,12 +32,11 @@ export class CellPlaces {
     if (!program) return undefined;
     let maps = this.#decoded.get(cell);
     if (!maps) {
-      maps = [decode(program.maps[0]), decode(program.maps[1])];
+      maps = program.maps.map(decode);
       this.#decoded.set(cell, maps);
     }
-    const [toModule, toCode] = maps;
-    const inModule = lookUp(toCode, line - 1, column - 1);
-    const inCell = inModule && lookUp(toModule, inModule.line, inModule.column);
+    let inCell: { line: number; column: number } | undefined = { line: line - 1, column: column - 1 };
+    for (const map of maps.toReversed()) inCell = inCell && lookUp(map, inCell.line, inCell.column);
     if (!inCell || inCell.line < PREFIX_LINES) return undefined;
     return { cell, line: inCell.line + 1 - PREFIX_LINES, column: inCell.column + 1 };
   }

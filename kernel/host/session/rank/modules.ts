@@ -8,6 +8,11 @@ import type { SideFile } from '../compiler/index.js';
 
 type Exports = Record<string, unknown>;
 
+export interface ImportModule {
+  (specifier: string): Promise<unknown>;
+  meta: { url: string; filename: string; dirname: string; resolve(specifier: string): string };
+}
+
 export class CellModules {
   readonly #cwd: string;
   readonly #runtime: Exports;
@@ -60,11 +65,18 @@ export class CellModules {
     };
   }
 
-  /** `import()` of the cells. */
-  async importModule(specifier: string): Promise<unknown> {
-    if (isBuiltin(specifier)) return import(specifier);
-    await this.load([specifier]);
-    return this.requireFrom()(specifier);
+  /** `import()` and, as its property, `import.meta` of the cells or of one of the learner's files. */
+  importerFrom(file = path.join(this.#cwd, 'cell.ts')): ImportModule {
+    const folder = path.dirname(file);
+    const importModule = async (specifier: string): Promise<unknown> => {
+      if (isBuiltin(specifier)) return import(specifier);
+      await this.load([specifier], folder);
+      return this.requireFrom(folder)(specifier);
+    };
+    const { href: url } = pathToFileURL(file);
+    const resolve = (specifier: string): string =>
+      isBuiltin(specifier) ? specifier : pathToFileURL(createRequire(file).resolve(specifier)).href;
+    return Object.assign(importModule, { meta: { url, filename: file, dirname: folder, resolve } });
   }
 
   #sideFile(folder: string, specifier: string): string | undefined {
@@ -84,9 +96,7 @@ export class CellModules {
       ...args: unknown[]
     ) => void;
     try {
-      run(module.exports, this.requireFrom(path.dirname(file)), module, (name: string) =>
-        this.importModule(name),
-      );
+      run(module.exports, this.requireFrom(path.dirname(file)), module, this.importerFrom(file));
     } catch (error) {
       this.#sideModules.delete(file);
       throw error;
