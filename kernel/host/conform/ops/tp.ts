@@ -121,24 +121,23 @@ class Mix extends nn.Module {
 }
 
 /** Arguments by name or in this order, and what makes the module of them. */
-const KINDS: Readonly<Record<string, [params: string, make: (values: never[]) => nn.Module]>> = {
+const KINDS: Readonly<Record<string, [params: string, make: (...values: never[]) => nn.Module]>> = {
   MLP: [
     'dim hidden bias act',
-    ([dim, hidden, bias = true, act = 'gelu']: [number, number, boolean?, string?]) =>
-      new MLP(dim, hidden, bias, act),
+    (dim: number, hidden: number, bias = true, act = 'gelu') => new MLP(dim, hidden, bias, act),
   ],
-  SwiGLU: ['dim hidden', ([dim, hidden]: [number, number]) => new SwiGLU(dim, hidden)],
-  Attention: ['dim heads', ([dim, heads]: [number, number]) => new Attention(dim, heads)],
+  SwiGLU: ['dim hidden', (dim: number, hidden: number) => new SwiGLU(dim, hidden)],
+  Attention: ['dim heads', (dim: number, heads: number) => new Attention(dim, heads)],
   TPBlock: [
     'dim heads hidden',
-    ([dim, heads, hidden]: [number, number, number]) => new TPBlock(dim, heads, hidden),
+    (dim: number, heads: number, hidden: number) => new TPBlock(dim, heads, hidden),
   ],
   LM: [
     'vocab dim heads layers hidden',
-    ([vocab, dim, heads, layers, hidden]: [number, number, number, number, number]) =>
+    (vocab: number, dim: number, heads: number, layers: number, hidden: number) =>
       new LM(vocab, dim, heads, layers, hidden),
   ],
-  Mix: ['dim', ([dim]: [number]) => new Mix(dim)],
+  Mix: ['dim', (dim: number) => new Mix(dim)],
 };
 
 function moduleOf(spec: Spec): unknown {
@@ -149,7 +148,7 @@ function moduleOf(spec: Spec): unknown {
   if (known === undefined) return buildModule(spec);
   const [params, make] = known;
   const named = given as Readonly<Record<string, unknown>>;
-  return make(params.split(' ').map((name) => named[name]) as never[]);
+  return make(...(params.split(' ').map((name) => named[name]) as never[]));
 }
 
 op('tp.module', 'spec seed scale', (a) => {
