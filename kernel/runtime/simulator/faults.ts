@@ -132,6 +132,10 @@ export class FaultPlan {
     return [`Fault plan, seed ${this.seed}:`, ...lines].join('\n');
   }
 
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+
   #before(call: CommCall): CommAnswer | undefined {
     let answer: CommAnswer | undefined;
     this.faults.forEach((fault, i) => {

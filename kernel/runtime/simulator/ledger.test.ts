@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   claimMemory,
+  dist,
   F,
   MemoryLedger,
   nn,
@@ -80,6 +81,21 @@ describe('MemoryLedger', () => {
     expect(ledger.total).toBe(0);
     expect(ledger.peak.bytes).toBe(4 * KIB);
     ledger.stop();
+  });
+
+  it('holds the buffers of a call until it has been waited for', () => {
+    dist.initProcessGroup();
+    const [shard, full] = [floats(KIB), floats(KIB)];
+    const ledger = new MemoryLedger().start();
+    const work = dist.allGatherSingle(full, shard, { asyncOp: true });
+    expect(ledger.categories).toEqual({ 'All Gather': 8 * KIB });
+    work!.wait();
+    expect(ledger.total).toBe(0);
+    ledger.track(full, 'Parameter');
+    dist.allReduce(full);
+    expect(ledger.categories).toEqual({ Parameter: 4 * KIB });
+    ledger.stop();
+    dist.destroyProcessGroup();
   });
 
   it('throws when the capacity is exceeded, and lists what was alive', () => {

@@ -6,15 +6,18 @@
  * that only a variable holds is not counted. The garbage collector is never asked: same program, same figures.
  */
 import { ShardbookError } from '../base/index.js';
+import { addCommHook, type CommCall } from '../distributed/group/index.js';
 import {
   claimOf,
   type MemoryCategory,
   type MemoryListener,
   onMemory,
-  type Storage,
+  Storage,
   storageOf,
   Tensor,
 } from '../tensor/index.js';
+import type { CollectiveKind } from './algorithms.js';
+import { collectiveKind, messageKind } from './calls.js';
 import type { Cluster } from './cluster.js';
 import { type MimeBundle, stackFigure, toMime } from './figures.js';
 import { bytesText, table } from './units.js';
@@ -73,8 +76,34 @@ interface Account {
   label: string | undefined;
 }
 
-/** Who says what memory is: a claim or `track` over a gradient over what autograd saves over what passes by. */
-const WEIGHT: Readonly<Record<string, number>> = { Temp: 0, Activation: 1, Gradient: 2 };
+/** Who says what memory is: a claim or `track` over a gradient over a call's buffer over what autograd saves over what passes by. */
+const WEIGHT: Readonly<Record<string, number>> = {
+  Temp: 0,
+  Activation: 1,
+  'All Gather': 2,
+  'Reduce Scatter': 2,
+  'All Reduce': 2,
+  'All To All': 2,
+  Communication: 2,
+  Gradient: 3,
+  'Sharded Grad': 3,
+  'Unsharded Grad': 3,
+};
+const STRONGEST = 4;
+/** Buffers of a call, from its start until it has been waited for. */
+const BUFFERS: Partial<Record<CollectiveKind, MemoryCategory>> = {
+  allGather: 'All Gather',
+  reduceScatter: 'Reduce Scatter',
+  allReduce: 'All Reduce',
+  allToAll: 'All To All',
+};
+
+/** A gradient is named after what its parameter was claimed as. */
+function gradCategory(leaf: Tensor): MemoryCategory {
+  const claim = claimOf(storageOf(leaf))?.category;
+  if (claim === 'Sharded Param') return 'Sharded Grad';
+  return claim === 'Unsharded Param' ? 'Unsharded Grad' : 'Gradient';
+}
 const POINTS_MAX = 8192;
 
 export class MemoryLedger implements MemoryListener {
@@ -85,6 +114,7 @@ export class MemoryLedger implements MemoryListener {
   readonly #categories = new Map<MemoryCategory, number>();
   /** Not held by anything but the operation that ran last. */
   #passing: Account[] = [];
+  readonly #buffers = new Map<CommCall, { category: MemoryCategory; storages: Storage[] }>();
   readonly #names = new WeakMap<Tensor, string>();
   readonly #makers = new WeakMap<Storage, string>();
   #total = 0;
@@ -117,7 +147,20 @@ export class MemoryLedger implements MemoryListener {
 
   /** Listens from now on. */
   start(): this {
-    this.#stop ??= onMemory(this);
+    if (this.#stop !== undefined) return this;
+    const stops = [
+      onMemory(this),
+      addCommHook({
+        before: (call) => this.#holdBuffers(call),
+        done: (call, error) => {
+          if (error !== undefined) this.#dropBuffers(call);
+        },
+        waited: (call) => this.#dropBuffers(call),
+      }),
+    ];
+    this.#stop = () => {
+      for (const stop of stops) stop();
+    };
     return this;
   }
 
@@ -125,6 +168,7 @@ export class MemoryLedger implements MemoryListener {
   stop(): void {
     this.#stop?.();
     this.#stop = undefined;
+    for (const call of [...this.#buffers.keys()]) this.#dropBuffers(call);
     for (const undo of this.#undo.splice(0)) undo();
   }
 
@@ -243,15 +287,21 @@ export class MemoryLedger implements MemoryListener {
   grad(leaf: Tensor, before: Tensor | null, after: Tensor | null): void {
     if (before === after) return;
     const name = this.#names.get(leaf);
+    const category = gradCategory(leaf);
     if (after !== null)
-      this.hold(storageOf(after), 'Gradient', name === undefined ? undefined : `${name}.grad`);
-    if (before !== null) this.drop(storageOf(before), 'Gradient');
+      this.hold(storageOf(after), category, name === undefined ? undefined : `${name}.grad`);
+    if (before !== null) this.drop(storageOf(before), category);
   }
 
   ran(op: string, inputs: readonly (Tensor | null)[], results: readonly Tensor[]): void {
     const storages = new Set<Storage>();
     // A JavaScript number is wrapped in a tensor; it takes no device memory.
-    for (const t of inputs) if (t !== null && !t.wrapped) storages.add(storageOf(t));
+    for (const t of inputs) {
+      if (t === null || t.wrapped) continue;
+      const storage = storageOf(t);
+      storages.add(storage);
+      if (!this.#makers.has(storage)) this.#makers.set(storage, `${t.describe()} read by ${op}`);
+    }
     for (const t of results) {
       const storage = storageOf(t);
       storages.add(storage);
@@ -270,6 +320,22 @@ export class MemoryLedger implements MemoryListener {
 
   // ---------------------------------------------------------------- accounts
 
+  #holdBuffers(call: CommCall): void {
+    const kind = messageKind(call.op) === undefined ? collectiveKind(call.op) : undefined;
+    const category = (kind && BUFFERS[kind]) ?? 'Communication';
+    const storages = new Set<Storage>();
+    for (const { storage } of [...call.inputs, ...call.outputs])
+      if (storage instanceof Storage) storages.add(storage);
+    this.#buffers.set(call, { category, storages: [...storages] });
+    for (const storage of storages) this.hold(storage, category);
+  }
+
+  #dropBuffers(call: CommCall): void {
+    const held = this.#buffers.get(call);
+    this.#buffers.delete(call);
+    for (const storage of held?.storages ?? []) this.drop(storage, held!.category);
+  }
+
   #trackTensor(t: Tensor, category: MemoryCategory, name?: string): void {
     const storage = storageOf(t);
     const claim = claimOf(storage);
@@ -280,7 +346,7 @@ export class MemoryLedger implements MemoryListener {
   #trackModule(module: Module): void {
     for (const [name, p] of module.namedParameters()) {
       this.#trackTensor(p, 'Parameter', name);
-      if (p.grad) this.hold(storageOf(p.grad), 'Gradient', `${name}.grad`);
+      if (p.grad) this.hold(storageOf(p.grad), gradCategory(p), `${name}.grad`);
     }
     for (const [name, b] of module.namedBuffers()) this.#trackTensor(b, 'Buffer', name);
   }
@@ -325,7 +391,7 @@ export class MemoryLedger implements MemoryListener {
   }
 
   #recategorise(account: Account, latest?: MemoryCategory): void {
-    const weight = (category: MemoryCategory): number => WEIGHT[category] ?? 3;
+    const weight = (category: MemoryCategory): number => WEIGHT[category] ?? STRONGEST;
     let best: MemoryCategory | undefined;
     for (const category of account.holders.keys())
       if (best === undefined || weight(category) >= weight(best)) best = category;

@@ -42,6 +42,7 @@ describe('CommRecorder', () => {
         inputs: [...call.inputs].map(([r, [t]]) => [r, t.tolist()]),
         outputs: [...call.outputs].map(([r, [t]]) => [r, t.tolist()]),
         wire: [...call.wireBytes()], text: String(trace),
+        shown: call[Symbol.for('shardbook.toMime')]()['text/plain'],
       };`);
     expect(told).toMatchObject({
       op: 'allReduce',
@@ -61,6 +62,7 @@ describe('CommRecorder', () => {
       // A ring: 2 (N - 1) / N of 16 bytes each.
       wire: [0, 1, 2].map((r) => [r, (2 * 2 * 16) / 3]),
     });
+    expect(told!['shown']).toContain('rank 1: tensor([2., 2., 2., 2.]) -> tensor([6., 6., 6., 6.])');
     expect(told!['place']).toMatch(/line \d+/);
     expect(told!['text']).toContain('allReduce      1         64 B');
   });
@@ -317,6 +319,17 @@ describe('FaultPlan', () => {
     await other.stop();
     expect(String(killed[0])).toContain('rank 1');
     expect(String(killed[1])).toContain('137');
+  });
+
+  it('a rank that hangs can be interrupted, and the others with it', async () => {
+    const other = await Cluster.start(2);
+    const stuck = other.run(`
+      new runtime.FaultPlan([{ kind: 'hang', rank: 0 }]).run(() => dist.barrier());`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await other.world.interrupt();
+    for (const result of await stuck) expect(result).toBeInstanceOf(Error);
+    expect(await other.run('dist.barrier(); return rank')).toEqual([0, 1]);
+    await other.stop();
   });
 
   it('is the same for the same seed, and refuses what makes no sense', async () => {

@@ -21,8 +21,8 @@ import {
   timelineFigure,
   toMime,
 } from '../../simulator/index.js';
-import type { Tensor } from '../../tensor/index.js';
-import { type CommStep, describeStep, tensorOf } from './step.js';
+import { formatTensor, type Tensor } from '../../tensor/index.js';
+import { type CommStep, describeStep, type RecordedValue, tensorOf } from './step.js';
 
 /** How bytes on the wire are counted. */
 export interface WireOptions {
@@ -134,6 +134,24 @@ export class TracedCall {
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString();
+  }
+
+  /** A table of what each rank gave and got, if values were recorded. */
+  [toMime](): MimeBundle {
+    const rows = this.ranks.map((rank) => {
+      const { inputs, outputs, place, error } = this.steps.get(rank)!;
+      const shown = (values: readonly RecordedValue[] | undefined): string =>
+        values === undefined
+          ? 'not recorded'
+          : values.map((value) => formatTensor(tensorOf(value))).join('\n');
+      return [`rank ${rank}`, shown(inputs), error ?? shown(outputs), place ?? ''];
+    });
+    const line = (cells: readonly string[], tag: string): string =>
+      `<tr>${cells.map((cell) => `<${tag} style="text-align:left"><pre>${escapeHtml(cell)}</pre></${tag}>`).join('')}</tr>`;
+    const head = ['', 'gives', 'gets', 'at'];
+    const html = `<table><caption>${escapeHtml(this.toString())}</caption>${line(head, 'th')}${rows.map((row) => line(row, 'td')).join('')}</table>`;
+    const text = rows.map(([rank, gives, gets]) => `${rank}: ${oneLine(gives!)} -> ${oneLine(gets!)}`);
+    return { 'text/html': html, 'text/plain': [this.toString(), ...text].join('\n') };
   }
 
   #spec(o: WireOptions) {
@@ -288,6 +306,17 @@ export function noValues(call: string): ShardbookError {
     message: `Cannot show the values of ${call}: they were not recorded`,
     help: 'record with new CommRecorder({ values: true })',
   });
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"]/g, (c) => ESCAPES[c]!);
+}
+
+function oneLine(text: string): string {
+  const flat = text.replace(/\s+/g, ' ');
+  return flat.length > 100 ? `${flat.slice(0, 97)}...` : flat;
 }
 
 type Joined = Map<number, CommStep>;
