@@ -15,11 +15,48 @@ export interface AsyncOption extends GroupOption {
   asyncOp?: boolean;
 }
 
+/** PyTorch's positional arguments, at each of whose places the options object may stand instead. */
+export type Positional<P extends unknown[], O> = { [K in keyof P]: P[K] | O | null | undefined };
+
+/** The arguments by name, given by position and in an options object after them. */
+export function named<O extends object>(
+  op: string,
+  names: readonly (keyof O & string)[],
+  given: readonly unknown[],
+): O {
+  const result: Record<string, unknown> = {};
+  given.forEach((value, i) => {
+    if (value === undefined || value === null) return;
+    if (isOptions(value)) Object.assign(result, value);
+    else if (i < names.length) result[names[i]!] = value;
+    else
+      throw badArgument(
+        op,
+        `${given.length} arguments are given after the tensors, wanted ${names.join(', ')}`,
+      );
+  });
+  return result as O;
+}
+
+/** A plain object; of another realm, too. */
+function isOptions(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const proto = Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null;
+  return proto === null || proto.constructor?.name === 'Object';
+}
+
 /** The group to use; undefined when this rank is not a member of it. */
 export function memberGroup(group: Group | null | undefined): ProcessGroup | undefined {
   if (group === undefined || group === null) return worldGroup();
   if (group instanceof NonGroupMember) return undefined;
-  if (group instanceof ProcessGroup) return group;
+  if (group instanceof ProcessGroup) {
+    if (!group.isDestroyed) return group;
+    throw new ShardbookError({
+      code: 'SB_GROUP_DESTROYED',
+      message: `Cannot use group ${group.name}: it was destroyed`,
+      help: 'make a new one with dist.newGroup(), or the world again with dist.initProcessGroup()',
+    });
+  }
   throw new ShardbookError({
     code: 'SB_NOT_A_GROUP',
     message: `Cannot use ${typeof group} as a process group: wanted what dist.newGroup() returned`,
@@ -110,6 +147,7 @@ export function collective<T>(
   group: ProcessGroup,
   start: Start<T>,
   asyncOp: boolean | undefined,
+  timeoutMs?: number,
 ): { op: Op<T>; work: Work | undefined } {
   const first = start.tensors[0];
   const tensor = first === undefined ? undefined : describeTensor(first);
@@ -133,11 +171,11 @@ export function collective<T>(
   );
   if (hooked?.answer) {
     const op = Op.finished(hooked.answer.result as T, { op: start.op, group: group.name });
-    return { op, work: settle(hooked, op as Op, group, asyncOp) };
+    return { op, work: settle(hooked, op as Op, group, asyncOp, start.outputs) };
   }
-  const op = group.transport.collective(group.channel, call, start.body);
+  const op = group.transport.collective(group.channel, call, start.body, timeoutMs);
   hooked?.follow(op as Op);
-  return { op, work: settle(hooked, op as Op, group, asyncOp) };
+  return { op, work: settle(hooked, op as Op, group, asyncOp, start.outputs) };
 }
 
 /** Waits for the operation, or hands out its `Work`. */
@@ -146,12 +184,13 @@ export function settle(
   op: Op,
   group: ProcessGroup,
   asyncOp: boolean | undefined,
+  outputs: readonly CommTensor[] = [],
 ): Work | undefined {
   if (hooked?.answer) {
     hooked.call.result = op.result;
     hooked.done();
   }
-  if (asyncOp) return new Work(op, group.transport, hooked && (() => hooked.waited()));
+  if (asyncOp) return new Work(op, group.transport, hooked && (() => hooked.waited()), outputs);
   group.transport.wait(op);
   hooked?.waited();
   return undefined;

@@ -1,16 +1,25 @@
 /** Several tensors in one collective: one call, one set of rounds, whatever their number. */
 import * as algorithms from './algorithms.js';
-import { type AsyncOption, badArgument, collective, memberGroup, sameTensor } from './args.js';
+import {
+  type AsyncOption,
+  badArgument,
+  collective,
+  memberGroup,
+  named,
+  type Positional,
+  sameTensor,
+} from './args.js';
 import type { ReduceOption } from './collectives.js';
-import type { ProcessGroup, Work } from './process-group.js';
+import type { Group, ProcessGroup, Work } from './process-group.js';
 import { checkReduceOp, ReduceOp } from './reduce-op.js';
 import { type CommTensor, checkTensor, describeTensor, destination, readBytes } from './tensors.js';
 
 /** Reduces every tensor of the list over the group, in place. All have one dtype. */
 export function allReduceCoalesced(
   tensors: readonly CommTensor[],
-  options: ReduceOption = {},
+  ...rest: Positional<[op?: ReduceOp, group?: Group, asyncOp?: boolean], ReduceOption>
 ): Work | undefined {
+  const options = named<ReduceOption>('allReduceCoalesced', ['op', 'group', 'asyncOp'], rest);
   const name = 'allReduceCoalesced';
   checkTensors(name, tensors);
   const { dtype } = tensors[0]!;
@@ -34,8 +43,9 @@ export function allReduceCoalesced(
 export function allGatherCoalesced(
   outputs: readonly (readonly CommTensor[])[],
   inputs: readonly CommTensor[],
-  options: AsyncOption = {},
+  ...rest: Positional<[group?: Group, asyncOp?: boolean], AsyncOption>
 ): Work | undefined {
+  const options = named<AsyncOption>('allGatherCoalesced', ['group', 'asyncOp'], rest);
   const name = 'allGatherCoalesced';
   checkTensors(name, inputs);
   const group = memberGroup(options.group);
@@ -75,8 +85,9 @@ export function allGatherCoalesced(
 export function reduceScatterCoalesced(
   outputs: readonly CommTensor[],
   inputs: readonly CommTensor[],
-  options: ReduceOption = {},
+  ...rest: Positional<[op?: ReduceOp, group?: Group, asyncOp?: boolean], ReduceOption>
 ): Work | undefined {
+  const options = named<ReduceOption>('reduceScatterCoalesced', ['op', 'group', 'asyncOp'], rest);
   const name = 'reduceScatterCoalesced';
   checkTensors(name, inputs);
   checkTensors(name, outputs);

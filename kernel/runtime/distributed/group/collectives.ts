@@ -9,13 +9,15 @@ import {
   describeCall,
   type GroupOption,
   memberGroup,
+  named,
+  type Positional,
   rootIndex,
   sameDtype,
   sameTensor,
   settle,
 } from './args.js';
 import { hookCall } from './events.js';
-import type { ProcessGroup, Work } from './process-group.js';
+import type { Group, ProcessGroup, Work } from './process-group.js';
 import { checkReduceOp, ReduceOp } from './reduce-op.js';
 import { type CommTensor, checkTensor, destination, readBytes } from './tensors.js';
 
@@ -34,8 +36,17 @@ export interface DestinationOption extends AsyncOption {
   groupDst?: number | null;
 }
 
+type AsyncArgs = Positional<[group?: Group, asyncOp?: boolean], AsyncOption>;
+type ReduceArgs = Positional<[op?: ReduceOp, group?: Group, asyncOp?: boolean], ReduceOption>;
+
+const asyncOptions = (op: string, rest: AsyncArgs): AsyncOption =>
+  named<AsyncOption>(op, ['group', 'asyncOp'], rest);
+const reduceOptions = (op: string, rest: ReduceArgs): ReduceOption =>
+  named<ReduceOption>(op, ['op', 'group', 'asyncOp'], rest);
+
 /** Reduces `tensor` over the group; every member gets the result in place. */
-export function allReduce(tensor: CommTensor, options: ReduceOption = {}): Work | undefined {
+export function allReduce(tensor: CommTensor, ...rest: ReduceArgs): Work | undefined {
+  const options = reduceOptions('allReduce', rest);
   checkTensor(tensor, 'allReduce');
   const op = options.op ?? ReduceOp.SUM;
   checkReduceOp(op, tensor.dtype.name, 'allReduce');
@@ -54,9 +65,13 @@ export function allReduce(tensor: CommTensor, options: ReduceOption = {}): Work 
 /** Reduces onto rank `dst`; the others' tensors keep their values. */
 export function reduce(
   tensor: CommTensor,
-  options: (ReduceOption & DestinationOption) | number = {},
+  ...rest: Positional<
+    [dst?: number, op?: ReduceOp, group?: Group, asyncOp?: boolean, groupDst?: number],
+    ReduceOption & DestinationOption
+  >
 ): Work | undefined {
-  const o = typeof options === 'number' ? { dst: options } : options;
+  const names = ['dst', 'op', 'group', 'asyncOp', 'groupDst'] as const;
+  const o = named<ReduceOption & DestinationOption>('reduce', names, rest);
   checkTensor(tensor, 'reduce');
   const op = (o as ReduceOption).op ?? ReduceOp.SUM;
   checkReduceOp(op, tensor.dtype.name, 'reduce');
@@ -86,8 +101,11 @@ export function reduce(
 }
 
 /** Overwrites `tensor` on every member with the source's. */
-export function broadcast(tensor: CommTensor, options: SourceOption | number = {}): Work | undefined {
-  const o: SourceOption = typeof options === 'number' ? { src: options } : options;
+export function broadcast(
+  tensor: CommTensor,
+  ...rest: Positional<[src?: number, group?: Group, asyncOp?: boolean, groupSrc?: number], SourceOption>
+): Work | undefined {
+  const o = named<SourceOption>('broadcast', ['src', 'group', 'asyncOp', 'groupSrc'], rest);
   checkTensor(tensor, 'broadcast');
   const group = memberGroup(o.group);
   if (group === undefined) return undefined;
@@ -117,8 +135,9 @@ export function broadcast(tensor: CommTensor, options: SourceOption | number = {
 export function allGather(
   tensors: readonly CommTensor[],
   tensor: CommTensor,
-  options: AsyncOption = {},
+  ...rest: AsyncArgs
 ): Work | undefined {
+  const options = asyncOptions('allGather', rest);
   checkTensor(tensor, 'allGather');
   const group = memberGroup(options.group);
   if (group === undefined) return undefined;
@@ -139,11 +158,8 @@ export function allGather(
 }
 
 /** The members' tensors one after the other along dim 0 (or stacked in a new dim 0) in `output`. */
-export function allGatherSingle(
-  output: CommTensor,
-  input: CommTensor,
-  options: AsyncOption = {},
-): Work | undefined {
+export function allGatherSingle(output: CommTensor, input: CommTensor, ...rest: AsyncArgs): Work | undefined {
+  const options = asyncOptions('allGatherSingle', rest);
   checkTensor(output, 'allGatherSingle');
   checkTensor(input, 'allGatherSingle');
   const group = memberGroup(options.group);
@@ -171,8 +187,9 @@ export function allGatherSingle(
 export function reduceScatter(
   output: CommTensor,
   inputs: readonly CommTensor[],
-  options: ReduceOption = {},
+  ...rest: ReduceArgs
 ): Work | undefined {
+  const options = reduceOptions('reduceScatter', rest);
   checkTensor(output, 'reduceScatter');
   const op = options.op ?? ReduceOp.SUM;
   checkReduceOp(op, output.dtype.name, 'reduceScatter');
@@ -205,8 +222,9 @@ export function reduceScatter(
 export function reduceScatterSingle(
   output: CommTensor,
   input: CommTensor,
-  options: ReduceOption = {},
+  ...rest: ReduceArgs
 ): Work | undefined {
+  const options = reduceOptions('reduceScatterSingle', rest);
   checkTensor(output, 'reduceScatterSingle');
   checkTensor(input, 'reduceScatterSingle');
   const op = options.op ?? ReduceOp.SUM;
@@ -243,9 +261,18 @@ export function reduceScatterSingle(
 /** The members' tensors on rank `dst`, which alone gives `gatherList`. */
 export function gather(
   tensor: CommTensor,
-  gatherList?: readonly CommTensor[] | null,
-  options: DestinationOption = {},
+  ...rest: Positional<
+    [gatherList?: readonly CommTensor[], dst?: number, group?: Group, asyncOp?: boolean, groupDst?: number],
+    DestinationOption & { gatherList?: readonly CommTensor[] | null }
+  >
 ): Work | undefined {
+  const names = ['gatherList', 'dst', 'group', 'asyncOp', 'groupDst'] as const;
+  const options = named<DestinationOption & { gatherList?: readonly CommTensor[] | null }>(
+    'gather',
+    names,
+    rest,
+  );
+  const { gatherList } = options;
   checkTensor(tensor, 'gather');
   const group = memberGroup(options.group);
   if (group === undefined) return undefined;
@@ -283,9 +310,18 @@ export function gather(
 /** The source's `scatterList[own rank]` in `tensor`; the source alone gives the list. */
 export function scatter(
   tensor: CommTensor,
-  scatterList?: readonly CommTensor[] | null,
-  options: SourceOption = {},
+  ...rest: Positional<
+    [scatterList?: readonly CommTensor[], src?: number, group?: Group, asyncOp?: boolean, groupSrc?: number],
+    SourceOption & { scatterList?: readonly CommTensor[] | null }
+  >
 ): Work | undefined {
+  const names = ['scatterList', 'src', 'group', 'asyncOp', 'groupSrc'] as const;
+  const options = named<SourceOption & { scatterList?: readonly CommTensor[] | null }>(
+    'scatter',
+    names,
+    rest,
+  );
+  const { scatterList } = options;
   checkTensor(tensor, 'scatter');
   const group = memberGroup(options.group);
   if (group === undefined) return undefined;
@@ -321,8 +357,9 @@ export function scatter(
 export function allToAll(
   outputs: readonly CommTensor[],
   inputs: readonly CommTensor[],
-  options: AsyncOption = {},
+  ...rest: AsyncArgs
 ): Work | undefined {
+  const options = asyncOptions('allToAll', rest);
   const group = memberGroup(options.group);
   if (group === undefined) return undefined;
   checkList('allToAll', 'outputs', outputs, group);
@@ -363,8 +400,18 @@ export interface SplitOption extends AsyncOption {
 export function allToAllSingle(
   output: CommTensor,
   input: CommTensor,
-  options: SplitOption = {},
+  ...rest: Positional<
+    [
+      outputSplitSizes?: readonly number[],
+      inputSplitSizes?: readonly number[],
+      group?: Group,
+      asyncOp?: boolean,
+    ],
+    SplitOption
+  >
 ): Work | undefined {
+  const names = ['outputSplitSizes', 'inputSplitSizes', 'group', 'asyncOp'] as const;
+  const options = named<SplitOption>('allToAllSingle', names, rest);
   checkTensor(output, 'allToAllSingle');
   checkTensor(input, 'allToAllSingle');
   const group = memberGroup(options.group);
@@ -400,10 +447,25 @@ export function allToAllSingle(
 }
 
 /** Returns when every member has come. */
-export function barrier(options: AsyncOption = {}): Work | undefined {
+export function barrier(
+  ...rest: Positional<
+    [group?: Group, asyncOp?: boolean, deviceIds?: readonly number[], timeoutMs?: number],
+    BarrierOption
+  >
+): Work | undefined {
+  const names = ['group', 'asyncOp', 'deviceIds', 'timeoutMs'] as const;
+  const options = named<BarrierOption>('barrier', names, rest);
   const group = memberGroup(options.group);
   if (group === undefined) return undefined;
-  return collective(group, { op: 'barrier', tensors: [], body: algorithms.barrier }, options.asyncOp).work;
+  const start = { op: 'barrier', tensors: [], body: algorithms.barrier };
+  return collective(group, start, options.asyncOp, options.timeoutMs).work;
+}
+
+export interface BarrierOption extends AsyncOption {
+  /** Accepted for PyTorch's sake: there is one device. */
+  deviceIds?: readonly number[];
+  /** Default: that of the group. */
+  timeoutMs?: number;
 }
 
 export interface MonitoredBarrierOption extends GroupOption {
@@ -414,7 +476,11 @@ export interface MonitoredBarrierOption extends GroupOption {
 }
 
 /** A barrier that fails, naming who is missing, when a member does not come in time. */
-export function monitoredBarrier(options: MonitoredBarrierOption = {}): void {
+export function monitoredBarrier(
+  ...rest: Positional<[group?: Group, timeoutMs?: number, waitAllRanks?: boolean], MonitoredBarrierOption>
+): void {
+  const names = ['group', 'timeoutMs', 'waitAllRanks'] as const;
+  const options = named<MonitoredBarrierOption>('monitoredBarrier', names, rest);
   const group = memberGroup(options.group);
   if (group === undefined) return;
   const start = { op: 'monitoredBarrier', print: 'monitoredBarrier' };
@@ -490,6 +556,7 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
 }
 
 function checkList(op: string, what: string, tensors: readonly CommTensor[], group: ProcessGroup): void {
+  if (!Array.isArray(tensors)) throw badArgument(op, `the ${what} are no list of tensors`);
   if (tensors.length !== group.size()) {
     throw badArgument(op, `${tensors.length} ${what} are given, wanted ${group.size()} (the group's size)`);
   }

@@ -1,6 +1,14 @@
 /** The `dist` namespace: torch.distributed in camelCase. */
 
-export { HashStore, PrefixStore, Store } from '../store/index.js';
+export {
+  FileStore,
+  HashStore,
+  PrefixStore,
+  registerRendezvousHandler,
+  rendezvous,
+  Store,
+  TCPStore,
+} from '../store/index.js';
 export { allGatherCoalesced, allReduceCoalesced, reduceScatterCoalesced } from './coalesced.js';
 export {
   allGather,
@@ -19,6 +27,25 @@ export {
   reduceScatterSingle as reduceScatterTensor,
   scatter,
 } from './collectives.js';
+export {
+  Backend,
+  DebugLevel,
+  getBackendConfig,
+  getDebugLevel,
+  getDefaultBackendForDevice,
+  getNodeLocalRank,
+  isAvailable,
+  isBackendAvailable,
+  isGlooAvailable,
+  isMpiAvailable,
+  isNcclAvailable,
+  isTorchelasticLaunched,
+  isUccAvailable,
+  isXcclAvailable,
+  setDebugLevel,
+  setDebugLevelFromEnv,
+  supportsComplex,
+} from './environment.js';
 export { addCommHook, type CommCall, type CommEvent, type CommHook, onComm } from './events.js';
 export * as functional from './functional.js';
 export {
@@ -31,6 +58,9 @@ export {
   newGroup,
   newSubgroups,
   newSubgroupsByEnumeration,
+  SHRINK_ABORT,
+  SHRINK_DEFAULT,
+  shrinkGroup,
   splitGroup,
 } from './groups.js';
 export * as nn from './nn.js';
@@ -45,8 +75,10 @@ export {
 export { batchIsendIrecv, irecv, isend, P2POp, recv, send } from './p2p.js';
 export {
   destroyProcessGroup,
+  Future,
   type Group,
   GroupMember,
+  getPgCount,
   getStore,
   initProcessGroup,
   isInitialized,
@@ -55,15 +87,12 @@ export {
 } from './process-group.js';
 export { ReduceOp } from './reduce-op.js';
 
-import { type ProcessGroup, worldGroup } from './process-group.js';
+import { GroupMember, type ProcessGroup, worldGroup } from './process-group.js';
 
 export const group = {
   /** The group of all ranks. */
   get WORLD(): ProcessGroup {
     return worldGroup();
   },
+  NON_GROUP_MEMBER: GroupMember.NON_GROUP_MEMBER,
 };
-
-export function isAvailable(): boolean {
-  return true;
-}

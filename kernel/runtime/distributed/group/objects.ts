@@ -1,15 +1,34 @@
 /** Objects over the wire: whatever can be cloned, as copies. */
 
 import { gatherBytes } from './algorithms.js';
-import { badArgument, collective, type GroupOption, memberGroup, rootIndex } from './args.js';
+import {
+  badArgument,
+  collective,
+  type GroupOption,
+  memberGroup,
+  named,
+  type Positional,
+  rootIndex,
+} from './args.js';
 import type { DestinationOption, SourceOption } from './collectives.js';
 import { decodeObject, encodeObject } from './object-codec.js';
 import { type ReceiveOption, recv, type SendOption, send } from './p2p.js';
-import type { ProcessGroup } from './process-group.js';
+import type { Group, ProcessGroup } from './process-group.js';
 import type { CommTensor } from './tensors.js';
 
+/** Accepted for PyTorch's sake: there is one device, and messages need no batch to set out. */
+interface ObjectOption {
+  device?: unknown;
+  useBatch?: boolean;
+}
+
 /** Fills `objects` with the members' objects; returns it as well. */
-export function allGatherObject(objects: unknown[], object: unknown, options: GroupOption = {}): unknown[] {
+export function allGatherObject(
+  objects: unknown[],
+  object: unknown,
+  ...rest: Positional<[group?: Group], GroupOption>
+): unknown[] {
+  const options = named<GroupOption>('allGatherObject', ['group'], rest);
   const group = memberGroup(options.group);
   if (group === undefined) return objects;
   checkLength('allGatherObject', objects, group);
@@ -24,8 +43,9 @@ export function allGatherObject(objects: unknown[], object: unknown, options: Gr
 export function gatherObject(
   object: unknown,
   objects?: unknown[] | null,
-  options: DestinationOption = {},
+  ...rest: Positional<[dst?: number, group?: Group, groupDst?: number], DestinationOption>
 ): void {
+  const options = named<DestinationOption>('gatherObject', ['dst', 'group', 'groupDst'], rest);
   const group = memberGroup(options.group);
   if (group === undefined) return;
   const root = rootIndex('gatherObject', group, options.dst, options.groupDst, ['dst', 'groupDst'], 0);
@@ -43,8 +63,12 @@ export function gatherObject(
 }
 
 /** Overwrites the entries of `objects` on every member with the source's. */
-export function broadcastObjectList(objects: unknown[], options: SourceOption | number = {}): void {
-  const o: SourceOption = typeof options === 'number' ? { src: options } : options;
+export function broadcastObjectList(
+  objects: unknown[],
+  ...rest: Positional<[src?: number, group?: Group, device?: unknown, groupSrc?: number], SourceOption>
+): void {
+  const names = ['src', 'group', 'device', 'groupSrc'] as const;
+  const o = named<SourceOption & { device?: unknown }>('broadcastObjectList', names, rest);
   const group = memberGroup(o.group);
   if (group === undefined) return;
   const root = rootIndex('broadcastObjectList', group, o.src, o.groupSrc, ['src', 'groupSrc'], 0);
@@ -62,8 +86,9 @@ export function broadcastObjectList(objects: unknown[], options: SourceOption | 
 export function scatterObjectList(
   output: unknown[],
   inputs?: readonly unknown[] | null,
-  options: SourceOption = {},
+  ...rest: Positional<[src?: number, group?: Group, groupSrc?: number], SourceOption>
 ): void {
+  const options = named<SourceOption>('scatterObjectList', ['src', 'group', 'groupSrc'], rest);
   const group = memberGroup(options.group);
   if (group === undefined) return;
   const root = rootIndex('scatterObjectList', group, options.src, options.groupSrc, ['src', 'groupSrc'], 0);
@@ -83,27 +108,34 @@ export function scatterObjectList(
 /** Sends a list of objects; the receiver gives a list of the same length. */
 export function sendObjectList(
   objects: readonly unknown[],
-  dst?: number | SendOption | null,
-  options: SendOption = {},
+  ...rest: Positional<
+    [dst?: number, group?: Group, device?: unknown, groupDst?: number, useBatch?: boolean],
+    SendOption & ObjectOption
+  >
 ): void {
+  const names = ['dst', 'group', 'device', 'groupDst', 'useBatch'] as const;
+  const options = named<SendOption & ObjectOption>('sendObjectList', names, rest);
   const bytes = encodeObject(objects);
   const header = new Float64Array([bytes.length]);
-  send(wrap(new Uint8Array(header.buffer)), dst, options);
-  send(wrap(bytes.slice()), dst, options);
+  send(wrap(new Uint8Array(header.buffer)), options);
+  send(wrap(bytes.slice()), options);
 }
 
 /** Receives a list of objects into `objects`; returns the sender's rank. */
 export function recvObjectList(
   objects: unknown[],
-  src?: number | ReceiveOption | null,
-  options: ReceiveOption = {},
+  ...rest: Positional<
+    [src?: number, group?: Group, device?: unknown, groupSrc?: number, useBatch?: boolean],
+    ReceiveOption & ObjectOption
+  >
 ): number {
+  const names = ['src', 'group', 'device', 'groupSrc', 'useBatch'] as const;
+  const options = named<ReceiveOption & ObjectOption>('recvObjectList', names, rest);
   const header = new Uint8Array(8);
-  const sender = recv(wrap(header), src, options);
+  const sender = recv(wrap(header), options);
   if (sender < 0) return sender;
   const bytes = new Uint8Array(new Float64Array(header.buffer)[0]!);
-  const from = typeof src === 'object' && src !== null ? { ...src, src: sender, groupSrc: null } : sender;
-  recv(wrap(bytes), from, options);
+  recv(wrap(bytes), { ...options, src: sender, groupSrc: null });
   const received = decodeObject(bytes) as unknown[];
   if (received.length !== objects.length) {
     throw badArgument(

@@ -1,7 +1,16 @@
 /** Messages from rank to rank. */
 
 import { Op } from '../transport/index.js';
-import { badArgument, describeCall, type GroupOption, memberGroup, rootIndex, settle } from './args.js';
+import {
+  badArgument,
+  describeCall,
+  type GroupOption,
+  memberGroup,
+  named,
+  type Positional,
+  rootIndex,
+  settle,
+} from './args.js';
 import { type HookedCall, hookCall } from './events.js';
 import type { Group, ProcessGroup, Work } from './process-group.js';
 import { type CommTensor, checkTensor, describeTensor, destination, readBytes } from './tensors.js';
@@ -19,46 +28,46 @@ export interface ReceiveOption extends GroupOption {
   groupSrc?: number | null;
 }
 
+type SendArgs = Positional<[dst?: number, group?: Group, tag?: number, groupDst?: number], SendOption>;
+type ReceiveArgs = Positional<[src?: number, group?: Group, tag?: number, groupSrc?: number], ReceiveOption>;
+
 /** Returns when the receiver has taken the message. */
-export function send(tensor: CommTensor, dst?: number | SendOption | null, options: SendOption = {}): void {
-  const started = startSend('send', tensor, dst, options);
+export function send(tensor: CommTensor, ...rest: SendArgs): void {
+  const started = startSend('send', tensor, rest);
   if (started !== undefined) settle(started.hooked, started.op as Op, started.group, false);
 }
 
 /** Starts a send; `tensor` must not change before the work is waited for. */
-export function isend(
-  tensor: CommTensor,
-  dst?: number | SendOption | null,
-  options: SendOption = {},
-): Work | undefined {
-  const started = startSend('isend', tensor, dst, options);
+export function isend(tensor: CommTensor, ...rest: SendArgs): Work | undefined {
+  const started = startSend('isend', tensor, rest);
   return started && settle(started.hooked, started.op as Op, started.group, true);
 }
 
 /** Receives into `tensor`; returns the sender's global rank (-1 on a non-member). */
-export function recv(
-  tensor: CommTensor,
-  src?: number | ReceiveOption | null,
-  options: ReceiveOption = {},
-): number {
-  const started = startReceive('recv', tensor, src, options);
+export function recv(tensor: CommTensor, ...rest: ReceiveArgs): number {
+  const started = startReceive('recv', tensor, rest);
   if (started === undefined) return -1;
   settle(started.hooked, started.op as Op, started.group, false);
   return started.op.result!;
 }
 
 /** Starts a receive; `tensor` may be read when the work has been waited for. */
-export function irecv(
-  tensor: CommTensor,
-  src?: number | ReceiveOption | null,
-  options: ReceiveOption = {},
-): Work | undefined {
-  const started = startReceive('irecv', tensor, src, options);
+export function irecv(tensor: CommTensor, ...rest: ReceiveArgs): Work | undefined {
+  const started = startReceive('irecv', tensor, rest);
   return started && settle(started.hooked, started.op as Op, started.group, true);
+}
+
+export interface P2POption extends GroupOption {
+  /** Global rank of the other side. */
+  peer?: number;
+  tag?: number;
+  /** Its rank within the group. */
+  groupPeer?: number;
 }
 
 /** One entry of `batchIsendIrecv`: `op` is `dist.isend` or `dist.irecv`. */
 export class P2POp {
+  readonly peer: number | undefined;
   readonly group: Group | null | undefined;
   readonly tag: number;
   readonly groupPeer: number | undefined;
@@ -66,9 +75,15 @@ export class P2POp {
   constructor(
     readonly op: typeof isend | typeof irecv,
     readonly tensor: CommTensor,
-    readonly peer?: number | null,
-    options: GroupOption & { tag?: number; groupPeer?: number } = {},
+    peer?: number | P2POption | null,
+    ...rest: Positional<[group?: Group, tag?: number, groupPeer?: number], P2POption>
   ) {
+    const options = named<P2POption & { peer?: number }>(
+      'P2POp',
+      ['peer', 'group', 'tag', 'groupPeer'],
+      [peer, ...rest],
+    );
+    this.peer = options.peer;
     if (op !== isend && op !== irecv)
       throw badArgument('P2POp', 'its op is neither dist.isend nor dist.irecv');
     this.group = options.group;
@@ -79,7 +94,8 @@ export class P2POp {
 
 /** Starts all of them; the order of sends against receives does not matter. */
 export function batchIsendIrecv(ops: readonly P2POp[]): Work[] {
-  if (ops.length === 0) throw badArgument('batchIsendIrecv', 'the list is empty');
+  if (!Array.isArray(ops) || ops.length === 0)
+    throw badArgument('batchIsendIrecv', 'wanted a list of at least one P2POp');
   const group = ops[0]!.group ?? undefined;
   for (const op of ops) {
     if (!(op instanceof P2POp)) throw badArgument('batchIsendIrecv', 'an entry is not a P2POp');
@@ -96,14 +112,8 @@ export function batchIsendIrecv(ops: readonly P2POp[]): Work[] {
   });
 }
 
-function startSend(
-  name: string,
-  tensor: CommTensor,
-  dst: number | SendOption | null | undefined,
-  options: SendOption,
-) {
-  const o: SendOption =
-    typeof dst === 'object' && dst !== null ? dst : { ...options, ...(dst == null ? {} : { dst }) };
+function startSend(name: string, tensor: CommTensor, rest: SendArgs) {
+  const o = named<SendOption>(name, ['dst', 'group', 'tag', 'groupDst'], rest);
   checkTensor(tensor, name);
   const group = memberGroup(o.group);
   if (group === undefined) return undefined;
@@ -117,14 +127,8 @@ function startSend(
   return { group, hooked, op: begin(hooked, start, name, group, undefined) };
 }
 
-function startReceive(
-  name: string,
-  tensor: CommTensor,
-  src: number | ReceiveOption | null | undefined,
-  options: ReceiveOption,
-) {
-  const o: ReceiveOption =
-    typeof src === 'object' && src !== null ? src : { ...options, ...(src == null ? {} : { src }) };
+function startReceive(name: string, tensor: CommTensor, rest: ReceiveArgs) {
+  const o = named<ReceiveOption>(name, ['src', 'group', 'tag', 'groupSrc'], rest);
   checkTensor(tensor, name);
   const group = memberGroup(o.group);
   if (group === undefined) return undefined;

@@ -1,1 +1,9 @@
-export { HashStore, PrefixStore, Store } from './store.js';
+export {
+  type Meeting,
+  type RendezvousHandler,
+  type RendezvousOptions,
+  registerRendezvousHandler,
+  rendezvous,
+} from './rendezvous.js';
+export { type KeyWaiter, MemoryStore, Store, type StoreHooks } from './store.js';
+export { FileStore, HashStore, PrefixStore, shareStores, TCPStore, type TCPStoreOptions } from './stores.js';

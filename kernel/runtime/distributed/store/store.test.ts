@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { HashStore, PrefixStore, Store } from './index.js';
+import { HashStore, MemoryStore, PrefixStore } from './index.js';
 
 test('Store shares keys between its users', () => {
   const memory = new SharedArrayBuffer(4096);
-  const [a, b] = [new Store(memory, 0), new Store(memory, 1)];
+  const [a, b] = [new MemoryStore(memory, 0), new MemoryStore(memory, 1)];
   a.set('k', 'v');
   expect(b.get('k')).toBe('v');
   expect([b.add('n', 2), a.add('n', 3), b.get('n')]).toEqual([2, 5, '5']);
@@ -38,7 +38,7 @@ test('PrefixStore keeps its keys apart', () => {
 
 test('Store queues are first in, first out, and are gone when empty', () => {
   const memory = new SharedArrayBuffer(4096);
-  const [a, b] = [new Store(memory, 0), new PrefixStore('p', new Store(memory, 1))];
+  const [a, b] = [new MemoryStore(memory, 0), new PrefixStore('p', new MemoryStore(memory, 1))];
   expect([a.queueLen('p/q'), a.check(['p/q'])]).toEqual([0, false]);
   b.queuePush('q', '1');
   b.queuePush('q', '2');

@@ -2,7 +2,8 @@
  * The rendezvous store: a map of byte strings in shared memory. It is small and rarely used, so one lock guards all of it and every
  * change writes the whole map anew.
  *
- * A rank that waits for a key counts as running in the wait table: only the timeout ends a wait for a key that nobody sets.
+ * A rank that waits for a key with the default timeout tells the wait table, so a key that nobody can set any more is a
+ * deadlock like any other; with a timeout of its own it counts as running.
  */
 import { ShardbookError } from '../../base/index.js';
 
@@ -13,36 +14,124 @@ const DEFAULT_TIMEOUT_MS = 300_000;
 type Value = string | string[];
 type Entries = Map<string, Value>;
 
-/** What all stores can do; values are strings. */
-export class Store {
-  readonly #words: Int32Array;
-  readonly #data: Uint8Array;
+/** What all stores can do; keys and values are strings. */
+export abstract class Store {
   #timeoutMs = DEFAULT_TIMEOUT_MS;
 
-  /** `owner` (from 0) says who holds the lock, so that a supervisor can free it for a thread that was killed. */
-  constructor(
-    memory: SharedArrayBuffer,
-    private readonly owner = 0,
-  ) {
-    this.#words = new Int32Array(memory, 0, Word.words);
-    this.#data = new Uint8Array(memory, Word.words * 4);
+  abstract set(key: string, value: string): void;
+  /** Adds to a counter, which starts at 0; returns its new value. */
+  abstract add(key: string, amount: number): number;
+  abstract append(key: string, value: string): void;
+  abstract check(keys: readonly string[]): boolean;
+  /** Sets `desired` if the value is `expected` (or the key is absent and `expected` is empty); returns the value after it. */
+  abstract compareSet(key: string, expected: string, desired: string): string;
+  abstract deleteKey(key: string): boolean;
+  abstract multiSet(keys: readonly string[], values: readonly string[]): void;
+  /** Puts a value at the end of a queue, and makes the queue if it is not there. */
+  abstract queuePush(key: string, value: string): void;
+  /** 0 for a queue that is not there. */
+  abstract queueLen(key: string): number;
+  abstract numKeys(): number;
+  abstract listKeys(): string[];
+  /** Another handle on the same keys. */
+  abstract clone(): Store;
+  /** Waits until all keys are there. */
+  abstract wait(keys: readonly string[], timeoutMs?: number): void;
+  /** The value of a key that is there. */
+  protected abstract read(key: string): string | undefined;
+  /** Takes the value at the front of a queue, if there is one. */
+  protected abstract shift(key: string): string | undefined;
+
+  get timeout(): number {
+    return this.#timeoutMs;
   }
 
   setTimeout(timeoutMs: number): void {
+    if (!(timeoutMs >= 0)) {
+      throw new ShardbookError({
+        code: 'SB_BAD_ARGUMENT',
+        message: `Cannot set the timeout of a store to ${timeoutMs}: wanted milliseconds from 0`,
+      });
+    }
     this.#timeoutMs = timeoutMs;
+  }
+
+  /** Waits until the key is there. */
+  get(key: string): string {
+    this.wait([key]);
+    return this.read(key) ?? '';
+  }
+
+  multiGet(keys: readonly string[]): string[] {
+    return keys.map((key) => this.get(key));
+  }
+
+  /** Takes the value at the front; waits for one, or with `block` false fails at once when there is none. */
+  queuePop(key: string, block = true): string {
+    const end = performance.now() + this.#timeoutMs;
+    for (;;) {
+      const left = Math.max(0, end - performance.now());
+      if (block) this.wait([key], this.#timeoutMs === DEFAULT_TIMEOUT_MS ? undefined : left);
+      const value = this.shift(key);
+      // Another may have been faster to the value that woke us.
+      if (value !== undefined) return value;
+      if (!block) {
+        throw new ShardbookError({
+          code: 'SB_STORE_QUEUE_EMPTY',
+          message: `Cannot take from queue "${key}" of the store: it is empty`,
+          help: 'wait for a value with queuePop(key)',
+        });
+      }
+    }
+  }
+
+  /** Returns when `worldSize` callers have come to this key. */
+  barrier(key: string, worldSize: number, timeoutMs?: number): void {
+    if (!Number.isInteger(worldSize) || worldSize < 1) {
+      throw new ShardbookError({
+        code: 'SB_BAD_ARGUMENT',
+        message: `Cannot wait at barrier "${key}" of the store for ${worldSize} callers: wanted a whole number from 1`,
+      });
+    }
+    if (this.add(`${key}/arrived`, 1) >= worldSize) this.set(`${key}/open`, '1');
+    this.wait([`${key}/open`], timeoutMs);
+  }
+
+  hasExtendedApi(): boolean {
+    return true;
+  }
+}
+
+/** Waits, on behalf of a rank, until `ready`; throws if nobody can make it so any more. */
+export type KeyWaiter = (keys: readonly string[], ready: () => boolean) => void;
+
+export interface StoreHooks {
+  /** For waits that no timeout of the user's ends. */
+  waiter?: KeyWaiter;
+  /** After every change. */
+  changed?: () => void;
+}
+
+/** A store in memory that threads share. */
+export class MemoryStore extends Store {
+  readonly #words: Int32Array;
+  readonly #data: Uint8Array;
+
+  /** `owner` (from 0) says who holds the lock, so that a supervisor can free it for a thread that was killed. */
+  constructor(
+    private readonly memory: SharedArrayBuffer,
+    private readonly owner = 0,
+    private readonly hooks: StoreHooks = {},
+  ) {
+    super();
+    this.#words = new Int32Array(memory, 0, Word.words);
+    this.#data = new Uint8Array(memory, Word.words * 4);
   }
 
   set(key: string, value: string): void {
     this.#change((map) => void map.set(key, value));
   }
 
-  /** Waits until the key is there. */
-  get(key: string): string {
-    this.wait([key]);
-    return text('get', key, this.#read().get(key)) ?? '';
-  }
-
-  /** Adds to a counter, which starts at 0; returns its new value. */
   add(key: string, amount: number): number {
     return this.#change((map) => {
       const sum = Number(text('add', key, map.get(key)) ?? 0) + amount;
@@ -60,7 +149,6 @@ export class Store {
     return keys.every((key) => map.has(key));
   }
 
-  /** Sets `desired` if the value is `expected` (or the key is absent and `expected` is empty); returns the value after it. */
   compareSet(key: string, expected: string, desired: string): string {
     return this.#change((map) => {
       const current = text('compareSet', key, map.get(key));
@@ -73,44 +161,14 @@ export class Store {
     return this.#change((map) => map.delete(key));
   }
 
-  multiGet(keys: readonly string[]): string[] {
-    return keys.map((key) => this.get(key));
-  }
-
   multiSet(keys: readonly string[], values: readonly string[]): void {
     this.#change((map) => keys.forEach((key, i) => void map.set(key, values[i] ?? '')));
   }
 
-  /** Puts a value at the end of a queue, and makes the queue if it is not there. */
   queuePush(key: string, value: string): void {
     this.#change((map) => void map.set(key, [...(queue('queuePush', key, map.get(key)) ?? []), value]));
   }
 
-  /** Takes the value at the front; waits for one, or with `block` false fails at once when there is none. */
-  queuePop(key: string, block = true): string {
-    const end = performance.now() + this.#timeoutMs;
-    for (;;) {
-      const left = Math.max(0, end - performance.now());
-      if (block) this.wait([key], left);
-      const value = this.#change((map) => {
-        const [first, ...rest] = queue('queuePop', key, map.get(key)) ?? [];
-        if (rest.length > 0) map.set(key, rest);
-        else if (first !== undefined) map.delete(key);
-        return first;
-      });
-      // Another may have been faster to the value that woke us.
-      if (value !== undefined) return value;
-      if (!block) {
-        throw new ShardbookError({
-          code: 'SB_STORE_QUEUE_EMPTY',
-          message: `Cannot take from queue "${key}" of the store: it is empty`,
-          help: 'wait for a value with queuePop(key)',
-        });
-      }
-    }
-  }
-
-  /** 0 for a queue that is not there. */
   queueLen(key: string): number {
     return queue('queueLen', key, this.#read().get(key))?.length ?? 0;
   }
@@ -123,8 +181,30 @@ export class Store {
     return [...this.#read().keys()];
   }
 
-  /** Waits until all keys are there. */
-  wait(keys: readonly string[], timeoutMs = this.#timeoutMs): void {
+  clone(): Store {
+    const copy = new MemoryStore(this.memory, this.owner, this.hooks);
+    copy.setTimeout(this.timeout);
+    return copy;
+  }
+
+  protected read(key: string): string | undefined {
+    return text('get', key, this.#read().get(key));
+  }
+
+  protected shift(key: string): string | undefined {
+    return this.#change((map) => {
+      const [first, ...rest] = queue('queuePop', key, map.get(key)) ?? [];
+      if (rest.length > 0) map.set(key, rest);
+      else if (first !== undefined) map.delete(key);
+      return first;
+    });
+  }
+
+  wait(keys: readonly string[], timeoutMs = this.timeout): void {
+    if (this.hooks.waiter !== undefined && timeoutMs === DEFAULT_TIMEOUT_MS) {
+      if (!this.check(keys)) this.hooks.waiter(keys, () => this.check(keys));
+      return;
+    }
     const end = performance.now() + timeoutMs;
     for (;;) {
       const version = Atomics.load(this.#words, Word.version);
@@ -147,6 +227,12 @@ export class Store {
   }
 
   #change<T>(edit: (map: Entries) => T): T {
+    const result = this.#edit(edit);
+    this.hooks.changed?.();
+    return result;
+  }
+
+  #edit<T>(edit: (map: Entries) => T): T {
     return this.#locked(() => {
       const map = this.#load();
       const result = edit(map);
@@ -204,76 +290,4 @@ function wrongKind(op: string, key: string, is: string, wanted: string): Shardbo
     message: `Cannot run "${op}" on key "${key}" of the store: it is ${is}, wanted ${wanted}`,
     help: 'use different keys for queues and values',
   });
-}
-
-/** A store of this thread alone. */
-export class HashStore extends Store {
-  constructor(bytes = 2 ** 20) {
-    super(new SharedArrayBuffer(bytes));
-  }
-}
-
-/** Another store's keys under a prefix. */
-export class PrefixStore {
-  constructor(
-    readonly prefix: string,
-    readonly store: Store | PrefixStore,
-  ) {}
-
-  set(key: string, value: string): void {
-    this.store.set(this.#key(key), value);
-  }
-  get(key: string): string {
-    return this.store.get(this.#key(key));
-  }
-  add(key: string, amount: number): number {
-    return this.store.add(this.#key(key), amount);
-  }
-  append(key: string, value: string): void {
-    this.store.append(this.#key(key), value);
-  }
-  check(keys: readonly string[]): boolean {
-    return this.store.check(keys.map((key) => this.#key(key)));
-  }
-  compareSet(key: string, expected: string, desired: string): string {
-    return this.store.compareSet(this.#key(key), expected, desired);
-  }
-  deleteKey(key: string): boolean {
-    return this.store.deleteKey(this.#key(key));
-  }
-  multiGet(keys: readonly string[]): string[] {
-    return this.store.multiGet(keys.map((key) => this.#key(key)));
-  }
-  multiSet(keys: readonly string[], values: readonly string[]): void {
-    this.store.multiSet(
-      keys.map((key) => this.#key(key)),
-      values,
-    );
-  }
-  queuePush(key: string, value: string): void {
-    this.store.queuePush(this.#key(key), value);
-  }
-  queuePop(key: string, block = true): string {
-    return this.store.queuePop(this.#key(key), block);
-  }
-  queueLen(key: string): number {
-    return this.store.queueLen(this.#key(key));
-  }
-  /** Of the whole store, as in PyTorch. */
-  numKeys(): number {
-    return this.store.numKeys();
-  }
-  setTimeout(timeoutMs: number): void {
-    this.store.setTimeout(timeoutMs);
-  }
-  wait(keys: readonly string[], timeoutMs?: number): void {
-    this.store.wait(
-      keys.map((key) => this.#key(key)),
-      timeoutMs,
-    );
-  }
-
-  #key(key: string): string {
-    return `${this.prefix}/${key}`;
-  }
 }

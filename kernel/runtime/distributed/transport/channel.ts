@@ -29,6 +29,8 @@ export class Channel {
   /** This rank's position in the group. */
   readonly me: number;
   readonly queue: Op[] = [];
+  /** This rank has left the group. */
+  isClosed = false;
   #epoch = 0;
   #arrived = 0;
   #issued = 0;
@@ -72,7 +74,12 @@ export class Channel {
   }
 
   /** Puts a collective in the queue; it starts when the earlier ones of this group are done. */
-  issue<T>(call: Call, body: (channel: Channel) => Steps<T>, info: CallInfo): Op<T> {
+  issue<T>(
+    call: Call,
+    body: (channel: Channel) => Steps<T>,
+    info: CallInfo,
+    timeoutMs: number | undefined,
+  ): Op<T> {
     const seq = ++this.#issued;
     this.#store(Cell.issued, seq);
     const target = () => ({
@@ -83,7 +90,7 @@ export class Channel {
       peer: -1,
       tag: 0,
     });
-    const op = new Op<T>(this.#run(seq, call, body), info, target, this.timeoutMs);
+    const op = new Op<T>(this.#run(seq, call, body), info, target, timeoutMs);
     this.queue.push(op as Op);
     return op;
   }

@@ -84,6 +84,13 @@ function wants(table: Table, rank: number): { needs: number[]; any: boolean } {
   const kind = table.get(rank, Row.kind);
   const group = table.get(rank, Row.group);
   if (kind === Kind.recv || kind === Kind.send) return { needs: [table.get(rank, Row.peer)], any: false };
+  if (kind === Kind.store) {
+    // Any other rank could set the key.
+    return {
+      needs: Array.from({ length: table.worldSize }, (_, r) => r).filter((r) => r !== rank),
+      any: true,
+    };
+  }
   const members = table.members(group);
   if (kind === Kind.recvAny) return { needs: members.filter((member) => member !== rank), any: true };
   return { needs: missingMembers(table, group, table.get(rank, Row.barrier), rank, members), any: false };

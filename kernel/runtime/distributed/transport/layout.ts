@@ -89,7 +89,7 @@ export const Row = {
 } as const;
 
 export const State = { idle: 0, running: 1, asleep: 2, dead: 3 } as const;
-export const Kind = { none: 0, collective: 1, recv: 2, send: 3, recvAny: 4 } as const;
+export const Kind = { none: 0, collective: 1, recv: 2, send: 3, recvAny: 4, store: 5 } as const;
 
 /** A group's slot: its epoch, who is in it, then a cell per global rank. Its id is given again when all members have left. */
 export const Slot = {

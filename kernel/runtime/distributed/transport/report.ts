@@ -88,8 +88,8 @@ function describeWait(table: Table, w: Waiting): string {
   const args = [
     w.tensor,
     w.detail,
-    `group ${w.group}`,
-    w.tag !== 0 && w.kind !== Kind.collective ? `tag ${w.tag}` : undefined,
+    w.kind === Kind.store ? undefined : `group ${w.group}`,
+    w.tag !== 0 && w.kind !== Kind.collective && w.kind !== Kind.store ? `tag ${w.tag}` : undefined,
   ];
   const inside = args.filter((part) => part !== undefined && part !== '').join(', ');
   const place = w.place === undefined ? '' : ` at ${w.place}`;
@@ -99,6 +99,7 @@ function describeWait(table: Table, w: Waiting): string {
 
 function awaited(table: Table, w: Waiting): string {
   if (w.kind === Kind.recvAny) return ' for any rank';
+  if (w.kind === Kind.store) return ' for any rank to set it';
   if (w.kind !== Kind.collective) return ` for rank ${w.peer}`;
   const missing = absentees(table, w);
   return missing.length === 0 ? '' : ` for ${list(missing, 'rank')}`;
@@ -156,6 +157,9 @@ function firstDivergence(table: Table, waiting: readonly Waiting[]): { text?: st
     return {
       help: 'every one of these ranks receives and none of them sends: give each recv a matching send',
     };
+  }
+  if (waiting.some((w) => w.kind === Kind.store)) {
+    return { help: 'set the key on one rank before another waits for it, or give the wait a timeout' };
   }
   return {
     help: 'match every send with one recv of the same tag and group, in an order that both sides can follow',

@@ -17,7 +17,7 @@ import { StagingPool } from './staging.js';
 import { Table } from './table.js';
 import { callerPlace } from './where.js';
 
-const GRACE_MS = 30;
+const GRACE_MS = 20;
 /** Several find the same deadlock at once: who does not get to speak looks again. */
 const AGAIN_MS = 2;
 /** How long convicted ranks wait for each other's words on a busy machine; one that is stopped meanwhile is not waited for. */
@@ -98,6 +98,7 @@ export class Transport {
   leave(channel: Channel): void {
     if (channel.queue.length > 0) channel.abandon(cutOffError());
     channel.release();
+    channel.isClosed = true;
     this.#channels.delete(channel.id);
     if (channel.id === 0) return;
     const left = Atomics.add(this.#table.words, this.#table.layout.group(channel.id) + Slot.left, 1) + 1;
@@ -105,9 +106,14 @@ export class Transport {
   }
 
   /** Starts a collective of the channel's group. */
-  collective<T>(channel: Channel, call: Call, body: (channel: Channel) => Steps<T>): Op<T> {
+  collective<T>(
+    channel: Channel,
+    call: Call,
+    body: (channel: Channel) => Steps<T>,
+    timeoutMs = channel.timeoutMs,
+  ): Op<T> {
     const { print: _, ...info } = call;
-    const op = channel.issue(call, body, { ...info, group: channel.name });
+    const op = channel.issue(call, body, { ...info, group: channel.name }, timeoutMs);
     this.progress();
     return op;
   }
@@ -132,6 +138,33 @@ export class Transport {
     const receive = this.#outbox.receive(sources, out, key);
     const steps = arrived === undefined ? receive : followed(receive, arrived);
     return this.#message(channel, kind, from ?? -1, tag, steps, call);
+  }
+
+  /** Waits for keys of the store, as part of the wait table: what nobody can set any more is a deadlock. */
+  waitForKeys(keys: readonly string[], ready: () => boolean): void {
+    function* steps(): Steps<void> {
+      while (!ready()) yield;
+    }
+    const info = {
+      op: 'store.wait',
+      group: 'world',
+      detail: `keys ${keys.map((key) => `"${key}"`).join(', ')}`,
+    };
+    const target = () => ({ kind: Kind.store, group: 0, barrier: 0, seq: 0, peer: -1, tag: 0 });
+    const op = new Op<void>(steps(), info, target, undefined);
+    op.step();
+    this.#messages.push(op as Op);
+    this.wait(op);
+  }
+
+  /** Something that other ranks may wait for has changed outside the table. */
+  ringAll(): void {
+    this.#table.ringAll(this.rank);
+  }
+
+  /** Ends every group of this rank. */
+  leaveAll(): void {
+    for (const channel of [...this.#channels.values()]) this.leave(channel);
   }
 
   /** Lets everything under way go as far as it can, without waiting. */
@@ -243,7 +276,8 @@ export class Transport {
       const members = this.#channels.get(group)?.ranks ?? [];
       if (missingMembers(table, group, table.get(this.rank, Row.barrier), this.rank, members).every(runs))
         return undefined;
-    } else if (kind !== Kind.recvAny && runs(table.get(this.rank, Row.peer))) return undefined;
+    } else if (kind !== Kind.recvAny && kind !== Kind.store && runs(table.get(this.rank, Row.peer)))
+      return undefined;
     return findStuck(table, this.rank);
   }
 
