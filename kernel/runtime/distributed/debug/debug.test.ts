@@ -253,7 +253,8 @@ describe('CommDebugMode', () => {
 describe('FlightRecorder', () => {
   it('keeps the last calls and finds where ranks diverged', async () => {
     await world.run(`
-      state.flight = new runtime.FlightRecorder({ size: 5 }).start();
+      const onFailure = (dump) => { state.failed = dump.entries.at(-1).state; };
+      state.flight = new runtime.FlightRecorder({ size: 5, onFailure }).start();
       for (let i = 0; i < 4; i++) dist.allReduce(torch.ones([2]));
       if (rank === 2) dist.broadcast(torch.ones([3]), 0);
       dist.allReduce(torch.ones([2]));`);
@@ -261,7 +262,8 @@ describe('FlightRecorder', () => {
       const dumps = state.flight.gather();
       state.flight.stop();
       const { entries, pg_status } = dumps[0];
-      return { entries: entries.map((e) => [e.collective_seq_id, e.profiling_name, e.state]), findings: runtime.analyzeFlight(dumps) };`);
+      return { failed: state.failed, entries: entries.map((e) => [e.collective_seq_id, e.profiling_name, e.state]), findings: runtime.analyzeFlight(dumps) };`);
+    expect(told!['failed']).toBe('failed');
     const entries = told!['entries'] as [number, string, string][];
     expect(entries).toHaveLength(5);
     expect(entries.slice(0, 4).every((e) => e[1] === 'shardbook:allReduce' && e[2] === 'completed')).toBe(
@@ -282,6 +284,21 @@ describe('FaultPlan', () => {
       return String(plan.events.map((e) => e.call));`);
     expect(results[1]).toMatch(/^allReduce #\d+ of group world$/);
     expect(results[0]).toMatchObject({ code: 'SB_DEADLOCK' });
+  });
+
+  it('drops and corrupts single messages', async () => {
+    const lost = await world.run(`
+      const plan = new runtime.FaultPlan([{ kind: 'drop', rank: 0, op: 'send', peer: 1 }]);
+      plan.run(() => { if (rank === 0) dist.send(torch.ones([1]), 1); if (rank === 1) dist.recv(torch.ones([1]), 0); });
+      return plan.events.length;`);
+    expect(lost[0]).toBe(1);
+    expect(lost[1]).toMatchObject({ code: 'SB_DEADLOCK' });
+    const [, got] = await all<number[]>(`
+      const t = torch.zeros([3]);
+      const plan = new runtime.FaultPlan([{ kind: 'corrupt', rank: 1, op: 'recv', bits: 3 }], 2);
+      plan.run(() => { if (rank === 0) dist.send(torch.ones([3]), 1); if (rank === 1) dist.recv(t, 0); });
+      return t.tolist();`);
+    expect(got).not.toEqual([1, 1, 1]);
   });
 
   it('corrupts what is sent, by seed, and leaves the sender its bits', async () => {

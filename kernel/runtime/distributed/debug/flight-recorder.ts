@@ -43,6 +43,8 @@ export interface FlightRecorderOptions {
   size?: number;
   /** Notes the caller's line: costs some microseconds per call. Default true. */
   stacks?: boolean;
+  /** Called with the dump when a call fails: by a deadlock, a timeout, another rank's error. */
+  onFailure?: (dump: FlightDump) => void;
 }
 
 export class FlightRecorder {
@@ -145,6 +147,7 @@ export class FlightRecorder {
       entry.state = 'failed';
       entry.error = (error instanceof Error ? error.message : String(error)).split('\n')[0]!;
       this.#open.delete(call);
+      this.options.onFailure?.(this.dump());
       return;
     }
     entry.state = 'completed';
