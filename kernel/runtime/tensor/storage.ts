@@ -75,4 +75,16 @@ export class Storage {
     this.#viewType = null;
     memory.listener?.resize(this, before);
   }
+
+  /** Lies in other memory from now on, and gives back what it had: memory that is freed and filled often need not be new each time. */
+  exchange(buffer: ArrayBuffer): ArrayBufferLike {
+    const own = this.buffer;
+    const before = this.#bytes;
+    this.#buffer = buffer;
+    this.#bytes = buffer.byteLength;
+    this.#view = null;
+    this.#viewType = null;
+    if (before !== this.#bytes) memory.listener?.resize(this, before);
+    return own;
+  }
 }

@@ -117,6 +117,11 @@ export class Tensor {
     return this;
   }
 
+  /** Whether elementwise operations on both can be done part by part: plain tensors, or distributed ones that are cut alike. */
+  liesAs(other: Tensor): boolean {
+    return this.constructor === Tensor && other.constructor === Tensor;
+  }
+
   /** All of it on this rank: itself, but a distributed tensor is gathered. */
   wholeTensor(): Tensor {
     return this;

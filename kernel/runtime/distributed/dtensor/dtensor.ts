@@ -108,6 +108,15 @@ export class DTensor extends Tensor {
     return this.localTensor;
   }
 
+  override liesAs(other: Tensor): boolean {
+    return (
+      other instanceof DTensor &&
+      samePlacements(this.placements, other.placements) &&
+      !this.placements.some((p) => p.isPartial()) &&
+      this.deviceMesh.equals(other.deviceMesh)
+    );
+  }
+
   override withLocalPart(local: Tensor): DTensor {
     const spec = this.#spec;
     const meta = { shape: spec.shape, strides: spec.strides, dtype: local.dtype };

@@ -5,10 +5,19 @@
  * padded piece per parameter, in the group's order; the reduce-scatter input has the same form. So piece i of rank r lies at
  * r * block + offset i, and both directions are plain copies of bytes. Parameters of several dtypes travel as bytes.
  */
-import { type DType, noGrad, Tensor, torch } from '../../tensor/index.js';
-import { dist, type ProcessGroup, type ReduceOp, type Work } from '../group/index.js';
+import {
+  claimMemory,
+  type DType,
+  type MemoryClaim,
+  noGrad,
+  numelOf,
+  Tensor,
+  torch,
+} from '../../tensor/index.js';
+import { dist, type ProcessGroup, type ReduceOp, type Work, withCommStream } from '../group/index.js';
 import type { DividePlan } from './divide.js';
 import { fsdpError } from './errors.js';
+import { freeStorage, takeTensor } from './memory.js';
 import type { FSDPParam } from './param.js';
 
 /** Replaces how a group's parameters are gathered: where the buffer comes from, and the collective. */
@@ -30,10 +39,13 @@ export interface ReduceScatterComm {
   ): Waitable | undefined;
 }
 
-export type Waitable = Pick<Work, 'wait'>;
+export type Waitable = Pick<Work, 'wait'> & Partial<Pick<Work, 'settle'>>;
+
+/** Reductions have a stream of their own in simulated time, beside all-gathers and computing. */
+const onStream = <T>(body: () => T): T => withCommStream({ name: 'reduce-scatter' }, body);
 
 const allocate = (size: readonly number[], { dtype }: { dtype: DType }): Tensor =>
-  torch.empty([...size], { dtype });
+  takeTensor(numelOf(size), dtype);
 
 /** dist's own collectives. */
 export class DefaultAllGather implements AllGatherComm {
@@ -61,6 +73,9 @@ export function bytesOf(t: Tensor): Uint8Array {
 export interface PendingGather {
   /** null: one rank, nothing travels. */
   readonly output: Tensor | null;
+  readonly claim: MemoryClaim | null;
+  /** Whether the output's memory may be used again. */
+  readonly pooled: boolean;
   readonly work: Waitable | undefined;
   readonly group: ProcessGroup;
   /** Bytes of each parameter's piece. */
@@ -74,7 +89,7 @@ export function startAllGather(
   comm: AllGatherComm,
   onStart: (output: Tensor) => void,
 ): PendingGather {
-  if (group.size() === 1) return { output: null, work: undefined, group, pieces: [] };
+  if (group.size() === 1) return nothingToGather(group);
   return noGrad(() => {
     const inputs = params.map((p) => p.allGatherInput());
     const pieces = inputs.map((t) => t.numel() * t.dtype.itemsize);
@@ -89,10 +104,16 @@ export function startAllGather(
       target.set(bytesOf(t), at);
       at += pieces[i]!;
     }
+    const claim = claimMemory(output, 'All Gather');
     onStart(output);
     const work = comm.run(output, input, group, true);
-    return { output, work, group, pieces };
+    return { output, claim, pooled: comm instanceof DefaultAllGather, work, group, pieces };
   });
+}
+
+/** A gather of one rank: `finishAllGather` only copies. */
+export function nothingToGather(group: ProcessGroup): PendingGather {
+  return { output: null, claim: null, pooled: false, work: undefined, group, pieces: [] };
 }
 
 /** Waits and fills the parameters' own memory. */
@@ -118,6 +139,8 @@ export function finishAllGather(pending: PendingGather, params: readonly FSDPPar
       if (interleaved) weave(target, whole, p, ranks);
       offset += piece;
     }
+    pending.claim?.release();
+    if (pending.pooled) freeStorage(output.storage);
   });
 }
 
@@ -155,8 +178,6 @@ export interface ReduceInput {
 }
 
 export interface PendingReduce {
-  /** Kept until the collective is done with it. */
-  readonly buffer: Tensor;
   /** What is kept of the sum while replicas do not add up. */
   readonly partial: Tensor | null;
   /** Waits, divides and puts the shards of the gradients where they belong. */
@@ -178,31 +199,47 @@ export function startReduce(input: ReduceInput): PendingReduce {
     const ranks = shardGroup?.size() ?? 1;
     const pieces = params.map((p) => p.paddedShape.reduce((n, s) => n * s, 1));
     const block = pieces.reduce((sum, n) => sum + n, 0);
+    const held = grads.map((g, i) => claimMemory(g, 'Unsharded Grad', params[i]!.fqn));
     const buffer = input.comm.allocate([block * ranks], { dtype: reduceDtype });
+    const claim = claimMemory(buffer, 'Reduce Scatter');
     pack(buffer, params, grads, pieces, ranks);
+    for (const grad of held) grad.release();
     // The gradients are in the buffer now: let go of them before the collective asks for memory.
     grads.length = 0;
     divide(buffer, plan.before);
     let output: Tensor;
     let work: Waitable | undefined;
     if (ranks > 1) {
-      output = input.comm.allocate([block], { dtype: reduceDtype });
+      // Becomes the gradients' own memory.
+      output = torch.empty([block], { dtype: reduceDtype });
       input.onReduceScatter(buffer, plan.reduceScatter, ranks);
-      work = input.comm.run(output, buffer, shardGroup!, plan.reduceScatter, true);
+      work = onStream(() => input.comm.run(output, buffer, shardGroup!, plan.reduceScatter, true));
     } else output = input.factor === null ? buffer : buffer.div(input.factor);
     if (input.replicateGroup !== null) {
-      work?.wait();
+      // The replicas' sum follows on the same stream; what is computed meanwhile need not wait.
+      if (work?.settle) work.settle();
+      else work?.wait();
       work = undefined;
       if (!input.allReduce) {
         const partial = input.partial === null ? output : input.partial.add_(output);
         input.onDone();
-        return { buffer, partial, finish: () => {} };
+        return { partial, finish: () => letGo(buffer) };
       }
       if (input.partial !== null) output.add_(input.partial);
       input.onAllReduce(output, plan.allReduce, input.replicateGroup.size());
-      work = dist.allReduce(output, { group: input.replicateGroup, op: plan.allReduce, asyncOp: true });
+      const options = { group: input.replicateGroup, op: plan.allReduce, asyncOp: true };
+      work = onStream(() => dist.allReduce(output, options));
     }
-    return { buffer, partial: null, finish: () => finishReduce(input, output, pieces, work) };
+    const finish = (): void => {
+      finishReduce(input, output, pieces, work);
+      letGo(output === buffer ? null : buffer);
+    };
+    return { partial: null, finish };
+
+    function letGo(unused: Tensor | null): void {
+      claim.release();
+      if (unused !== null && input.comm instanceof DefaultReduceScatter) freeStorage(unused.storage);
+    }
   });
 }
 

@@ -9,12 +9,13 @@ import {
   noGrad,
   type Tensor,
 } from '../../tensor/index.js';
-import { dist, type ProcessGroup, type ReduceOp } from '../group/index.js';
+import { dist, type ProcessGroup, type ReduceOp, withCommStream } from '../group/index.js';
 import {
   type AllGatherComm,
   DefaultAllGather,
   DefaultReduceScatter,
   finishAllGather,
+  nothingToGather,
   type PendingGather,
   type PendingReduce,
   type ReduceScatterComm,
@@ -40,6 +41,8 @@ export class CommContext {
   readonly reductions: { group: FSDPParamGroup; pending: PendingReduce }[] = [];
   /** How many may be under way at once. */
   maxReductions = 1;
+  /** The next all-gather is the first after the optimizer. */
+  stepBegins = true;
 
   /** Finishes the oldest reductions until fewer than `keep` are left. */
   finishReductions(keep = 1): void {
@@ -151,16 +154,21 @@ export class FSDPParamGroup {
     if (!this.unshardInBackward && this.training === 'preBackward') return;
     const group = this.gatherGroup;
     if (group === null || group.size() === 1) {
-      this.#gather = { output: null, work: undefined, group: group ?? dist.group.WORLD, pieces: [] };
+      this.#gather = nothingToGather(group ?? dist.group.WORLD);
       return;
     }
-    this.#gather = startAllGather(this.params, group, this.gatherComm, (output) =>
-      this.emit('allGather', {
-        elements: output.numel(),
-        dtype: output.dtype,
-        bytes: output.numel() * output.dtype.itemsize,
-        groupSize: group.size(),
-      }),
+    // Shards do not change within a step, so but for the first a gather need not wait for what is computed before it.
+    const stream = { name: 'all-gather', independent: !this.comm.stepBegins };
+    this.comm.stepBegins = false;
+    this.#gather = withCommStream(stream, () =>
+      startAllGather(this.params, group, this.gatherComm, (output) =>
+        this.emit('allGather', {
+          elements: output.numel(),
+          dtype: output.dtype,
+          bytes: output.numel() * output.dtype.itemsize,
+          groupSize: group.size(),
+        }),
+      ),
     );
     this.emit('allGather', { phase: 'end' });
   }

@@ -14,8 +14,10 @@
 
 import { type Module, markParameter, stateOf } from '../../nn/index.js';
 import {
+  claimMemory,
   contiguousStrides,
   type DType,
+  type MemoryClaim,
   noGrad,
   numelOf,
   type Storage,
@@ -25,6 +27,7 @@ import {
 import { DTensor, DTensorSpec, type Placement, Replicate, Shard, StridedShard } from '../dtensor/index.js';
 import { DeviceMesh } from '../mesh/index.js';
 import { fsdpError } from './errors.js';
+import { fillStorage, freeStorage, takeTensor } from './memory.js';
 import type { MeshInfo } from './mesh-info.js';
 import { CPUOffloadPolicy, type MixedPrecisionPolicy, type OffloadPolicy } from './policy.js';
 
@@ -77,6 +80,8 @@ export class FSDPParam {
   #unsharded: Tensor | null = null;
   #output: Tensor | null = null;
   #postForwardData: Tensor | null = null;
+  #postForwardClaim: MemoryClaim | null = null;
+  #shardClaim: MemoryClaim | null = null;
 
   constructor(
     original: Tensor,
@@ -211,6 +216,15 @@ export class FSDPParam {
     return spec.placed(placements);
   }
 
+  #claimShard(): void {
+    this.#shardClaim?.release();
+    this.#shardClaim = claimMemory(
+      this.shardData,
+      this.offloaded ? 'Offloaded Param' : 'Sharded Param',
+      this.fqn,
+    );
+  }
+
   get spec(): DTensorSpec {
     return this.#spec;
   }
@@ -220,6 +234,7 @@ export class FSDPParam {
     this.shardData = padded.view([-1]);
     const local = padded.narrow(this.shardDim, 0, this.shardShape[this.shardDim]!);
     this.sharded = markParameter(this.toShardedDTensor(local).requiresGrad_(requiresGrad));
+    this.#claimShard();
   }
 
   /** A local tensor of the piece's shape (the piece or its gradient) as DTensor. */
@@ -273,10 +288,11 @@ export class FSDPParam {
   /** Memory for the whole parameter (with padding), ready to be written. */
   openOutput(ranks: number): Tensor {
     const numel = this.inputNumel * ranks;
-    this.#output ??= torch.empty([numel], { dtype: this.inputDtype });
-    const { storage } = this.#output;
-    const bytes = numel * this.#output.dtype.itemsize;
-    if (storage.nbytes !== bytes) storage.resize(bytes);
+    if (this.#output === null) {
+      this.#output = takeTensor(numel, this.inputDtype);
+      claimMemory(this.#output, 'Unsharded Param', this.fqn);
+    }
+    fillStorage(this.#output.storage, numel * this.#output.dtype.itemsize);
     return this.#output;
   }
 
@@ -295,6 +311,8 @@ export class FSDPParam {
       this.#unsharded.requiresGrad_(this.sharded.requiresGrad);
     this.register(this.#unsharded);
     this.#postForwardData = null;
+    this.#postForwardClaim?.release();
+    this.#postForwardClaim = null;
     this.state = 'unsharded';
   }
 
@@ -340,14 +358,14 @@ export class FSDPParam {
       dtype: data.dtype,
     });
     this.#postForwardData = data;
+    this.#postForwardClaim = claimMemory(data, 'Sharded Param', `${this.fqn} after forward`);
     this.register(markParameter(new DTensor(local, spec).requiresGrad_(this.sharded.requiresGrad)));
     this.#freeOutput();
     this.state = 'shardedPostForward';
   }
 
   #freeOutput(): void {
-    const storage = this.#output?.storage;
-    if (storage && storage.nbytes > 0) storage.resize(0);
+    if (this.#output) freeStorage(this.#output.storage);
   }
 
   // ---------------------------------------------------------------- gradients
@@ -446,6 +464,7 @@ export class FSDPParam {
       return fresh;
     });
     this.shardData = noGrad(() => padded.view([-1]));
+    this.#claimShard();
     if (padded !== local) {
       const piece = noGrad(() => padded.narrow(this.shardDim, 0, this.shardShape[this.shardDim]!));
       now.become(piece, now.spec);

@@ -173,7 +173,10 @@ export class FSDPState {
     const first = this.training !== 'forward';
     if (first) this.#lazyInit();
     this.training = 'forward';
-    if (first) this.iteration.root ??= this;
+    if (first && this.iteration.root === null) {
+      this.iteration.root = this;
+      this.comm.stepBegins = true;
+    }
     let [args, kwargs] = this.#castInputs(givenArgs, givenKwargs);
     for (const group of this.groups) [args, kwargs] = group.beforeForward(args, kwargs);
     if (first)

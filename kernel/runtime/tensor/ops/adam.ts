@@ -8,7 +8,8 @@ import { Tensor } from '../tensor.js';
 
 /**
  * Updates a parameter and its moments in place. Returns false, having done nothing, where the plain operations must run
- * instead: tensor subclasses, meta tensors, other types than float32 and float64, strided memory, active dispatch modes.
+ * instead: tensors that lie differently on a mesh, meta tensors, other types than float32 and float64, strided memory, active
+ * dispatch modes.
  */
 export function adamStep_(
   param: Tensor,
@@ -18,16 +19,19 @@ export function adamStep_(
   maxExpAvgSq: Tensor | null,
   params: AdamParams,
 ): boolean {
-  const written = maxExpAvgSq ? [param, expAvg, expAvgSq, maxExpAvgSq] : [param, expAvg, expAvgSq];
+  const given = [param, expAvg, expAvgSq, ...(maxExpAvgSq ? [maxExpAvgSq] : [])];
   if (activeModes().length > 0 || (param.dtype !== float32 && param.dtype !== float64)) return false;
-  for (const t of [grad, ...written]) {
-    if (t.constructor !== Tensor || t.isMeta || t.dtype !== param.dtype || !t.isContiguous()) return false;
-    if (t.numel() !== param.numel()) return false;
+  // What lies alike is updated part by part: each rank has its own.
+  if (![grad, ...given].every((t) => t === param || param.liesAs(t))) return false;
+  const [p, m, v, most = null] = given.map((t) => t.localPart()) as [Tensor, Tensor, Tensor, Tensor?];
+  const g = grad.localPart();
+  const written = most ? [p, m, v, most] : [p, m, v];
+  for (const t of [g, ...written]) {
+    if (t.constructor !== Tensor || t.isMeta || t.dtype !== p.dtype || !t.isContiguous()) return false;
+    if (t.numel() !== p.numel()) return false;
   }
-  if (param.numel() > 0) {
-    getBackend().adam(param.nd(), grad.nd(), expAvg.nd(), expAvgSq.nd(), maxExpAvgSq?.nd() ?? null, params);
-  }
-  for (const t of written) t.versionCounter.value++;
-  memory.listener?.ran('adam', [grad], written, null);
+  if (p.numel() > 0) getBackend().adam(p.nd(), g.nd(), m.nd(), v.nd(), most?.nd() ?? null, params);
+  for (const t of new Set([...given, ...written])) t.versionCounter.value++;
+  memory.listener?.ran('adam', [g], written, null);
   return true;
 }
