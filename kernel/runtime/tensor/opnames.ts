@@ -79,8 +79,9 @@ interface SpecialParams {
   std: Dims & { correction: number };
   max: OneDim & { keepdim: boolean };
   min: OneDim & { keepdim: boolean };
-  argmax: OneDim & { keepdim: boolean };
-  argmin: OneDim & { keepdim: boolean };
+  /** dim null: over all elements, a place in row-major order. */
+  argmax: { dim: number | null; keepdim: boolean };
+  argmin: { dim: number | null; keepdim: boolean };
   sort: OneDim & { descending: boolean };
   topk: OneDim & { k: number; largest: boolean };
   kthvalue: OneDim & { k: number; keepdim: boolean };
@@ -112,6 +113,7 @@ interface SpecialParams {
   asStridedBackward: Layout & { base: Layout };
   /** The elements such a view has, of a tensor that lies otherwise than `base`: the other direction. */
   asStridedOf: Layout & { base: Layout };
+  repeat: { repeats: readonly number[] };
   split: OneDim & { sizes: readonly number[] };
   unbind: OneDim;
   flip: { dims: readonly number[] };

@@ -94,6 +94,18 @@ function best(
   return [values, indices];
 }
 
+function bestPlace(name: 'argmax' | 'argmin', x: Tensor, dim: number | null, keepdim: boolean): Tensor {
+  if (dim !== null) return best(name, x, dim, keepdim)[1];
+  const place = best(name, viewOf(contiguous(x), [x.numel()], [1]), 0, false)[1];
+  return keepdim
+    ? viewOf(
+        place,
+        x.shape.map(() => 1),
+        x.shape.map(() => 1),
+      )
+    : place;
+}
+
 function sorted(x: Tensor, dim: number, descending: boolean): [Tensor, Tensor] {
   refuseFloat8('sort', [x], x.dtype);
   const values = alloc(x.shape, x.dtype, x.device);
@@ -187,8 +199,8 @@ export const reduceKernels = {
   std: ([x], p) => deviation(x!, p, true),
   max: ([x], { dim, keepdim }) => best('max', x!, dim, keepdim),
   min: ([x], { dim, keepdim }) => best('min', x!, dim, keepdim),
-  argmax: ([x], { dim, keepdim }) => best('argmax', x!, dim, keepdim)[1],
-  argmin: ([x], { dim, keepdim }) => best('argmin', x!, dim, keepdim)[1],
+  argmax: ([x], { dim, keepdim }) => bestPlace('argmax', x!, dim, keepdim),
+  argmin: ([x], { dim, keepdim }) => bestPlace('argmin', x!, dim, keepdim),
   sort: ([x], { dim, descending }) => sorted(x!, dim, descending),
   topk: ([x], { dim, k, largest }) => {
     const n = x!.shape.length === 0 ? 1 : x!.shape[dim]!;

@@ -5,7 +5,7 @@ import { contiguousStrides, numelOf, sameShape, viewStrides } from '../shape.js'
 import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
 import { Tensor as TensorClass } from '../tensor.js';
-import { alloc, cast, expanded, type KernelTable, viewOf } from './common.js';
+import { alloc, cast, contiguous, expanded, type KernelTable, viewOf } from './common.js';
 
 function drop(x: readonly number[], dims: readonly number[]): number[] {
   return x.filter((_, d) => !dims.includes(d));
@@ -106,6 +106,27 @@ export const viewKernels = {
       : expanded(t, sizes) === t
         ? viewOf(t, t.shape, t.strides)
         : expanded(t, sizes);
+  },
+  repeat: ([x], { repeats }) => {
+    const t = contiguous(x!);
+    const lead = repeats.length - t.shape.length;
+    const shape = repeats.map((_, d) => (d < lead ? 1 : t.shape[d - lead]!));
+    const strides = repeats.map((_, d) => (d < lead ? 0 : t.strides[d - lead]!));
+    const out = alloc(
+      shape.map((n, d) => n * repeats[d]!),
+      t.dtype,
+      t.device,
+    );
+    if (t.isMeta || out.numel() === 0) return out;
+    // Every dimension as two, how often and how many: the copies are a repeated view of the input.
+    const spread = repeats.flatMap((times, d) => [times, shape[d]!]);
+    const from = viewOf(
+      t,
+      spread,
+      repeats.flatMap((_, d) => [0, strides[d]!]),
+    );
+    getBackend().copy(from.nd(), viewOf(out, spread, contiguousStrides(spread)).nd());
+    return out;
   },
   permute: ([x], { dims }) => viewOf(x!, pick(x!.shape, dims), pick(x!.strides, dims)),
   select: ([x], { dim, index }) =>

@@ -485,6 +485,10 @@ export function repeatInterleave(
   const source = at === undefined || at === null ? reshape(x, [-1]) : x;
   const d = wrapDim(at ?? 0, source.shape.length, 'repeatInterleave');
   const n = source.shape[d] ?? 1;
+  if (typeof repeats === 'number' && repeats >= 0 && source.shape.length > 0) {
+    const wide = expand(unsqueeze(source, d + 1), source.shape.toSpliced(d + 1, 0, repeats));
+    return reshape(applyOp('clone', [wide], { contiguous: true }), source.shape.with(d, n * repeats));
+  }
   const each =
     typeof repeats === 'number'
       ? new Array<number>(n).fill(repeats)

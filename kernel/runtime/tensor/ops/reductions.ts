@@ -137,13 +137,7 @@ const arg =
     const p = parse(dim, keepdim, undefined);
     if (p.dim === undefined || p.dim === null) {
       if (x.numel() === 0) throw opError(name, [x], 'the tensor has no elements', undefined, 'SB_EMPTY');
-      const flat = applyOp(name, [reshape(x, [-1])], { dim: 0, keepdim: false });
-      return p.keepdim
-        ? reshape(
-            flat,
-            x.shape.map(() => 1),
-          )
-        : flat;
+      return applyOp(name, [x], { dim: null, keepdim: p.keepdim });
     }
     return applyOp(name, [x], { dim: wrapDim(p.dim as number, x.shape.length, name), keepdim: p.keepdim });
   };

@@ -311,19 +311,7 @@ export function repeat(x: Tensor, ...times: (number | readonly number[])[]): Ten
   const reps = sizes(times);
   if (reps.length < x.shape.length)
     throw opError('repeat', [x], `${reps.length} repeats for ${x.shape.length} dimensions`);
-  const shape = [...new Array<number>(reps.length - x.shape.length).fill(1), ...x.shape];
-  const wide = expand(
-    view(
-      contiguous(x),
-      shape.flatMap((n) => [1, n]),
-    ),
-    reps.flatMap((r, d) => [r, shape[d]!]),
-  );
-  const out = applyOp('clone', [wide], { contiguous: true });
-  return view(
-    out,
-    shape.map((n, d) => n * reps[d]!),
-  );
+  return applyOp('repeat', [x], { repeats: reps });
 }
 export function tile(x: Tensor, ...dims: (number | readonly number[])[]): Tensor {
   const reps = sizes(dims);

@@ -356,7 +356,7 @@ class ViewPropagation {
 
 // ---------------------------------------------------------------- the table
 
-type ViewName = 'view' | 'expand' | 'permute' | 'squeeze' | 'unsqueeze';
+type ViewName = 'view' | 'expand' | 'repeat' | 'permute' | 'squeeze' | 'unsqueeze';
 
 function viewRule<K extends ViewName>(
   sources: (call: RuleCall<K>, shape: readonly number[]) => Source[],
@@ -410,6 +410,14 @@ export const viewRules: RuleTable = {
     false,
     (_call, _chosen, shapes) => ({ shape: wholeShape(shapes) }),
   ),
+  repeat: viewRule<'repeat'>((call, shape) => {
+    const { repeats } = call.params;
+    const lead = repeats.length - shape.length;
+    return repeats.map((times, d): Source => {
+      if (d < lead) return one;
+      return times === 1 ? fromDim(d - lead) : { kind: 'repeated', of: fromDim(d - lead) };
+    });
+  }, false),
   permute: viewRule<'permute'>((call) => call.params.dims.map(fromDim), false),
   // Only dimensions that are of size 1 in the whole go: a part may have others.
   squeeze: viewRule<'squeeze'>(

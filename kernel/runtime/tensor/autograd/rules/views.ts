@@ -1,5 +1,6 @@
 /** Backward rules of views, joins and moves of elements. */
 import { applyOp } from '../../dispatch.js';
+import * as r from '../../ops/reductions.js';
 import * as v from '../../ops/views.js';
 import { contiguousStrides } from '../../shape.js';
 import type { Tensor } from '../../tensor.js';
@@ -28,6 +29,26 @@ export const viewsRules = {
   view: viewBack((c) => v.reshape(c.grad, c.inMeta[0]!.shape)),
   viewDtype: no,
   expand: viewBack((c) => sumTo(c.grad, c.inMeta[0]!)),
+  repeat: {
+    grad: (c) => {
+      const { repeats } = c.params;
+      const shape = c.inMeta[0]!.shape;
+      const lead = repeats.length - shape.length;
+      let g = c.grad;
+      for (let d = 0; d < lead; d++) g = r.sum(g, 0);
+      const sizes: number[] = [];
+      const dims: number[] = [];
+      shape.forEach((n, d) => {
+        const times = repeats[lead + d]!;
+        if (times !== 1) {
+          dims.push(sizes.length);
+          sizes.push(times);
+        }
+        sizes.push(n);
+      });
+      return [dims.length === 0 ? g : r.sum(v.reshape(g, sizes), dims)];
+    },
+  },
   permute: {
     grad: (c) => [
       v.permute(
