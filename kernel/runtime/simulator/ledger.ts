@@ -117,6 +117,8 @@ export class MemoryLedger implements MemoryListener {
   readonly #buffers = new Map<CommCall, { category: MemoryCategory; storages: Storage[] }>();
   readonly #names = new WeakMap<Tensor, string>();
   readonly #makers = new WeakMap<Storage, string>();
+  /** Under what a gradient was counted. */
+  readonly #gradKinds = new WeakMap<Tensor, MemoryCategory>();
   #total = 0;
   #peak: LedgerPeak = { bytes: 0, at: 'start', categories: {}, alive: [] };
   #peakIsNow = false;
@@ -287,10 +289,13 @@ export class MemoryLedger implements MemoryListener {
   grad(leaf: Tensor, before: Tensor | null, after: Tensor | null): void {
     if (before === after) return;
     const name = this.#names.get(leaf);
-    const category = gradCategory(leaf);
-    if (after !== null)
+    if (after !== null) {
+      const category = gradCategory(leaf);
+      this.#gradKinds.set(after, category);
       this.hold(storageOf(after), category, name === undefined ? undefined : `${name}.grad`);
-    if (before !== null) this.drop(storageOf(before), category);
+    }
+    // What its parameter is claimed as may have changed since.
+    if (before !== null) this.drop(storageOf(before), this.#gradKinds.get(before) ?? gradCategory(leaf));
   }
 
   ran(op: string, inputs: readonly (Tensor | null)[], results: readonly Tensor[]): void {

@@ -118,6 +118,30 @@ describe('Simulation', () => {
     expect(told!['makespan']).toBeGreaterThan(0);
   });
 
+  it("FSDP's gathers run ahead of compute as far as the closed form of its prefetch says", async () => {
+    const [told] = await both<{ spans: [string, number, number][]; forward: number }>(`
+      const { nn, fullyShard } = runtime;
+      const model = new nn.Sequential(...[1, 2, 3, 4, 5].map(() => new nn.Linear(64, 64, { bias: false })));
+      for (const layer of model) fullyShard(layer);
+      fullyShard(model);
+      const x = torch.ones([50, 64]);
+      model.call(x).sum().backward();
+      const result = sim.run(() => { model.call(x); sim.mark('forward done'); });
+      return { spans: result.of(0).map((s) => [s.stream, s.start, s.end]), forward: result.timeOf(0, 'forward done') };`);
+    const gather = 1e-6 + (64 * 64 * 4) / 2 / 1e9;
+    const compute = (2 * 50 * 64 * 64) / 1e9;
+    const gathers = told!.spans.filter(([stream]) => stream === 'all-gather');
+    expect(gathers).toHaveLength(5);
+    for (const [, start, end] of gathers) expect(end - start).toBeCloseTo(gather, 9);
+    const layers = Array(5).fill(0);
+    const expected = formulas.forwardOverlap(
+      layers.map(() => compute),
+      layers.map(() => gather),
+      2,
+    );
+    expect(told!.forward).toBeCloseTo(expected.total, 9);
+  });
+
   it('needs a cluster as large as the world', async () => {
     const results = await world.run(`
       const one = new runtime.Cluster({ ...runtime.Cluster.preset('laptop').spec, ranks: 1,

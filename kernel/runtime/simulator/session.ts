@@ -39,6 +39,7 @@ export class Simulation {
   readonly program: RankProgram;
   readonly ledger: MemoryLedger | undefined;
   readonly #items = new Map<CommCall, number>();
+  readonly #marks = new Set<string>();
   /** Items that may still grow: the last one, if it is computation. */
   #open: ComputeItem | undefined;
   #stops: (() => void)[] = [];
@@ -67,6 +68,11 @@ export class Simulation {
         before: (call) => this.#issue(call),
         done: (call, error) => this.#done(call, error),
         waited: (call) => this.#waited(call),
+        mark: (name) => this.mark(name),
+        streamWaits: (stream, name) => {
+          // Marks from before the recording are in the past.
+          if (this.#marks.has(name)) this.program.waitEvent(name, stream);
+        },
       }),
     ];
     this.ledger?.start();
@@ -108,6 +114,7 @@ export class Simulation {
   /** Marks the point that this rank's computation has reached; `SimulationResult.timeOf(rank, name)` is its time. */
   mark(name: string): void {
     this.#open = undefined;
+    this.#marks.add(name);
     this.program.record(name);
   }
 

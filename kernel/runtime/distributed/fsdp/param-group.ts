@@ -9,7 +9,14 @@ import {
   noGrad,
   type Tensor,
 } from '../../tensor/index.js';
-import { dist, type ProcessGroup, type ReduceOp, withCommStream } from '../group/index.js';
+import {
+  dist,
+  markCompute,
+  type ProcessGroup,
+  type ReduceOp,
+  streamWaitsFor,
+  withCommStream,
+} from '../group/index.js';
 import {
   type AllGatherComm,
   DefaultAllGather,
@@ -43,6 +50,9 @@ export class CommContext {
   maxReductions = 1;
   /** The next all-gather is the first after the optimizer. */
   stepBegins = true;
+  /** Events of simulated time: copy-outs so far, and the latest one of a forward that no gather waits for yet. */
+  copyOuts = 0;
+  copyOut: string | null = null;
 
   /** Finishes the oldest reductions until fewer than `keep` are left. */
   finishReductions(keep = 1): void {
@@ -180,12 +190,25 @@ export class FSDPParamGroup {
     const quiet = pending.output === null;
     if (!quiet) this.emit('copyOut');
     finishAllGather(pending, this.params);
+    if (!quiet) this.#markCopyOut();
     if (this.sharded !== 'unsharded') {
       for (const p of this.params) p.toUnsharded();
       this.sharded = 'unsharded';
     }
     this.#gather = null;
     if (!quiet) this.emit('copyOut', { phase: 'end' });
+  }
+
+  /**
+   * As PyTorch's streams: in forward the next gather may overlap this copy-out and waits for the one before, in backward it
+   * waits for this one.
+   */
+  #markCopyOut(): void {
+    const name = `copy-out ${++this.comm.copyOuts}`;
+    markCompute(name);
+    if (this.comm.copyOut !== null) streamWaitsFor('all-gather', this.comm.copyOut);
+    this.comm.copyOut = this.training === 'forward' ? name : null;
+    if (this.training !== 'forward') streamWaitsFor('all-gather', name);
   }
 
   // ---------------------------------------------------------------- reshard

@@ -75,6 +75,16 @@ export function withCommStream<T>(on: CommStream, body: () => T): T {
   }
 }
 
+/** An event of simulated time: what this rank was given to compute so far is done. Names are used once. */
+export function markCompute(name: string): void {
+  for (const hook of hooks) hook.mark?.(name);
+}
+
+/** Calls that are issued to `stream` from now on start after the event: FSDP's all-gathers wait for the copy-out before. */
+export function streamWaitsFor(stream: string, name: string): void {
+  for (const hook of hooks) hook.streamWaits?.(stream, name);
+}
+
 /** As `CommCall`: what listeners of `onComm` get. */
 export type CommEvent = CommCall;
 
@@ -90,6 +100,10 @@ export interface CommHook {
   done?(call: CommCall, error?: unknown): void;
   /** Its `Work` was waited for; at once after `done` for calls that wait themselves. */
   waited?(call: CommCall): void;
+  /** `markCompute(name)` was called. */
+  mark?(name: string): void;
+  /** `streamWaitsFor(stream, name)` was called. */
+  streamWaits?(stream: string, name: string): void;
 }
 
 let hooks: readonly CommHook[] = [];

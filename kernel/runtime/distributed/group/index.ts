@@ -6,7 +6,9 @@ export {
   type CommEvent,
   type CommHook,
   type CommStream,
+  markCompute,
   onComm,
+  streamWaitsFor,
   withCommStream,
   withoutCommHooks,
 } from './events.js';
