@@ -18,7 +18,7 @@ export interface FoldOptions {
   /** Ranks that run the cell. */
   ranks: readonly number[];
   emit: (output: CellOutput) => void;
-  /** How long an item waits for the other ranks, in milliseconds. */
+  /** How long an item waits for the other ranks, in milliseconds; default 300, which a busy machine needs. */
   patience?: number;
 }
 
@@ -44,7 +44,7 @@ export class OutputFold {
     if (!queue) return;
     queue.push(item);
     this.#advance();
-    if (this.#hasItems()) this.#timer ??= setTimeout(() => this.flush(), this.#options.patience ?? 100);
+    if (this.#hasItems()) this.#timer ??= setTimeout(() => this.flush(), this.#options.patience ?? 300);
   }
 
   /** The rank will say nothing more in this cell (what it says later is shown at once). */

@@ -5,8 +5,18 @@ describe('planCell', () => {
   test('blanks commands and keeps line numbers', () => {
     const plan = planCell('// first\n%world 2\n%%rank 0-1\nrank % 2');
     expect(plan.code).toBe('// first\n\n\nrank % 2');
-    expect(plan.magics).toEqual([{ name: 'world', size: 2 }]);
+    expect(plan.magics).toEqual([{ name: 'world', size: 2, cluster: {} }]);
     expect(plan.ranks).toEqual([0, 1]);
+  });
+
+  test('%world names the parts of a machine', () => {
+    expect(planCell('%world 8 --nodes 2 --device a100 --link nvlink3').magics).toEqual([
+      { name: 'world', size: 8, cluster: { nodes: 2, device: 'a100', link: 'nvlink3' } },
+    ]);
+  });
+
+  test('%trace and %ledger watch the cell', () => {
+    expect(planCell('%trace\n%ledger\n1').instruments).toEqual(['trace', 'ledger']);
   });
 
   test('leaves a remainder in code alone', () => {
@@ -24,12 +34,15 @@ describe('planCell', () => {
   });
 
   test.each([
-    ['%wrold 3', 'did you mean "%world N"'],
+    ['%wrold 3', 'did you mean "%world N [--nodes M]'],
     ['%rank 0', 'did you mean "%%rank 0,2"'],
     ['%%who', 'did you mean "%who"'],
     ['%zzzzzz', '"%help" lists the commands'],
     ['%world', 'nothing follows it'],
     ['%world two', '"two", wanted a number of ranks'],
+    ['%world 4 --nods 2', 'did you mean "--nodes"'],
+    ['%world 4 --nodes 3', 'a number of nodes that divides 4 ranks'],
+    ['%world 4 --device', 'a value behind --device'],
     ['%check erors', 'did you mean "errors"'],
     ['%%rank a', 'wanted ranks such as 0,2'],
     ['%restart x', 'wanted a rank'],

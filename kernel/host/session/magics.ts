@@ -3,12 +3,25 @@ import { nearestName, ShardbookError } from '../../runtime/index.js';
 import type { CheckLevel } from './types.js';
 
 export type Magic =
-  | { name: 'world'; size: number }
+  | { name: 'world'; size: number; cluster: ClusterWish }
   | { name: 'check'; level: CheckLevel | undefined }
   | { name: 'restart'; rank: number | undefined }
   | { name: 'who' }
   | { name: 'reset' }
   | { name: 'help' };
+
+/** The machine that virtual times are of, in parts by name. */
+export interface ClusterWish {
+  nodes?: number;
+  device?: string;
+  /** Link inside a node. */
+  link?: string;
+  /** Link between nodes. */
+  across?: string;
+}
+
+/** What can watch a cell: its communication, its memory. */
+export type Instrument = 'trace' | 'ledger';
 
 export interface CellPlan {
   /** To obey before the code, in order. */
@@ -17,6 +30,8 @@ export interface CellPlan {
   ranks: number[] | undefined;
   /** `%%time`. */
   time: boolean;
+  /** `%trace`, `%ledger`: what watches this cell and is shown after it. */
+  instruments: Instrument[];
   /** The code with commands blanked, so that lines keep their numbers. */
   code: string;
   /** `name?`: show what is known of it. */
@@ -34,10 +49,9 @@ interface MagicSpec {
 
 const MAGICS: Record<string, MagicSpec> = {
   '%world': {
-    usage: '%world N',
-    summary: 'start again with N ranks',
-    apply: (plan, argument) =>
-      void plan.magics.push({ name: 'world', size: wholeNumber('%world', argument, 'a number of ranks') }),
+    usage: '%world N [--nodes M] [--device NAME] [--link NAME] [--across NAME]',
+    summary: 'start again with N ranks; `cluster` is the machine that virtual times are of',
+    apply: (plan, argument) => void plan.magics.push({ name: 'world', ...worldWish(argument) }),
   },
   '%%rank': {
     usage: '%%rank 0,2',
@@ -77,17 +91,27 @@ const MAGICS: Record<string, MagicSpec> = {
   },
   '%%time': {
     usage: '%%time',
-    summary: 'say how long this cell took',
+    summary: 'say how long this cell took, on each rank too',
     apply(plan) {
       plan.time = true;
     },
+  },
+  '%trace': {
+    usage: '%trace',
+    summary: 'show the communication of this cell: timeline, and who sent how much to whom',
+    apply: (plan) => void plan.instruments.push('trace'),
+  },
+  '%ledger': {
+    usage: '%ledger',
+    summary: 'show the memory of this cell by category, with its peak',
+    apply: (plan) => void plan.instruments.push('ledger'),
   },
   '%help': { usage: '%help', summary: 'this list', apply: (plan) => void plan.magics.push({ name: 'help' }) },
 };
 
 /** Splits a cell into its commands and its code. */
 export function planCell(source: string): CellPlan {
-  const plan: CellPlan = { magics: [], ranks: undefined, time: false, code: source };
+  const plan: CellPlan = { magics: [], ranks: undefined, time: false, instruments: [], code: source };
   const question = /^\s*(?:\?{1,2}\s*([\w$.]+)|([\w$.]+)\s*\?{1,2})\s*$/.exec(source);
   if (question) return { ...plan, code: '', question: (question[1] ?? question[2])! };
   const lines = source.split('\n');
@@ -150,6 +174,29 @@ function badArgument(name: string, argument: string, wanted: string, near?: stri
 function wholeNumber(name: string, argument: string, wanted: string): number {
   if (!/^[+-]?\d+$/.test(argument)) throw badArgument(name, argument, wanted);
   return Number(argument);
+}
+
+const WORLD_OPTIONS = ['nodes', 'device', 'link', 'across'] as const;
+
+function worldWish(argument: string): { size: number; cluster: ClusterWish } {
+  const [count = '', ...words] = argument.split(/\s+/);
+  const size = wholeNumber('%world', count, 'a number of ranks');
+  const cluster: ClusterWish = {};
+  for (let i = 0; i < words.length; i += 2) {
+    const [word, value] = [words[i]!, words[i + 1]];
+    const option = WORLD_OPTIONS.find((name) => word === `--${name}`);
+    if (!option) {
+      const known = WORLD_OPTIONS.map((name) => `--${name}`);
+      throw badArgument('%world', word, `one of ${known.join(', ')}`, nearestName(word, known));
+    }
+    if (value === undefined || value.startsWith('--'))
+      throw badArgument('%world', word, `a value behind ${word}`);
+    if (option === 'nodes') cluster.nodes = wholeNumber('%world', value, 'a number of nodes');
+    else cluster[option] = value;
+  }
+  if (cluster.nodes !== undefined && (cluster.nodes < 1 || size % cluster.nodes !== 0))
+    throw badArgument('%world', `--nodes ${cluster.nodes}`, `a number of nodes that divides ${size} ranks`);
+  return { size, cluster };
 }
 
 function rankList(argument: string): number[] {

@@ -10,7 +10,7 @@ const folder = mkdtempSync(path.join(tmpdir(), 'shardbook-session-'));
 let session: Session;
 
 beforeAll(async () => {
-  session = await Session.start({ world: 3, cwd: folder });
+  session = await Session.start({ world: 3, cwd: folder, patience: 10_000 });
 }, 30_000);
 
 afterAll(async () => {
@@ -103,6 +103,52 @@ describe('Session', () => {
       "[ 42, 'Thing' ]",
     );
     expect((await run("(await import('esm-only')).answer")).shown).toBe('42');
+  });
+
+  test('%who shows where ranks differ', async () => {
+    await run('%reset');
+    await run('const alike = 1; const different = rank % 2');
+    expect((await run('%who')).shown).toBe(
+      'alike                  number  1\ndifferent  [rank 0,2]  number  0\ndifferent  [rank 1]    number  1',
+    );
+  });
+
+  test('%%time tells the time of each rank', async () => {
+    const { shown } = await run('%%time\n1;');
+    expect(shown).toMatch(/took [\d.]+ m?s \(rank 0 [\d.]+ m?s, rank 1 [\d.]+ m?s, rank 2 [\d.]+ m?s\)/);
+  });
+
+  test('progress is one output for all ranks, replaced as they go', async () => {
+    const { outputs, status } = await run('for (const i of progress(3, { label: "steps" })) await i;');
+    expect(status).toBe('ok');
+    const shown = outputs.filter((output) => output.type.endsWith('display_data')) as {
+      type: string;
+      displayId?: string;
+      data: Record<string, unknown>;
+    }[];
+    expect(new Set(shown.map(({ displayId }) => displayId)).size).toBe(1);
+    expect(shown[0]!.type).toBe('display_data');
+    expect(shown.at(-1)!.data['text/plain']).toBe('steps [########################] 3 of 3');
+  });
+
+  test('%trace shows the communication of a cell, %ledger its memory', async () => {
+    await run('if (!dist.isInitialized()) dist.initProcessGroup()');
+    const { outputs } = await run('%trace\n%ledger\ndist.allReduce(torch.ones([256]));');
+    const texts = outputs.flatMap((output) =>
+      output.type === 'display_data' ? [String(output.data['text/plain'])] : [],
+    );
+    expect(texts.join('\n')).toMatch(/allReduce/);
+    expect(texts.length).toBeGreaterThanOrEqual(2);
+    expect((await run('%%rank 0\n%trace\n1')).error?.evalue).toContain('wanted all ranks');
+  });
+
+  test('%world makes the machine that virtual times are of', async () => {
+    const { shown } = await run(
+      '%world 2 --nodes 2 --device a100\n[cluster.ranks, cluster.ranksPerNode, cluster.memoryBytes > 0]',
+    );
+    expect(shown).toContain('[ 2, 1, true ]');
+    expect((await run('%world 2 --device a10')).error?.evalue).toContain('a10');
+    await run('%world 3');
   });
 
   test('a missing package is named with what to do', async () => {

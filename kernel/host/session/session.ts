@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { ShardbookError } from '../../runtime/index.js';
+import { Cluster, type ClusterOptions, ShardbookError } from '../../runtime/index.js';
 import { checkWorldSize, distEntry, packageRoot, World } from '../world/index.js';
 import {
   type CellProgram,
@@ -17,7 +17,8 @@ import {
 import { type CreditMemory, clearCredit, createCredit, takeOutput } from './credit.js';
 import { foldResults, OutputFold } from './fold.js';
 import { StreamJoiner } from './join-streams.js';
-import { type Magic, magicHelp, magicNames, planCell } from './magics.js';
+import { type ClusterWish, type Instrument, type Magic, magicHelp, magicNames, planCell } from './magics.js';
+import { ProgressBars } from './progress-bars.js';
 import type { RankDisplay, RankEvent, RankFailure, RankRequest, RunReply, WhoEntry } from './rank/index.js';
 import {
   describeDiagnostics,
@@ -51,11 +52,13 @@ export interface SessionRankData {
   cwd: string;
   memory: unknown;
   credit: CreditMemory;
+  cluster: ClusterOptions;
 }
 
 interface Running {
   seq: number;
   fold: OutputFold;
+  bars: ProgressBars;
   onOutput: (output: CellOutput) => void;
   onInput: ExecuteOptions['onInput'];
 }
@@ -68,6 +71,7 @@ export class Session implements SessionApi {
   readonly #history: HistoryEntry[] = [];
   readonly #rankListeners = new Set<(ranks: RankInfo[]) => void>();
   readonly #sideFiles = new Map<string, { version: number; file: SideFile }>();
+  #cluster: ClusterOptions | undefined;
   #world: Promise<World>;
   #ready: World | undefined;
   #sideVersion = 0;
@@ -208,6 +212,7 @@ export class Session implements SessionApi {
     for (const magic of plan.magics) await this.#obey(magic, say);
     const ranks = plan.ranks ?? Array.from({ length: (await this.#world).size }, (_, rank) => rank);
     this.#checkRanks(ranks);
+    this.#checkInstruments(plan.instruments, ranks);
     if (plan.code.trim() === '') return undefined;
     const name = options.silent ? `silent cell ${++this.#silentCells}` : this.#uniqueName(count);
     this.#texts.set(name, plan.code);
@@ -219,8 +224,12 @@ export class Session implements SessionApi {
       options.onOutput({ type: 'stream', name: 'stderr', text, ranks: [] });
     }
     if (interrupted()) return plainError(interruptedBeforeStart());
-    const error = await this.#runProgram(outcome.program, ranks, options);
-    if (plan.time) say(`took ${duration(performance.now() - started)}`);
+    const { error, times } = await this.#runProgram(outcome.program, ranks, plan.instruments, options);
+    if (plan.time) {
+      const each = times.map(({ rank, took }) => `rank ${rank} ${duration(took)}`);
+      const detail = each.length > 1 ? ` (${each.join(', ')})` : '';
+      say(`took ${duration(performance.now() - started)}${detail}`);
+    }
     return error;
   }
 
@@ -236,12 +245,20 @@ export class Session implements SessionApi {
   async #runProgram(
     program: CellProgram,
     ranks: readonly number[],
+    instruments: readonly Instrument[],
     options: ExecuteOptions & { silent: boolean; onOutput: (output: CellOutput) => void },
-  ): Promise<CellError | undefined> {
+  ): Promise<{ error: CellError | undefined; times: { rank: number; took: number }[] }> {
     const world = await this.#world;
     const seq = ++this.#seq;
-    const fold = new OutputFold({ worldSize: world.size, ranks, emit: options.onOutput });
-    this.#running = { seq, fold, onOutput: options.onOutput, onInput: options.onInput };
+    const { patience } = this.#options;
+    const fold = new OutputFold({
+      worldSize: world.size,
+      ranks,
+      emit: options.onOutput,
+      ...(patience === undefined ? {} : { patience }),
+    });
+    const bars = new ProgressBars(program.name.replaceAll(' ', '-'), ranks, options.onOutput);
+    this.#running = { seq, fold, bars, onOutput: options.onOutput, onInput: options.onInput };
     this.#last = this.#running;
     const commitPrevious = this.#commitPrevious;
     this.#notifyRanks();
@@ -254,6 +271,7 @@ export class Session implements SessionApi {
           commitPrevious,
           sideFiles: this.#newSideFiles(rank),
           wantResult: !options.silent,
+          instruments,
         };
         const reply = await this.#ask<RunReply>(world, rank, request);
         fold.finished(rank);
@@ -270,6 +288,7 @@ export class Session implements SessionApi {
       );
     }
     fold.flush();
+    bars.flush();
     this.#running = undefined;
     const failures = replies.flatMap(({ rank, reply }) => (reply.ok ? [] : [{ rank, value: reply.error }]));
     this.#commitPrevious = failures.length === 0;
@@ -277,7 +296,11 @@ export class Session implements SessionApi {
     this.#showResults(replies, options);
     await this.#reviveDead(world, options.onOutput);
     this.#notifyRanks();
-    return failures.length === 0 ? undefined : failuresError(failures, world.size, this.#texts);
+    const times = replies.flatMap(({ rank, reply }) =>
+      reply.took === undefined ? [] : [{ rank, took: reply.took }],
+    );
+    const error = failures.length === 0 ? undefined : failuresError(failures, world.size, this.#texts);
+    return { error, times };
   }
 
   #showResults(
@@ -320,7 +343,7 @@ export class Session implements SessionApi {
     world: World,
     rank: number,
     request: RankRequest,
-  ): Promise<A | { ok: false; error: RankFailure }> {
+  ): Promise<A | { ok: false; took?: number; error: RankFailure }> {
     try {
       return await world.request<RankRequest, A>(rank, request);
     } catch (error) {
@@ -351,12 +374,28 @@ export class Session implements SessionApi {
     });
   }
 
+  /** The trace of a cell is gathered from all ranks, so all have to run it. */
+  #checkInstruments(instruments: readonly Instrument[], ranks: readonly number[]): void {
+    if (!instruments.includes('trace') || ranks.length === this.worldSize) return;
+    throw new ShardbookError({
+      code: 'SB_MAGIC_ARGUMENT',
+      message: `Cannot obey "%trace": the cell runs on rank ${ranks.join(', ')} only, wanted all ranks`,
+      help: 'leave out "%%rank", or use "new CommRecorder()" on these ranks',
+    });
+  }
+
   async #obey(magic: Magic, say: (text: string) => void): Promise<void> {
     switch (magic.name) {
       case 'world':
         checkWorldSize(magic.size);
+        this.#cluster = clusterOptions(magic.size, magic.cluster);
         await this.#replaceWorld(magic.size);
-        return say(`World of ${magic.size} ${magic.size === 1 ? 'rank' : 'ranks'}; all variables are fresh.`);
+        return say(
+          [
+            `World of ${magic.size} ${magic.size === 1 ? 'rank' : 'ranks'}; all variables are fresh.`,
+            ...(Object.keys(magic.cluster).length > 0 ? [`cluster: ${Cluster.of(this.#cluster)}`] : []),
+          ].join('\n'),
+        );
       case 'check':
         if (magic.level) this.#checkLevel = magic.level;
         return say(`Type errors: ${this.#checkLevel}`);
@@ -386,22 +425,39 @@ export class Session implements SessionApi {
     await Promise.all(Array.from({ length: world.size }, (_, rank) => this.#ask(world, rank, request)));
   }
 
+  /** The variables of all ranks: one line where they agree, one for each value where they don't. */
   async #who(): Promise<string> {
-    const entries = await this.#ask<WhoEntry[]>(await this.#world, 0, {
-      type: 'who',
-      commitPrevious: this.#commitPrevious,
-    });
-    if (!Array.isArray(entries)) return entries.error.message;
-    if (entries.length === 0) return 'No variables yet.';
-    const width = (key: 'name' | 'type'): number => Math.max(...entries.map((entry) => entry[key].length));
-    const [names, types] = [width('name'), width('type')];
-    const note = this.worldSize > 1 ? ['(values of rank 0)'] : [];
-    return [
-      ...entries.map(({ name, type, value }) =>
-        `${name.padEnd(names)}  ${type.padEnd(types)}  ${value}`.trimEnd(),
-      ),
-      ...note,
-    ].join('\n');
+    const world = await this.#world;
+    const request: RankRequest = { type: 'who', commitPrevious: this.#commitPrevious };
+    const answers = await Promise.all(
+      Array.from({ length: world.size }, (_, rank) => this.#ask<WhoEntry[]>(world, rank, request)),
+    );
+    const values = new Map<string, Map<string, { entry: WhoEntry; ranks: number[] }>>();
+    const troubles: string[] = [];
+    for (const [rank, entries] of answers.entries()) {
+      if (!Array.isArray(entries)) {
+        troubles.push(`[rank ${rank}] ${entries.error.message}`);
+        continue;
+      }
+      for (const entry of entries) {
+        const variants = values.get(entry.name) ?? new Map();
+        values.set(entry.name, variants);
+        const key = `${entry.type} ${entry.value}`;
+        const variant = variants.get(key) ?? { entry, ranks: [] };
+        variants.set(key, variant);
+        variant.ranks.push(rank);
+      }
+    }
+    if (values.size === 0) return ['No variables yet.', ...troubles].join('\n');
+    const rows = [...values].flatMap(([name, variants]) =>
+      [...variants.values()].map(({ entry, ranks }) => [
+        name,
+        ranks.length === world.size ? '' : `[rank ${ranks.join(',')}]`,
+        entry.type,
+        entry.value,
+      ]),
+    );
+    return [...alignColumns(rows), ...troubles].join('\n');
   }
 
   async #evaluateAll(expressions: Record<string, string>): Promise<Record<string, UserExpressionResult>> {
@@ -425,6 +481,7 @@ export class Session implements SessionApi {
       commitPrevious: this.#commitPrevious,
       sideFiles: this.#newSideFiles(0),
       wantResult: true,
+      instruments: [],
     });
     await this.#ask(world, 0, { type: 'settle', commit: false });
     await Promise.all(
@@ -514,7 +571,8 @@ export class Session implements SessionApi {
   async #startWorld(size: number): Promise<World> {
     const { memory, supervisor } = prepareWorld(size);
     const credit = createCredit(size);
-    const data: SessionRankData = { cwd: this.#cwd, memory, credit };
+    const cluster = this.#cluster ?? clusterOptions(size, {});
+    const data: SessionRankData = { cwd: this.#cwd, memory, credit, cluster };
     const { heapLimitMb } = this.#options;
     const world = await World.start({
       size,
@@ -540,6 +598,7 @@ export class Session implements SessionApi {
     const target = this.#running ?? this.#last;
     if (!target) return;
     if (event.type === 'input') return void this.#answerInput(world, rank, event, target);
+    if (event.type === 'progress') return void target.bars.add(rank, event);
     const { seq: _seq, ...item } = event;
     // What timers of earlier cells say comes out with the cell that runs now, or last.
     target.fold.add(rank, item);
@@ -589,6 +648,31 @@ function interruptedBeforeStart(): ShardbookError {
     code: 'SB_INTERRUPTED',
     message: 'Cannot run the cell: it was interrupted before it started',
   });
+}
+
+function alignColumns(rows: readonly string[][]): string[] {
+  const columns = (rows[0] ?? []).map((_, i) => i).filter((i) => rows.some((row) => row[i] !== ''));
+  const width = (i: number): number => Math.max(...rows.map((row) => row[i]!.length));
+  return rows.map((row) =>
+    columns
+      .map((i) => row[i]!.padEnd(width(i)))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+/** The machine of a world; names that nobody knows are refused here, before any rank starts. */
+function clusterOptions(size: number, wish: ClusterWish): ClusterOptions {
+  const { nodes = 1, device, link, across } = wish;
+  const options: ClusterOptions = {
+    nodes,
+    ranksPerNode: size / nodes,
+    ...(device === undefined ? {} : { device }),
+    ...(link === undefined ? {} : { inside: link }),
+    ...(across === undefined ? {} : { across }),
+  };
+  Cluster.of(options);
+  return options;
 }
 
 function duration(ms: number): string {

@@ -94,6 +94,11 @@ export interface SessionOptions {
   checkLevel?: CheckLevel;
   /** Who compiles the cells; default: the environment's SHARDBOOK_COMPILER, else typescript. */
   compiler?: 'typescript' | 'tslab';
+  /**
+   * How long what one rank says waits for the others to say the same, in milliseconds; default 300. Tools that compare
+   * outputs wait longer, so that their order doesn't depend on the machine's load.
+   */
+  patience?: number;
   /** Memory limit of each rank's heap in MiB. */
   heapLimitMb?: number;
 }

@@ -96,7 +96,7 @@ async function check(manifest: Manifest, ids: readonly string[]): Promise<number
     const { lesson } = entry;
     const started = performance.now();
     const checks = await checkLesson(lesson, {
-      start: (world) => Session.start({ world, cwd: dirname(entry.path) }),
+      start: (world) => Session.start({ world, cwd: dirname(entry.path), patience: 10_000 }),
       onCell: ({ problem }) => {
         if (problem === undefined) return;
         const diff = problem.diff.map((line) => `    ${line}\n`).join('');

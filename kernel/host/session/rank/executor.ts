@@ -3,11 +3,13 @@ import vm from 'node:vm';
 import { ShardbookError } from '../../../runtime/index.js';
 import type { RankLink } from '../../world/index.js';
 import type { CellProgram } from '../compiler/index.js';
+import type { Instrument } from '../magics.js';
 import { captureConsole } from './console.js';
 import { DisplayHandle, represent, setDisplayOutlet, text } from './display.js';
 import { CellPlaces, toFailure } from './failure.js';
 import type { RankEvent, RankRequest, RunReply, WhoEntry } from './messages.js';
 import { CellModules, type ImportModule } from './modules.js';
+import { setProgressOutlet } from './progress.js';
 
 export interface RankSetup {
   link: RankLink;
@@ -23,6 +25,15 @@ export interface RankSetup {
   endWork?: (error?: unknown) => void;
   /** Called after an interrupt, before the next cell. */
   afterInterrupt?: () => void;
+  /** What can watch a cell. */
+  instruments?: Record<Instrument, () => Watch>;
+}
+
+/** Something that watches a cell from its creation on. */
+export interface Watch {
+  stop(): void;
+  /** What is to be shown of it; called when the cell has succeeded, on all ranks, and may wait for them. */
+  show(): unknown;
 }
 
 type Namespace = Record<PropertyKey, unknown>;
@@ -42,6 +53,7 @@ export function runRank(setup: RankSetup): void {
 
 class RankExecutor {
   readonly #setup: RankSetup;
+  readonly #emit: (event: RankEvent) => void;
   readonly #modules: CellModules;
   readonly #places = new CellPlaces();
   readonly #inputs = new Map<number, { resolve(value: string): void; reject(error: Error): void }>();
@@ -53,6 +65,7 @@ class RankExecutor {
 
   constructor(setup: RankSetup, emit: (event: RankEvent) => void) {
     this.#setup = setup;
+    this.#emit = emit;
     this.#modules = new CellModules(setup.cwd, setup.runtime);
     this.#namespace = this.#freshNamespace();
     this.#places.install();
@@ -110,22 +123,34 @@ class RankExecutor {
     const { program } = request;
     const exports = Object.create(this.#namespace) as Namespace;
     this.#setup.beginWork?.();
+    setProgressOutlet((progress) => this.#emit({ type: 'progress', seq: request.seq, ...progress }));
+    const watches: Watch[] = [];
+    const started = performance.now();
     try {
       this.#modules.update(request.sideFiles);
       this.#places.add(program);
       if (program.imports.length > 0) await this.#modules.load(program.imports);
+      for (const name of request.instruments) watches.push(this.#setup.instruments![name]());
       await cellFunction(program)(exports, this.#modules.requireFrom(), this.#modules.importerFrom());
       const value = program.resultName === undefined ? undefined : exports[program.resultName];
       if (program.resultName !== undefined) delete exports[program.resultName];
+      const took = performance.now() - started;
+      for (const watch of watches) watch.stop();
       // Showing a value may wait for other ranks, so it is still part of the work.
       const shows = request.wantResult && value !== undefined && !(value instanceof DisplayHandle);
       const result = shows ? { result: represent(value) } : {};
+      for (const watch of watches) {
+        const seen = watch.show();
+        if (seen !== undefined) this.#emit({ type: 'display', seq: request.seq, display: represent(seen) });
+      }
       this.#setup.endWork?.();
       this.#pending = exports;
-      return { ok: true, ...result };
+      return { ok: true, took, ...result };
     } catch (thrown) {
+      const took = performance.now() - started;
+      for (const watch of watches) watch.stop();
       this.#setup.endWork?.(thrown ?? new Error(String(thrown)));
-      return { ok: false, error: toFailure(thrown, this.#places) };
+      return { ok: false, took, error: toFailure(thrown, this.#places) };
     }
   }
 

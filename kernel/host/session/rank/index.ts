@@ -17,9 +17,10 @@ export {
   toMime,
   updateDisplay,
 } from './display.js';
-export { type RankSetup, runRank } from './executor.js';
+export { type RankSetup, runRank, type Watch } from './executor.js';
 export type {
   CellPosition,
+  Progress,
   RankDisplay,
   RankEvent,
   RankFailure,
@@ -28,5 +29,6 @@ export type {
   WhoEntry,
 } from './messages.js';
 export { CellModules } from './modules.js';
-export { rank, setPlace, worldSize } from './place.js';
+export { cluster, rank, setPlace, worldSize } from './place.js';
+export { type ProgressOptions, progress } from './progress.js';
 export { type Decoded, decode, lookUp } from './source-map.js';

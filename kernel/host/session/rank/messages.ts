@@ -1,5 +1,6 @@
 /** What the session and its ranks say to each other over a world's requests and events. */
 import type { CellProgram, SideFile } from '../compiler/index.js';
+import type { Instrument } from '../magics.js';
 import type { MimeBundle } from '../types.js';
 
 export type RankRequest =
@@ -13,13 +14,17 @@ export type RankRequest =
       sideFiles: readonly SideFile[];
       /** The value of the last expression is shown. */
       wantResult: boolean;
+      instruments: readonly Instrument[];
     }
   | { type: 'settle'; commit: boolean }
   | { type: 'who'; commitPrevious: boolean }
   | { type: 'reset' }
   | { type: 'input'; id: number; value: string | undefined };
 
-export type RunReply = { ok: true; result?: RankDisplay } | { ok: false; error: RankFailure };
+export type RunReply = ({ ok: true; result?: RankDisplay } | { ok: false; error: RankFailure }) & {
+  /** How long the cell ran on this rank, in milliseconds; absent when the rank could not say. */
+  took?: number;
+};
 
 export interface RankDisplay {
   data: MimeBundle;
@@ -46,6 +51,15 @@ export interface RankFailure {
   cause?: RankFailure;
 }
 
+/** How far a loop has come on one rank. Ranks number their loops alike, so that one picture shows all. */
+export interface Progress {
+  id: number;
+  label: string;
+  done: number;
+  total: number | undefined;
+  finished: boolean;
+}
+
 export interface WhoEntry {
   name: string;
   type: string;
@@ -57,4 +71,5 @@ export type RankEvent =
   | { type: 'display'; seq: number; display: RankDisplay; displayId?: string }
   | { type: 'update'; seq: number; display: RankDisplay; displayId: string }
   | { type: 'clear'; seq: number; wait: boolean }
+  | ({ type: 'progress'; seq: number } & Progress)
   | { type: 'input'; seq: number; id: number; prompt: string; password: boolean };
