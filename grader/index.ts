@@ -1,4 +1,19 @@
 /** The judge: runs a submission in processes of its own and decides outside of them. */
+export {
+  type BatchProgress,
+  BullmqExecutor,
+  type Change,
+  type Executor,
+  findJobs,
+  gradebook,
+  type Job,
+  mergeResults,
+  PoolExecutor,
+  Results,
+  runBatch,
+  shardOf,
+  startWorker,
+} from './batch/index.js';
 export { type CheckKit, type CheckTable, checksOf, solutionsOf, specHash } from './checks/index.js';
 export {
   type CheckSpec,

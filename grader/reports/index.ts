@@ -4,4 +4,4 @@ export { junitReport } from './junit.js';
 export { githubAnnotations, markdownReport } from './markdown.js';
 export { reportSchema } from './schema.js';
 export { formatReport, type TerminalOptions } from './terminal.js';
-export { escapeCsv, neutralize } from './text.js';
+export { escapeCsv, neutralize, points } from './text.js';

@@ -1,22 +1,68 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { exitCode, formatReport, gradeSubmission, loadExercise } from '../../../../grader/index.js';
+import {
+  type BatchProgress,
+  BullmqExecutor,
+  ctrfReport,
+  EXERCISE_FILE,
+  type Executor,
+  exitCode,
+  findJobs,
+  formatReport,
+  githubAnnotations,
+  gradebook,
+  gradeSubmission,
+  gradescopeReport,
+  junitReport,
+  loadExercise,
+  markdownReport,
+  mergeResults,
+  PoolExecutor,
+  type Report,
+  Results,
+  reportSchema,
+  requireSandbox,
+  runBatch,
+  shardOf,
+  startWorker,
+} from '../../../../grader/index.js';
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
 import { options, usageError } from './options.js';
 
-const usage = `usage: shardbook grade EXERCISE --submission FILE [options]
+const usage = `usage: shardbook grade EXERCISE --submission PATH [options]
+       shardbook grade DIR --out FOLDER [--exercise ID...] [options]
+       shardbook grade merge FOLDER... --out FOLDER
+       shardbook grade worker --redis URL [options]
 
-Runs a submission in processes of its own, with limits, and judges it from outside.
-EXERCISE is the folder of an exercise, such as exercises/ring-all-reduce.
+Runs submissions in processes of their own, with limits, and judges them from outside. EXERCISE is the folder of an
+exercise, such as exercises/ring-all-reduce. PATH is a .ts file, a folder, or a notebook (.ipynb or MyST .md). DIR holds many:
+LEARNER/EXERCISE.ts, EXERCISE/LEARNER.ts, or with one --exercise, LEARNER.ts. What is in FOLDER already is not graded again.
 
---submission FILE  the TypeScript file to grade
---json FILE        write the report as JSON; "-" writes it to standard output instead of the text
+--untrusted        run in the sandbox, or refuse where there is none (see "shardbook doctor")
 --seed N           seed of the inputs, default 1
+--public           only the checks that learners see
 --no-types         do not look for type errors
---untrusted        demand a sandbox; refuses as long as there is none
+--json FILE        the report as JSON; "-" writes it to standard output instead of the text
+--junit FILE       JUnit XML
+--ctrf FILE        CTRF
+--gradescope FILE  Gradescope's results.json (one submission)
+--markdown FILE    a summary in Markdown; appended, as a job's summary wants it
+--github           workflow commands that put feedback at the submission's lines
+--schema           print the JSON Schema of the report
+
+Many submissions:
+--out FOLDER       where results go: reports by content, manifest.json, gradebook.csv
+--exercise ID      only this exercise; may be given several times
+--exercises FOLDER folder of the exercises, default those that come with Shardbook
+--jobs N           gradings at once, default one for each core
+--shard I/N        only part I of N; "grade merge" puts the parts together
+--again            grade also what is there, and show what changed
+--redis URL        put the jobs into a queue there instead, for "grade worker"s to take; FOLDER holds the results
+--queue NAME       name of the queue, default shardbook
 
 Exit code: 0 passed, 1 did not pass, 2 the grader could not work.
 `;
@@ -24,49 +70,202 @@ Exit code: 0 passed, 1 did not pass, 2 the grader could not work.
 const OPTIONS = {
   submission: { type: 'string' },
   json: { type: 'string' },
+  junit: { type: 'string' },
+  ctrf: { type: 'string' },
+  gradescope: { type: 'string' },
+  markdown: { type: 'string' },
+  github: { type: 'boolean', default: false },
+  schema: { type: 'boolean', default: false },
   seed: { type: 'string', default: '1' },
+  public: { type: 'boolean', default: false },
   'no-types': { type: 'boolean', default: false },
   untrusted: { type: 'boolean', default: false },
+  out: { type: 'string' },
+  exercise: { type: 'string', multiple: true },
+  exercises: { type: 'string' },
+  jobs: { type: 'string' },
+  shard: { type: 'string' },
+  again: { type: 'boolean', default: false },
+  redis: { type: 'string' },
+  queue: { type: 'string', default: 'shardbook' },
 } as const;
+
+type Values = ReturnType<typeof parse>['values'];
+
+function parse(args: string[]) {
+  return options(() => parseArgs({ args, options: OPTIONS, allowPositionals: true }), usage);
+}
 
 export const command: Command = {
   name: 'grade',
-  summary: 'judge a submission of an exercise',
+  summary: 'judge submissions of exercises',
   usage,
   async run(args) {
-    const { values, positionals } = options(
-      () => parseArgs({ args, options: OPTIONS, allowPositionals: true }),
-      usage,
-    );
-    const [folder] = positionals;
-    if (folder === undefined || positionals.length > 1) throw usageError('grade', 'one exercise is wanted');
-    if (values.submission === undefined)
-      throw usageError('grade', 'no submission is named, wanted --submission FILE');
-    const seed = Number(values.seed);
-    if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32) {
-      throw usageError(
-        'grade',
-        `the seed is "${values.seed}", wanted a whole number from 0 to ${2 ** 32 - 1}`,
-      );
+    const { values, positionals } = parse(args);
+    if (values.schema) {
+      process.stdout.write(`${JSON.stringify(reportSchema, null, 2)}\n`);
+      return 0;
     }
-    const report = await gradeSubmission({
-      exercise: loadExercise(folder),
-      file: resolve(values.submission),
-      packageRoot: packageRoot(),
-      version: packageVersion(),
-      seed,
-      types: !values['no-types'],
-      untrusted: values.untrusted,
-    });
-    const json = `${JSON.stringify(report, null, 2)}\n`;
-    if (values.json === '-') process.stdout.write(json);
-    else {
-      process.stdout.write(`${formatReport(report)}\n`);
-      if (values.json !== undefined) {
-        mkdirSync(dirname(resolve(values.json)), { recursive: true });
-        writeFileSync(values.json, json);
-      }
-    }
-    return exitCode(report);
+    const [first, ...rest] = positionals;
+    if (first === undefined) throw usageError('grade', 'an exercise or a folder of submissions is wanted');
+    if (first === 'merge') return merge(rest, values);
+    if (first === 'worker') return work(values);
+    if (rest.length > 0) throw usageError('grade', `"${rest[0]}" is one argument too many`);
+    if (values.submission !== undefined || existsSync(join(first, EXERCISE_FILE)))
+      return gradeOne(first, values);
+    return gradeMany(first, values);
   },
 };
+
+async function gradeOne(folder: string, values: Values): Promise<number> {
+  if (values.submission === undefined)
+    throw usageError('grade', 'no submission is named, wanted --submission PATH');
+  const report = await gradeSubmission({
+    exercise: loadExercise(folder),
+    file: resolve(values.submission),
+    packageRoot: packageRoot(),
+    version: packageVersion(),
+    seed: seedOf(values),
+    types: !values['no-types'],
+    untrusted: values.untrusted,
+    publicOnly: values.public,
+  });
+  if (values.json !== '-')
+    process.stdout.write(`${formatReport(report, { colours: process.stdout.isTTY === true })}\n`);
+  if (values.github)
+    for (const line of githubAnnotations(report, values.submission)) process.stdout.write(`${line}\n`);
+  writeReports([report], values);
+  return exitCode(report);
+}
+
+async function gradeMany(folder: string, values: Values): Promise<number> {
+  if (values.out === undefined)
+    throw usageError('grade', 'many submissions want --out FOLDER for their results');
+  if (values.untrusted) await requireSandbox(packageRoot());
+  const all = findJobs(folder, {
+    exercises: resolve(values.exercises ?? join(packageRoot(), 'exercises')),
+    ...(values.exercise === undefined ? {} : { only: values.exercise }),
+    packageRoot: packageRoot(),
+    seed: seedOf(values),
+    untrusted: values.untrusted,
+    publicOnly: values.public,
+  });
+  const jobs = values.shard === undefined ? all : shardOf(all, ...shardNumbers(values.shard));
+  const results = new Results(resolve(values.out));
+  const executor: Executor =
+    values.redis === undefined
+      ? new PoolExecutor({ packageRoot: packageRoot(), version: packageVersion() }, jobCount(values))
+      : await BullmqExecutor.start({ url: values.redis, name: values.queue });
+  const started = Date.now();
+  try {
+    const outcome = await runBatch(jobs, executor, results, {
+      again: values.again,
+      onProgress: showProgress,
+    });
+    writeFileSync(join(results.folder, 'gradebook.csv'), gradebook(results.manifest()));
+    writeReports(outcome.reports, values);
+    for (const { learner, exercise, before, after } of outcome.changes)
+      process.stdout.write(`changed  ${learner}, ${exercise}: ${before} -> ${after}\n`);
+    const count = (verdict: string): number =>
+      outcome.entries.filter((entry) => entry.verdict === verdict).length;
+    const passed = count('pass');
+    const lost = count('infra-error');
+    const seconds = (Date.now() - started) / 1000;
+    process.stdout.write(
+      `${outcome.entries.length} submissions in ${seconds.toFixed(1)} s, ${outcome.kept} of them known: ` +
+        `${passed} passed, ${outcome.entries.length - passed - lost} did not, ${lost} could not be graded\n`,
+    );
+    if (lost > 0) return 2;
+    return passed === outcome.entries.length ? 0 : 1;
+  } finally {
+    await executor.close();
+  }
+}
+
+function merge(folders: readonly string[], values: Values): number {
+  if (values.out === undefined || folders.length === 0)
+    throw usageError('grade merge', 'folders of results and --out FOLDER are wanted');
+  const out = resolve(values.out);
+  const { entries, changes } = mergeResults(
+    folders.map((folder) => resolve(folder)),
+    out,
+  );
+  const results = new Results(out);
+  writeFileSync(join(out, 'gradebook.csv'), gradebook(results.manifest()));
+  for (const { learner, exercise, before, after } of changes)
+    process.stdout.write(`changed  ${learner}, ${exercise}: ${before} -> ${after}\n`);
+  process.stdout.write(`${entries} results from ${folders.length} folders in ${values.out}\n`);
+  return 0;
+}
+
+async function work(values: Values): Promise<number> {
+  if (values.redis === undefined) throw usageError('grade worker', 'no queue is named, wanted --redis URL');
+  const lockMs = Number(process.env['SHARDBOOK_QUEUE_LOCK_MS'] ?? 30_000);
+  const worker = await startWorker(
+    { url: values.redis, name: values.queue, jobs: jobCount(values), lockMs },
+    { packageRoot: packageRoot(), version: packageVersion() },
+    (job, report) =>
+      void process.stdout.write(`${report.verdict.padEnd(13)} ${job.learner}, ${job.exercise}\n`),
+  );
+  process.stdout.write(`taking jobs from ${values.queue}\n`);
+  await new Promise<void>((done) => {
+    process.once('SIGTERM', done);
+    process.once('SIGINT', done);
+  });
+  await worker.close();
+  return 0;
+}
+
+/** A bar on a terminal, a line for each submission elsewhere. */
+function showProgress({ done, total, kept, job, report }: BatchProgress): void {
+  if (process.stderr.isTTY !== true) {
+    process.stderr.write(
+      `${done}/${total} ${report.verdict.padEnd(13)} ${job.learner}, ${job.exercise}${kept ? ' (known)' : ''}\n`,
+    );
+    return;
+  }
+  const width = 30;
+  const filled = Math.round((width * done) / total);
+  process.stderr.write(
+    `\r[${'='.repeat(filled)}${' '.repeat(width - filled)}] ${done}/${total} ${report.verdict.padEnd(13)}${done === total ? '\n' : ''}`,
+  );
+}
+
+function writeReports(reports: readonly Report[], values: Values): void {
+  const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+  const [only] = reports;
+  const single = reports.length === 1 ? only! : reports;
+  if (values.json === '-') process.stdout.write(json(single));
+  else if (values.json !== undefined) write(values.json, json(single));
+  if (values.junit !== undefined) write(values.junit, junitReport(reports));
+  if (values.ctrf !== undefined) write(values.ctrf, json(ctrfReport(reports)));
+  if (values.markdown !== undefined) write(values.markdown, markdownReport(reports), 'a');
+  if (values.gradescope === undefined) return;
+  if (reports.length !== 1) throw usageError('grade', '--gradescope is for one submission');
+  write(values.gradescope, json(gradescopeReport(only!)));
+}
+
+function write(file: string, text: string, flag: 'w' | 'a' = 'w'): void {
+  const path = resolve(file);
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text, { flag });
+}
+
+function seedOf(values: Values): number {
+  const seed = Number(values.seed);
+  if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) return seed;
+  throw usageError('grade', `the seed is "${values.seed}", wanted a whole number from 0 to ${2 ** 32 - 1}`);
+}
+
+function jobCount(values: Values): number {
+  const jobs = Number(values.jobs ?? availableParallelism());
+  if (Number.isInteger(jobs) && jobs >= 1 && jobs <= 256) return jobs;
+  throw usageError('grade', `--jobs is "${values.jobs}", wanted a whole number from 1 to 256`);
+}
+
+function shardNumbers(text: string): [number, number] {
+  const [, index, count] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
+  if (index !== undefined && Number(index) >= 1 && Number(index) <= Number(count))
+    return [Number(index), Number(count)];
+  throw usageError('grade', `--shard is "${text}", wanted I/N with I from 1 to N`);
+}

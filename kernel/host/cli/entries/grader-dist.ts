@@ -3,7 +3,7 @@
  * every collective and message is answered by the grader, which has seen it and counted it: a hook takes each call before
  * it starts, hands over what this rank contributes, and forms the outputs from what all members contributed.
  */
-import type { WireTensor } from '../../../../grader/wire.js';
+import type { WireDType, WireTensor } from '../../../../grader/wire.js';
 import {
   addCommHook,
   attachRank,
@@ -81,11 +81,10 @@ class World {
     const key = `${call.group}|${call.groupRanks.join()}`;
     const seq = (this.counts.get(key) ?? 0) + 1;
     this.counts.set(key, seq);
-    const tensors = call.inputs as readonly Tensor[];
     const body = contribution(call, ++this.groups);
-    const about: { tensors: WireTensor[]; detail?: string; root?: number } = {
-      tensors: tensors.map(tensorHeader),
-    };
+    // What the call names on every member, also where only the root contributes.
+    const tensors = call.shapes.map((shape) => ({ dtype: call.dtype as WireDType, shape: [...shape] }));
+    const about: { tensors: WireTensor[]; detail?: string; root?: number } = { tensors };
     if (call.detail !== undefined) about.detail = call.detail;
     if (call.root !== undefined) about.root = call.root;
     const side = { op: call.op, group: call.group, ranks: [...call.groupRanks], seq, ...about };

@@ -1,0 +1,57 @@
+/** Who does the jobs: the pool in this process, or a queue that workers on many machines take from. */
+import { loadExercise } from '../exercise.js';
+import { type GradeOptions, gradeSubmission } from '../grade.js';
+import type { Report } from '../report.js';
+import type { Job } from './jobs.js';
+
+export interface Executor {
+  /** Does all jobs and hands over each result as it comes; a job may be done more than once, with the same result. */
+  run(jobs: readonly Job[], onResult: (job: Job, report: Report) => void): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Place {
+  readonly packageRoot: string;
+  readonly version: string;
+}
+
+export function gradeJob(
+  job: Job,
+  { packageRoot, version }: Place,
+  more: Partial<GradeOptions> = {},
+): Promise<Report> {
+  return gradeSubmission({
+    exercise: loadExercise(job.exerciseFolder),
+    file: job.file,
+    packageRoot,
+    version,
+    seed: job.seed,
+    untrusted: job.untrusted,
+    publicOnly: job.publicOnly,
+    ...more,
+  });
+}
+
+/** Several gradings at once in this process: the work itself is in the ranks' processes. */
+export class PoolExecutor implements Executor {
+  private closed = false;
+
+  constructor(
+    private readonly place: Place,
+    private readonly width: number,
+  ) {}
+
+  async run(jobs: readonly Job[], onResult: (job: Job, report: Report) => void): Promise<void> {
+    const waiting = [...jobs];
+    const work = async (): Promise<void> => {
+      for (let job = waiting.shift(); job !== undefined && !this.closed; job = waiting.shift()) {
+        onResult(job, await gradeJob(job, this.place));
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(this.width, jobs.length) }, work));
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+}

@@ -1,0 +1,134 @@
+/** From a folder of submissions to jobs, and the key under which a result is kept. */
+import { createHash } from 'node:crypto';
+import { existsSync, lstatSync, readdirSync } from 'node:fs';
+import { basename, extname, join, resolve } from 'node:path';
+import { ShardbookError } from 'shardbook';
+import { specHash } from '../checks/index.js';
+import { type Exercise, listExercises, loadExercise } from '../exercise.js';
+import { readSubmission } from '../intake/index.js';
+import { makeKit } from '../sandbox/index.js';
+import { CheckFailure } from '../verdict.js';
+
+/** One submission of one exercise. Plain data: it goes through queues. */
+export interface Job {
+  readonly learner: string;
+  readonly exercise: string;
+  /** Folder of the exercise. */
+  readonly exerciseFolder: string;
+  readonly file: string;
+  /** Of the content of the submission, what the exercise asks, the runtime and the seed: equal keys have equal results. */
+  readonly key: string;
+  readonly seed: number;
+  readonly untrusted: boolean;
+  readonly publicOnly: boolean;
+}
+
+export interface JobOptions {
+  /** Folder that holds the exercises. */
+  readonly exercises: string;
+  /** Only these; default: all that have submissions. */
+  readonly only?: readonly string[];
+  readonly packageRoot: string;
+  readonly seed: number;
+  readonly untrusted: boolean;
+  readonly publicOnly: boolean;
+}
+
+const SUBMISSION = /\.(ts|ipynb|md)$/i;
+
+/**
+ * The submissions below `folder`, in the order of their names. Three ways to lay them out: `EXERCISE/LEARNER.ts`,
+ * `LEARNER/EXERCISE.ts`, and with one exercise named, `LEARNER.ts` or `LEARNER/`.
+ */
+export function findJobs(folder: string, options: JobOptions): Job[] {
+  const root = resolve(folder);
+  if (!existsSync(root) || !lstatSync(root).isDirectory()) {
+    throw new ShardbookError({
+      code: 'SB_SUBMISSION_MISSING',
+      message: `Cannot grade "${folder}": there is no such folder of submissions`,
+    });
+  }
+  const known = options.only ?? listExercises(options.exercises);
+  const exercises = new Map(known.map((id) => [id, loadExercise(join(options.exercises, id))]));
+  const jobs: Job[] = [];
+  const add = (learner: string, id: string, file: string): void =>
+    void jobs.push(makeJob(learner, exercises.get(id)!, file, options));
+  for (const name of entriesOf(root)) {
+    const path = join(root, name);
+    const isFolder = lstatSync(path).isDirectory();
+    if (isFolder && exercises.has(name)) {
+      for (const inner of entriesOf(path))
+        if (isSubmission(join(path, inner))) add(stem(inner), name, join(path, inner));
+      continue;
+    }
+    const inside = isFolder ? entriesOf(path).filter((inner) => exercises.has(stem(inner))) : [];
+    if (known.length === 1 && inside.length === 0) {
+      if (isSubmission(path)) add(stem(name), known[0]!, path);
+    } else
+      for (const inner of inside)
+        if (isSubmission(join(path, inner))) add(name, stem(inner), join(path, inner));
+  }
+  if (jobs.length > 0) return jobs;
+  throw new ShardbookError({
+    code: 'SB_NO_SUBMISSIONS',
+    message: `Cannot grade "${folder}": it holds no submissions of ${known.join(', ') || 'any exercise'}`,
+    help: 'Lay them out as LEARNER/EXERCISE.ts or EXERCISE/LEARNER.ts, or name one exercise with --exercise ID',
+  });
+}
+
+/** Part `index` (from 1) of `count` of the jobs, by their place in the order. */
+export function shardOf(jobs: readonly Job[], index: number, count: number): Job[] {
+  return jobs.filter((_, i) => i % count === index - 1);
+}
+
+function makeJob(learner: string, exercise: Exercise, file: string, options: JobOptions): Job {
+  const { seed, untrusted, publicOnly, packageRoot } = options;
+  const parts = [
+    contentOf(file, exercise),
+    exercise.id,
+    specHash(exercise),
+    makeKit(packageRoot).runtime,
+    String(seed),
+    untrusted ? 'sandbox' : 'process',
+    publicOnly ? 'public' : 'all',
+  ];
+  const key = createHash('sha256').update(parts.join('\n')).digest('hex');
+  return {
+    learner,
+    exercise: exercise.id,
+    exerciseFolder: exercise.folder,
+    file,
+    key,
+    seed,
+    untrusted,
+    publicOnly,
+  };
+}
+
+/** What is refused at the door has the reason for its content. */
+function contentOf(file: string, exercise: Exercise): string {
+  try {
+    const { sha256, kind, name } = readSubmission(file, exercise);
+    return `${kind} ${extname(name)} ${sha256}`;
+  } catch (error) {
+    if (error instanceof CheckFailure) return `refused ${file} ${error.feedback.message}`;
+    throw error;
+  }
+}
+
+function entriesOf(folder: string): string[] {
+  return readdirSync(folder)
+    .filter((name) => !name.startsWith('.'))
+    .sort();
+}
+
+function isSubmission(path: string): boolean {
+  return lstatSync(path).isDirectory() || SUBMISSION.test(path);
+}
+
+function stem(name: string): string {
+  return basename(name)
+    .replace(SUBMISSION, '')
+    .replace(/[^\w.@-]/g, '_')
+    .slice(0, 100);
+}
