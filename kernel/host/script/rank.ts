@@ -29,12 +29,38 @@ export function runScriptRank(setup: ScriptRankSetup): void {
     mapStacks(files);
     beginWork();
     try {
-      await runFiles(files, setup.runtime);
+      await Promise.race([uncaught(), runFiles(files, setup.runtime).then(eventLoopEmpty)]);
     } catch (error) {
       endWork(error);
       throw error;
     }
     endWork();
+  });
+}
+
+const POLL_MS = 5;
+
+/** What a thread's event loop always has: its ports to the main thread, which carry its output too. */
+const OWN = new Set(['MessagePort', 'Worker']);
+
+/** Resolves when nothing that the script started is under way: a `main()` that nobody awaits is part of the program. */
+function eventLoopEmpty(): Promise<void> {
+  return new Promise((resolve) => {
+    const look = () => {
+      const busy = process.getActiveResourcesInfo().some((kind) => !OWN.has(kind));
+      // Unreferenced, so that looking does not count as work.
+      if (busy) setTimeout(look, POLL_MS).unref();
+      else resolve();
+    };
+    setTimeout(look, 0).unref();
+  });
+}
+
+/** Rejects with what the program throws where nobody catches it. */
+function uncaught(): Promise<never> {
+  return new Promise((_, reject) => {
+    process.on('unhandledRejection', reject);
+    process.on('uncaughtException', reject);
   });
 }
 

@@ -7,6 +7,7 @@ export {
   checkWorldSize,
   type InterruptedRank,
   type InterruptReport,
+  rankEnv,
   WORLD_SIZE_MAX,
   World,
   type WorldOptions,

@@ -26,8 +26,8 @@ export interface RankThreadOptions {
   onOutput(stream: 'stdout' | 'stderr', text: string): void;
   /** All that was asked is answered. */
   onIdle(): void;
-  /** The thread is gone though nobody stopped it. */
-  onDeath(reason: string): void;
+  /** The thread is gone though nobody stopped it; `exitCode`: what its code called process.exit with. */
+  onDeath(reason: string, exitCode: number | undefined): void;
 }
 
 interface Pending {
@@ -80,7 +80,7 @@ export class RankThread {
         const reason = this.#stopping ? 'stopped' : whyDead(failure, code, options.heapLimitMb);
         this.#die(reason, failure);
         reject(startError(this.rank, reason));
-        if (!this.#stopping) options.onDeath(reason);
+        if (!this.#stopping) options.onDeath(reason, failure === undefined ? code : undefined);
         exited();
       });
     });

@@ -41,7 +41,8 @@ export interface WorldOptions {
   workerData?: unknown;
   /** Heap limit of each rank; typed arrays are outside the heap. */
   heapLimitMb?: number;
-  env?: Record<string, string>;
+  /** Beside the variables that torchrun sets; for all ranks, or for each. */
+  env?: Record<string, string> | ((rank: number) => Record<string, string>);
   supervisor?: WorldSupervisor;
 }
 
@@ -58,7 +59,7 @@ export interface InterruptedRank {
 
 type EventListener = (rank: number, event: unknown) => void;
 type OutputListener = (rank: number, stream: 'stdout' | 'stderr', text: string) => void;
-type ExitListener = (rank: number, reason: string) => void;
+type ExitListener = (rank: number, reason: string, exitCode: number | undefined) => void;
 
 export class World {
   readonly size: number;
@@ -115,7 +116,7 @@ export class World {
     return subscribe(this.#outputListeners, listener);
   }
 
-  /** Ranks that died by themselves, with the reason. */
+  /** Ranks that died by themselves, with the reason, and the code if they called process.exit. */
   onExit(listener: ExitListener): () => void {
     return subscribe(this.#exitListeners, listener);
   }
@@ -151,14 +152,14 @@ export class World {
       entry,
       data: workerData,
       heapLimitMb,
-      env: { ...inheritedEnv(), ...rankEnv(rank, size), ...env },
+      env: { ...inheritedEnv(), ...rankEnv(rank, size), ...(typeof env === 'function' ? env(rank) : env) },
       onEvent: (event) => this.#eventListeners.forEach((listener) => void listener(rank, event)),
       onOutput: (stream, text) =>
         this.#outputListeners.forEach((listener) => void listener(rank, stream, text)),
       onIdle: () => this.#options.supervisor?.ended?.(rank),
-      onDeath: (reason) => {
+      onDeath: (reason, exitCode) => {
         this.#options.supervisor?.dead(rank, reason);
-        this.#exitListeners.forEach((listener) => void listener(rank, reason));
+        this.#exitListeners.forEach((listener) => void listener(rank, reason, exitCode));
       },
     });
   }
@@ -253,14 +254,21 @@ function inheritedEnv(): Record<string, string> {
   );
 }
 
-/** The variables that torchrun sets for a process. */
-function rankEnv(rank: number, size: number): Record<string, string> {
+/** The variables that torchrun sets for a process; the ranks stand on `nodes` nodes with as many on each. */
+export function rankEnv(rank: number, size: number, nodes = 1): Record<string, string> {
+  const perNode = size / nodes;
   return {
     RANK: String(rank),
-    LOCAL_RANK: String(rank),
+    LOCAL_RANK: String(rank % perNode),
+    ROLE_RANK: String(rank),
+    GROUP_RANK: String(Math.floor(rank / perNode)),
     WORLD_SIZE: String(size),
-    LOCAL_WORLD_SIZE: String(size),
-    GROUP_RANK: '0',
+    LOCAL_WORLD_SIZE: String(perNode),
+    ROLE_WORLD_SIZE: String(size),
+    GROUP_WORLD_SIZE: String(nodes),
+    ROLE_NAME: 'default',
+    MASTER_ADDR: 'localhost',
+    MASTER_PORT: '29500',
   };
 }
 
