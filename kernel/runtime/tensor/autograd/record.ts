@@ -341,6 +341,13 @@ export function checkInplace(name: string, inputs: readonly (Tensor | null)[]): 
     fail('this view was made inside noGrad and is written with gradients on', 'make the view outside noGrad');
 }
 
+function copyWithHistory(t: Tensor): Tensor {
+  const out = withoutGrad(() => t.ownCopy());
+  const edge = t.gradEdge();
+  if (edge) attachEdge(out, edge);
+  return out;
+}
+
 /** Runs an in-place operation and rebases the history of what it wrote to. */
 export function recordInplace(
   name: OpName,
@@ -370,9 +377,8 @@ export function recordInplace(
   const node = makeNode(name, inputs, params, needs);
   const wanted = slots(node);
   const before = new Map<number, Tensor | null>();
-  // The old value of what is overwritten is kept as a copy.
-  for (const s of wanted)
-    if (s >= 0) before.set(s, s === 0 ? withoutGrad(() => self.ownCopy()) : (inputs[s] ?? null));
+  // The old value of what is overwritten is kept as a copy; with its history, for derivatives of the derivative.
+  for (const s of wanted) if (s >= 0) before.set(s, s === 0 ? copyWithHistory(self) : (inputs[s] ?? null));
   for (const [s, t] of before) if (s !== 0) node.keep(s, t);
   write();
   if (before.has(0)) node.keep(0, before.get(0));

@@ -94,9 +94,12 @@ export function floating(dtype: DType): DType {
   return dtype.isFloatingPoint ? dtype : getDefaultDtype();
 }
 
+/** In another dtype, laid out in memory in the same order of dimensions. */
 export function cast(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;
-  const out = alloc(x.shape, dtype, x.device);
+  const out = x.isContiguous()
+    ? alloc(x.shape, dtype, x.device)
+    : allocStrided(x.shape, iteratorStrides(x.shape, [x]), dtype, x.device);
   if (!x.isMeta) getBackend().copy(x.nd(), out.nd());
   return out;
 }
@@ -132,8 +135,50 @@ export function refuseFloat8(op: string, inputs: readonly (Tensor | null)[], dty
 }
 
 /**
- * Runs an elementwise `body(operands, out)` so that the result keeps a permuted dense layout that all operands of full size share,
- * as PyTorch does; the body then sees contiguous memory.
+ * Order of dimensions, fastest first, in which an elementwise operation walks its operands, as PyTorch's TensorIterator
+ * finds it: by their strides, the first operand that can tell two dimensions apart deciding.
+ */
+function iteratorOrder(shape: Shape, operands: readonly Tensor[]): number[] {
+  const n = shape.length;
+  const strides = operands.map((t) => expandStrides(t.shape, t.strides, shape));
+  const order = Array.from({ length: n }, (_, i) => n - 1 - i);
+  const compare = (a: number, b: number): number => {
+    for (const s of strides) {
+      const [p, q] = [shape[a] === 1 ? 0 : s[a]!, shape[b] === 1 ? 0 : s[b]!];
+      if (p === 0 || q === 0) continue;
+      if (p !== q) return p < q ? -1 : 1;
+      if (shape[a]! > shape[b]!) return 1;
+    }
+    return 0;
+  };
+  for (let i = 1; i < n; i++) {
+    let at = i;
+    for (let before = i - 1; before >= 0; before--) {
+      const c = compare(order[before]!, order[at]!);
+      if (c < 0) break;
+      if (c > 0) {
+        [order[before], order[at]] = [order[at]!, order[before]!];
+        at = before;
+      }
+    }
+  }
+  return order;
+}
+
+/** Strides of a dense result in the order in which its operands lie. */
+function iteratorStrides(shape: Shape, operands: readonly Tensor[]): number[] {
+  const out = new Array<number>(shape.length);
+  let step = 1;
+  for (const d of iteratorOrder(shape, operands)) {
+    out[d] = step;
+    step *= Math.max(1, shape[d]!);
+  }
+  return out;
+}
+
+/**
+ * Runs an elementwise `body(operands, out)`. The result lies in memory in the order of its operands, as PyTorch's; the body
+ * sees operands and result with their dimensions in that order, so that the result is contiguous.
  */
 export function elementwise(
   inputs: readonly Tensor[],
@@ -144,45 +189,31 @@ export function elementwise(
   body: (operands: Tensor[], out: Tensor) => void,
 ): Tensor {
   const into = out && out.dtype === dtype && sameShape(out.shape, shape) ? out : null;
-  const full = inputs.find((t) => sameShape(t.shape, shape) && shape.length > 1);
-  if (!into && full && !full.isContiguous()) {
-    const order = denseOrder(full.shape, full.strides);
-    if (
-      order &&
-      inputs.every((t) => t.shape.length === 0 || (sameShape(t.shape, shape) && sameStrides(t, full)))
-    ) {
-      const permuted = inputs.map((t) =>
-        t.shape.length === 0
-          ? t
-          : viewOf(
-              t,
-              order.map((d) => t.shape[d]!),
-              order.map((d) => t.strides[d]!),
-            ),
-      );
-      const inner = elementwise(
-        permuted,
-        order.map((d) => shape[d]!),
-        dtype,
-        device,
-        null,
-        body,
-      );
-      const back = order.map((_, d) => order.indexOf(d));
-      const result = viewOf(
-        inner,
-        back.map((d) => inner.shape[d]!),
-        back.map((d) => inner.strides[d]!),
-      );
-      return result;
-    }
+  const operands = inputs.map((t) => expanded(t, shape));
+  if (
+    into ||
+    shape.length < 2 ||
+    inputs.every((t) => t.shape.length === 0 || (t.isContiguous() && sameShape(t.shape, shape)))
+  ) {
+    const result = into ?? alloc(shape, dtype, device);
+    if (device !== 'meta') body(operands, result);
+    return result;
   }
-  const result = into ?? alloc(shape, dtype, device);
-  if (device !== 'meta')
-    body(
-      inputs.map((t) => expanded(t, shape)),
-      result,
+  const full = inputs.find((t) => sameShape(t.shape, shape));
+  const alike = full && inputs.every((t) => sameShape(t.shape, shape) && sameStrides(t, full));
+  // All alike and dense: the very strides, those of dimensions of size 1 too.
+  const dense = alike && denseOrder(full.shape, full.strides);
+  const strides = dense ? full.strides : iteratorStrides(shape, inputs);
+  const result = allocStrided(shape, strides, dtype, device);
+  if (device === 'meta') return result;
+  const order = dense || iteratorOrder(shape, inputs).toReversed();
+  const turn = (t: Tensor): Tensor =>
+    viewOf(
+      t,
+      order.map((d) => t.shape[d]!),
+      order.map((d) => t.strides[d]!),
     );
+  body(operands.map(turn), turn(result));
   return result;
 }
 

@@ -164,6 +164,14 @@ function unaryKernel(name: UnaryName, mode: 'int' | 'float' | 'floatOnly'): Kern
           'SB_DTYPE',
         );
     }
+    if (name === 'frac' && !t.dtype.isFloatingPoint)
+      throw opError(
+        name,
+        [t],
+        `not defined for ${t.dtype.name}`,
+        'whole numbers have no fraction',
+        'SB_DTYPE',
+      );
     if (name === 'bitwiseNot' && t.dtype.isFloatingPoint)
       throw opError(name, [t], `not defined for ${t.dtype.name}`, undefined, 'SB_DTYPE');
     const dtype =
@@ -187,7 +195,7 @@ const binaryKernel = (
   if (integral.has(name) && (dtype.isFloatingPoint || (dtype === bool && !name.startsWith('bitwise')))) {
     throw opError(name, inputs, `not defined for ${dtype.name}`, undefined, 'SB_DTYPE');
   }
-  if (dtype === bool && name === 'sub')
+  if (name === 'sub' && inputs.some((t) => t.dtype === bool))
     throw opError(
       name,
       inputs,
@@ -372,6 +380,14 @@ export const elementwiseKernels = {
     const [a, b, w] = inputs as [Tensor, Tensor, Tensor];
     if (a.dtype !== b.dtype || (!w.wrapped && w.dtype !== a.dtype))
       throw opError('lerp', inputs, 'the dtypes differ', undefined, 'SB_DTYPE');
+    if (!a.dtype.isFloatingPoint)
+      throw opError(
+        'lerp',
+        inputs,
+        `not defined for ${a.dtype.name}`,
+        'convert to a floating dtype',
+        'SB_DTYPE',
+      );
     return ternary('lerp', [a, b, w], 1, out, a.dtype);
   },
   where: (inputs, _params, out) => {
@@ -528,9 +544,11 @@ function ternary(
   refuseFloat8(name, inputs, dtype);
   if (dtype === bool) throw opError(name, inputs, 'not defined for bool', undefined, 'SB_DTYPE');
   const shape = broadcast(name, inputs);
+  // The factor takes the dtype of the result.
+  const factor = dtype.isFloatingPoint ? value : Math.trunc(value);
   const wide = dtype.isReduced ? float32 : dtype;
   const operands = inputs.map((t) => cast(t, t.wrapped ? wide : dtype));
   return elementwise(operands, shape, dtype, deviceOf(name, inputs), out, ([a, b, c], o) =>
-    getBackend().ternary(name, value, a!.nd(), b!.nd(), c!.nd(), o.nd()),
+    getBackend().ternary(name, factor, a!.nd(), b!.nd(), c!.nd(), o.nd()),
   );
 }

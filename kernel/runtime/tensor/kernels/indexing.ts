@@ -1,5 +1,5 @@
 /** Gather, scatter, advanced indexing, masks, embedding. Indices are checked here, backends trust them. */
-import { bool, type DType, int32, int64 } from '../dtype.js';
+import { bool, type DType, iinfo, int32, int64 } from '../dtype.js';
 import { opError } from '../errors.js';
 import { contiguousStrides, numelOf, sameShape } from '../shape.js';
 import { getBackend } from '../state.js';
@@ -286,12 +286,15 @@ function checkMask(op: string, inputs: readonly Tensor[], mask: Tensor): void {
 }
 
 function checkFits(op: string, t: Tensor, value: number | bigint): void {
-  if (typeof value === 'number' && !Number.isInteger(value) && !t.dtype.isFloatingPoint) {
+  if (t.dtype.isFloatingPoint || t.dtype === bool) return;
+  const { min, max } = iinfo(t.dtype);
+  const whole = typeof value === 'bigint' ? value : Number.isFinite(value) ? BigInt(Math.trunc(value)) : null;
+  if (whole === null || whole < min || whole > max) {
     throw opError(
       op,
       [t],
       `${value} cannot be held by ${t.dtype.name}`,
-      'use a whole number, or convert the tensor to a floating dtype',
+      'use a smaller number, or convert the tensor to a wider dtype',
       'SB_DTYPE',
     );
   }

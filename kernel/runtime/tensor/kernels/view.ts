@@ -1,11 +1,11 @@
 /** Views: same storage, other sizes and strides. Joins and moves of elements beside them. */
 import { bool, promoteTypes } from '../dtype.js';
 import { opError } from '../errors.js';
-import { contiguousStrides, numelOf, sameShape, viewStrides } from '../shape.js';
+import { contiguousStrides, denseOrder, numelOf, sameShape, viewStrides } from '../shape.js';
 import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
 import { Tensor as TensorClass } from '../tensor.js';
-import { alloc, cast, contiguous, expanded, type KernelTable, viewOf } from './common.js';
+import { alloc, allocStrided, cast, contiguous, expanded, type KernelTable, viewOf } from './common.js';
 
 function drop(x: readonly number[], dims: readonly number[]): number[] {
   return x.filter((_, d) => !dims.includes(d));
@@ -199,7 +199,7 @@ export const viewKernels = {
     let out = x!;
     if (dims.length === 0) out = viewOf(x!, x!.shape, x!.strides);
     for (const d of dims) out = reorder(out, d, (i, n) => n - 1 - i);
-    return out === x || dims.length === 0 ? copyOf(out) : out;
+    return out === x || dims.length === 0 ? likeIts(copyOf(out), x!) : likeIts(out, x!);
   },
   roll: ([x], { shifts, dims }) => {
     let out = x!;
@@ -282,6 +282,14 @@ export const viewKernels = {
   tril: ([x], { diagonal }) => triangle(x!, (r, c) => c - r <= diagonal),
   triu: ([x], { diagonal }) => triangle(x!, (r, c) => c - r >= diagonal),
 } satisfies Partial<KernelTable>;
+
+/** Contents laid out in memory as `model` is, where that is dense. */
+function likeIts(x: Tensor, model: Tensor): Tensor {
+  if (model.isContiguous() || !denseOrder(model.shape, model.strides)) return x;
+  const out = allocStrided(x.shape, model.strides, x.dtype, x.device);
+  if (!x.isMeta) getBackend().copy(x.nd(), out.nd());
+  return out;
+}
 
 function copyOf(x: Tensor): Tensor {
   const out = alloc(x.shape, x.dtype, x.device);

@@ -336,7 +336,8 @@ export function nonzero(x: Tensor, o: { asTuple: true }): Tensor[];
 export function nonzero(x: Tensor, o: { asTuple?: boolean } = {}): Tensor | Tensor[] {
   if (o.asTuple) return nonzeroColumns(x.shape.length === 0 ? reshape(x, [1]) : x);
   if (x.shape.length === 0) return zeros([positionsOf(x).length, 0], { dtype: int64 });
-  return stack(nonzeroColumns(x), 1);
+  // Lies column by column, as PyTorch's.
+  return transpose(stack(nonzeroColumns(x), 0), 0, 1);
 }
 export const argwhere = (x: Tensor): Tensor => nonzero(x);
 export function where(condition: Tensor): Tensor[];

@@ -1,6 +1,6 @@
 /** Reductions, scans, sorting. */
 import { applyInplace, applyMulti, applyOp } from '../dispatch.js';
-import { bool, type DType, int64 } from '../dtype.js';
+import { bool, type DType, float32, float64, int64 } from '../dtype.js';
 import { opError } from '../errors.js';
 import { alloc } from '../kernels/common.js';
 import { wrapDim, wrapDims } from '../shape.js';
@@ -61,6 +61,8 @@ export const sum = summing('sum');
 export const nansum = summing('nansum');
 export const mean = summing('mean');
 export function nanmean(x: Tensor, dim?: Arg, keepdim?: Keep, options?: ReduceOptions): Tensor {
+  if (!x.dtype.isFloatingPoint)
+    throw opError('nanmean', [x], `not defined for ${x.dtype.name}`, 'use mean', 'SB_DTYPE');
   const p = parse(dim, keepdim, options);
   return div(nansum(x, dim, keepdim, options), sum(logicalNot(isnan(x)), p.dim, p.keepdim));
 }
@@ -214,7 +216,7 @@ export function norm(
           : Number(given);
   return applyOp('norm', [x], {
     ord,
-    dims: wrapDims(o.dim, x.shape.length, 'norm'),
+    dims: wrapDims(Array.isArray(o.dim) && o.dim.length === 0 ? null : o.dim, x.shape.length, 'norm'),
     keepdim: o.keepdim ?? false,
     dtype: o.dtype ?? null,
   });
@@ -402,6 +404,14 @@ export function quantile(
     ...(typeof keepdim === 'boolean' ? { keepdim } : keepdim),
     ...last,
   };
+  if (x.dtype !== float32 && x.dtype !== float64)
+    throw opError(
+      'quantile',
+      [x],
+      `not defined for ${x.dtype.name}`,
+      'convert with .to(torch.float32)',
+      'SB_DTYPE',
+    );
   const flat = o.dim === null || o.dim === undefined;
   const source = flat ? reshape(x, [-1]) : x;
   const d = wrapDim(flat ? 0 : o.dim!, source.shape.length, 'quantile');
@@ -431,7 +441,7 @@ export function quantile(
     const low = select(sorted, d, Math.floor(at));
     const weight = mode === 'midpoint' && rank % 1 !== 0 ? 0.5 : at - Math.floor(at);
     const value = weight === 0 ? low : lerp(low, select(sorted, d, Math.ceil(at)), new Float(weight));
-    return whereOp(bad, mul(value, Number.NaN), value);
+    return maskedNan(value, bad);
   };
   const results = list.map((f) => {
     const r = one(f);
@@ -446,6 +456,8 @@ export function quantile(
   });
   return q instanceof TensorClass && q.shape.length > 0 ? stack(results, 0) : results[0]!;
 }
+const maskedNan = (x: Tensor, where: Tensor): Tensor =>
+  applyOp('maskedFill', [x, where], { value: Number.NaN });
 function nearest(x: number): number {
   const r = Math.round(x);
   return Math.abs(x % 1) === 0.5 && r % 2 === 1 ? r - 1 : r;

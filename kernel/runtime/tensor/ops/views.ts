@@ -251,6 +251,7 @@ export function tensorSplit(
   at: number | readonly number[] | Tensor,
   dim: number | { dim?: number } = 0,
 ): Tensor[] {
+  if (x.shape.length === 0) throw opError('tensorSplit', [x], 'a 0-dim tensor cannot be cut');
   const d = wrapDim(typeof dim === 'number' ? dim : (dim.dim ?? 0), x.shape.length, 'tensorSplit');
   const n = x.shape[d]!;
   let cuts: number[];

@@ -1,18 +1,59 @@
 /** Backward rules of matrix products, softmax, norms, losses and attention. */
 import { applyMulti, applyOp } from '../../dispatch.js';
+import { softmax } from '../../ops/fused.js';
 import { bmm } from '../../ops/matmul.js';
 import * as f from '../../ops/pointwise.js';
 import * as r from '../../ops/reductions.js';
 import * as v from '../../ops/views.js';
-import { state } from '../../state.js';
+import { noGrad, state } from '../../state.js';
 import type { Tensor } from '../../tensor.js';
 import type { InputMeta } from '../node.js';
 import type { BackwardTable, RuleContext } from '../record.js';
 import { type Ctx, fused, needed, sumTo, t, zerosBeside } from './common.js';
 
+/** The gradients of attention written with plain operations, for derivatives of them. */
+function attentionComposed(
+  c: RuleContext<{ scale: number; causal: boolean }>,
+  g: Tensor,
+  mask: Tensor | null,
+): (Tensor | null)[] {
+  const { scale, causal } = c.params;
+  const [q, k, value] = [c.input(0), c.input(1), c.input(2)];
+  let s = f.mul(bmm(q, t(k)), scale);
+  if (mask) s = f.add(s, mask);
+  const low = Number.NEGATIVE_INFINITY;
+  if (causal) {
+    const future = v.triu(
+      noGrad(() => s.onesLike()),
+      1,
+    );
+    s = f.whereOp(f.ne(future, 0), low, s);
+  }
+  // Rows that see nothing have weights of zero, and no gradient goes through them.
+  const blind = f.eq(
+    r.amax(
+      noGrad(() => s.detach()),
+      -1,
+      true,
+    ),
+    low,
+  );
+  const weights = f.whereOp(blind, 0, softmax(f.whereOp(blind, 0, s), -1));
+  const dWeights = bmm(g, t(value));
+  let ds = f.mul(weights, f.sub(dWeights, r.sum(f.mul(dWeights, weights), -1, true)));
+  if (c.grads[1]) ds = f.add(ds, f.mul(weights, v.unsqueeze(c.grads[1], -1)));
+  return [
+    c.needs[0] ? f.mul(bmm(ds, k), scale) : null,
+    c.needs[1] ? f.mul(bmm(t(ds), q), scale) : null,
+    c.needs[2] ? bmm(t(weights), g) : null,
+    c.needs[3] && mask ? v.sumToSize(ds, mask.shape) : null,
+  ];
+}
+
 function attentionGrads(c: RuleContext<{ scale: number; causal: boolean }>): (Tensor | null)[] {
   const mask = c.inputOrNull(3);
   const g = c.grads[0] ?? zerosBeside(c.grads[1]!, c.outMeta[0]!);
+  if (state.gradEnabled) return attentionComposed(c, g, mask);
   const out = applyMulti(
     'attentionBackward',
     [g, c.grads[1] ?? null, c.input(0), c.input(1), c.input(2), mask, c.output(0), c.output(1)],

@@ -243,7 +243,6 @@ export const pointwiseRules = {
   geluBackward: fused,
   eluBackward: fused,
   softplusBackward: fused,
-  leakyReluBackward: fused,
   elu: {
     save: [0],
     grad: (c) => {
@@ -268,10 +267,13 @@ export const pointwiseRules = {
   },
   leakyRelu: {
     save: [0],
+    grad: (c) => [applyOp('leakyReluBackward', [c.grad, c.input(0)], c.params)],
+  },
+  leakyReluBackward: {
+    save: [1],
     grad: (c) => [
-      state.gradEnabled
-        ? f.whereOp(f.gt(c.input(0), 0), c.grad, f.mul(c.grad, c.params.negativeSlope))
-        : applyOp('leakyReluBackward', [c.grad, c.input(0)], c.params),
+      c.needs[0] ? applyOp('leakyReluBackward', [c.grad, c.input(1)], c.params) : null,
+      c.needs[1] ? c.grad.zerosLike() : null,
     ],
   },
   hardswish: {

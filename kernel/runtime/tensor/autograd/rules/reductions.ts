@@ -39,7 +39,7 @@ function reverseCumsum(g: Tensor, dim: number): Tensor {
 }
 
 function productGrad(c: RuleContext<{ dims: readonly number[]; keepdim: boolean }>): Tensor {
-  const x = c.input(0);
+  const x = v.to(c.input(0), c.grad.dtype);
   const { dims, keepdim } = c.params;
   const g = restore(c.grad, x.shape, dims, keepdim);
   if (!x.isMeta && !r.truth(r.any(f.eq(x, 0))))
@@ -66,8 +66,9 @@ function productGrad(c: RuleContext<{ dims: readonly number[]; keepdim: boolean 
   );
 }
 
-function cumprodGrad(x: Tensor, g: Tensor, dim: number): Tensor {
+function cumprodGrad(x: Tensor, y: Tensor, g: Tensor, dim: number): Tensor {
   if (x.shape.length === 0) return g;
+  if (!x.isMeta && !r.truth(r.any(f.eq(x, 0)))) return f.div(reverseCumsum(f.mul(y, g), dim), x);
   // Exact with zeros too: d out_k / d x_i = product of the others up to k.
   const n = x.shape[dim]!;
   const columns: Tensor[] = [];
@@ -82,13 +83,13 @@ function cumprodGrad(x: Tensor, g: Tensor, dim: number): Tensor {
   return v.cat(columns, dim);
 }
 
-function normGrad(c: RuleContext<{ ord: number; dims: readonly number[]; keepdim: boolean }>): Tensor {
+function normGrad(c: RuleContext<{ ord: number; dims: readonly number[]; keepdim: boolean }>): Tensor | null {
   const x = c.input(0);
   const { ord, dims, keepdim } = c.params;
   const y = restore(c.output(0), x.shape, dims, keepdim);
   const g = restore(c.grad, x.shape, dims, keepdim);
   const safe = (z: Tensor): Tensor => f.maskedFillLike(z, f.eq(y, 0));
-  if (ord === 0) return x.zerosLike();
+  if (ord === 0) return null;
   if (ord === 1) return f.mul(f.sign(x), g);
   if (ord === 2) return safe(f.mul(f.div(x, y), g));
   if (!Number.isFinite(ord)) {
@@ -171,8 +172,11 @@ export const reductionsRules = {
   topk: byIndex,
   kthvalue: byIndex,
   median: byIndex,
-  cumsum: { grad: (c) => [reverseCumsum(c.grad, c.params.dim)] },
-  cumprod: { save: [0], grad: (c) => [cumprodGrad(c.input(0), c.grad, c.params.dim)] },
+  cumsum: { grad: (c) => [reverseCumsum(v.to(c.grad, c.inMeta[0]!.dtype), c.params.dim)] },
+  cumprod: {
+    save: [0, -1],
+    grad: (c) => [cumprodGrad(c.input(0), c.output(0), v.to(c.grad, c.inMeta[0]!.dtype), c.params.dim)],
+  },
   logcumsumexp: {
     save: [0, -1],
     grad: (c) => {
