@@ -14,6 +14,10 @@ const COMMANDS: Record<string, { summary: string; load(): Promise<Command> }> = 
     summary: 'run a script on N ranks',
     load: async () => (await import('./commands/run.js')).command,
   },
+  notebook: {
+    summary: 'run a notebook from top to bottom',
+    load: async () => (await import('./commands/notebook.js')).command,
+  },
   kernel: {
     summary: 'install the Jupyter kernel, or run it',
     load: async () => (await import('./commands/kernel.js')).command,

@@ -17,8 +17,14 @@ export {
   manifestLessons,
   shownPath,
 } from './manifest.js';
-export { KERNELSPEC, lessonToNotebook, type Notebook, type NotebookCell } from './notebook.js';
-export { parseLesson } from './parse.js';
+export {
+  cellsToNotebook,
+  KERNELSPEC,
+  lessonToNotebook,
+  type Notebook,
+  type NotebookCell,
+} from './notebook.js';
+export { parseCells, parseLesson } from './parse.js';
 export { newLesson } from './scaffold.js';
 export {
   type CodeCell,

@@ -30,22 +30,33 @@ const LONGEST_ID = 64;
  * learner predicts first; they stay in the cell's metadata for tools.
  */
 export function lessonToNotebook(lesson: Lesson): Notebook {
+  return cellsToNotebook(lesson.cells, lesson.id, {
+    title: lesson.title,
+    shardbook: { lesson: lesson.id, world: lesson.world, minutes: lesson.minutes },
+  });
+}
+
+/** The notebook of parsed cells, whose ids begin with `name`. */
+export function cellsToNotebook(
+  cells: readonly LessonCell[],
+  name: string,
+  metadata: Record<string, unknown>,
+): Notebook {
   return {
     nbformat: 4,
     nbformat_minor: 5,
     metadata: {
       kernelspec: { ...KERNELSPEC },
       language_info: { name: 'typescript', file_extension: '.ts', mimetype: 'text/x-typescript' },
-      title: lesson.title,
-      shardbook: { lesson: lesson.id, world: lesson.world, minutes: lesson.minutes },
+      ...metadata,
     },
-    cells: lesson.cells.map((cell, position) => notebookCell(lesson, cell, position)),
+    cells: cells.map((cell, position) => notebookCell(name, cell, position)),
   };
 }
 
-function notebookCell(lesson: Lesson, cell: LessonCell, position: number): NotebookCell {
+function notebookCell(name: string, cell: LessonCell, position: number): NotebookCell {
   const suffix = `-${position}`;
-  const id = lesson.id.slice(0, LONGEST_ID - suffix.length) + suffix;
+  const id = name.slice(0, LONGEST_ID - suffix.length) + suffix;
   if (cell.kind === 'text') return { cell_type: 'markdown', id, metadata: {}, source: cell.text };
   const { output, tags } = cell;
   const expects = output && {

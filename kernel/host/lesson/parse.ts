@@ -41,6 +41,14 @@ interface Fence {
 /** Parses a MyST lesson. Throws `SB_LESSON_INVALID`, naming `file:line`, for what cannot be a lesson. */
 export function parseLesson(text: string, file: string): Lesson {
   const { front, lines: skipped } = readFrontMatter(text, file);
+  const cells = parseCells(text, skipped, file);
+  if (!cells.some((cell) => cell.kind === 'code'))
+    throw lessonProblem(file, skipped + 1, 'it has no code cell', 'Add a block ```{code-cell} typescript');
+  return { ...front, file, cells };
+}
+
+/** The cells of a MyST text below its first `skipped` lines (its front matter). */
+export function parseCells(text: string, skipped: number, file: string): LessonCell[] {
   const lines = text.split(/\r?\n/);
   const fences = readFences(lines, skipped, file);
   const cells: LessonCell[] = [];
@@ -58,9 +66,7 @@ export function parseLesson(text: string, file: string): Lesson {
     if (output !== undefined) i++;
   }
   cells.push(...textCells(lines, next, lines.length + 1));
-  if (codeCount === 0)
-    throw lessonProblem(file, skipped + 1, 'it has no code cell', 'Add a block ```{code-cell} typescript');
-  return { ...front, file, cells };
+  return cells;
 }
 
 function readFences(lines: readonly string[], skipped: number, file: string): Fence[] {
