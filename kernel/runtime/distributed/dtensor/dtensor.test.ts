@@ -168,6 +168,17 @@ test('a DTensor prints, copies, detaches and keeps gradients as a tensor does', 
   expect(first.slice(1)).toEqual([true, true, 'R', true, 'S(0)', true, true, true]);
 });
 
+test('DTensors travel inside objects as the part of their sender', async () => {
+  const code = `
+    const mine = sharded();
+    const list = [rank === 0 ? { d: mine, n: 3 } : null];
+    dist.broadcastObjectList(list, { src: 0 });
+    const { d, n } = list[0];
+    return [d instanceof DTensor, d.placements.join(), d.toLocal().flatten().tolist(), n, d.deviceMesh === mesh]`;
+  const [first] = (await run(code)) as [unknown[]];
+  expect(first).toMatchObject([true, 'S(0)', [0, 1, 2, 3], 3, true]);
+});
+
 test('strategies are found once for equal calls', async () => {
   const code = `
     let asked = 0;

@@ -1,5 +1,6 @@
 /** Distributed tensors. */
 import './dispatch.js';
+import './pickle.js';
 
 export { redistributeCost } from './cost.js';
 export { type DistributeOptions, distributeTensor, type FactoryOptions } from './create.js';

@@ -163,6 +163,13 @@ export function localStrides(
   return out;
 }
 
+const meshes = new Map<string, WeakRef<DeviceMesh>>();
+
+/** A mesh that placements were checked against on this rank. */
+export function meshWithKey(key: string): DeviceMesh | null {
+  return meshes.get(key)?.deref() ?? null;
+}
+
 /** Placements as users give them, checked: one per axis, dimensions counted from the front, one kind of pending reduction. */
 export function checkPlacements(
   action: string,
@@ -170,6 +177,7 @@ export function checkPlacements(
   mesh: DeviceMesh,
   ndim: number,
 ): Placements {
+  if (!meshes.get(mesh.key)?.deref()) meshes.set(mesh.key, new WeakRef(mesh));
   if (placements.length !== mesh.ndim) {
     throw new ShardbookError({
       code: 'SB_PLACEMENT',

@@ -12,6 +12,7 @@ export {
   withCommStream,
   withoutCommHooks,
 } from './events.js';
+export { registerTensorKind, type TensorKind } from './object-codec.js';
 export {
   afterInterrupt,
   attachRank,

@@ -8,6 +8,23 @@ import { describeTensor, readBytes } from './tensors.js';
 /** Long and odd, so that no object of a user's has it by chance. */
 const MARK = '\u0000shardbook:tensor';
 
+const MARK_KIND = '\u0000shardbook:tensor kind';
+
+/** How a tensor subclass travels: as plain data with plain tensors in it. */
+export interface TensorKind {
+  readonly name: string;
+  is(t: Tensor): boolean;
+  pack(t: Tensor): unknown;
+  unpack(data: unknown): Tensor;
+}
+
+const kinds: TensorKind[] = [];
+
+/** Lets objects with tensors of a subclass be sent. */
+export function registerTensorKind(kind: TensorKind): void {
+  kinds.push(kind);
+}
+
 interface PackedTensor {
   dtype: DTypeName;
   shape: number[];
@@ -18,7 +35,10 @@ interface PackedTensor {
 export function encodeObject(value: unknown): Uint8Array {
   const tensors: PackedTensor[] = [];
   const indices = new Map<Tensor, number>();
-  const body = replaced(value, (t) => {
+  const seen = new Map<object, unknown>();
+  const mark = (t: Tensor): object => {
+    const kind = kinds.find((one) => one.is(t));
+    if (kind) return { [MARK_KIND]: kind.name, data: replaced(kind.pack(t), mark) };
     let index = indices.get(t);
     if (index === undefined) {
       index = tensors.length;
@@ -26,8 +46,8 @@ export function encodeObject(value: unknown): Uint8Array {
       tensors.push(packTensor(t));
     }
     return { [MARK]: index };
-  });
-  return encodeValue([body, tensors]);
+  };
+  return encodeValue([replaced(value, mark, seen), tensors]);
 }
 
 export function decodeObject(bytes: Uint8Array): unknown {
@@ -35,16 +55,24 @@ export function decodeObject(bytes: Uint8Array): unknown {
   if (packed.length === 0) return body;
   const tensors = packed.map(unpackTensor);
   const restored = (value: object): Tensor | undefined => {
-    const index = (value as Record<string, unknown>)[MARK];
+    const record = value as Record<string, unknown>;
+    const name = record[MARK_KIND];
+    if (typeof name === 'string')
+      return kinds.find((kind) => kind.name === name)?.unpack(walk(record['data'], restored, new Map()));
+    const index = record[MARK];
     return typeof index === 'number' ? tensors[index] : undefined;
   };
   return walk(body, restored, new Map());
 }
 
 /** A copy of the containers that tensors are in; everything without tensors is passed through. */
-function replaced(value: unknown, mark: (t: Tensor) => object): unknown {
+function replaced(
+  value: unknown,
+  mark: (t: Tensor) => object,
+  seen: Map<object, unknown> = new Map(),
+): unknown {
   return holdsTensor(value, new Set())
-    ? walk(value, (v) => (v instanceof Tensor ? mark(v) : undefined), new Map())
+    ? walk(value, (v) => (v instanceof Tensor ? mark(v) : undefined), seen)
     : value;
 }
 
