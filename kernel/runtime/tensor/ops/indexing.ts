@@ -133,6 +133,15 @@ export function get(x: Tensor, ...key: Index[]): Tensor {
 /** `x.set(key, value)` is Python's `x[key] = value`; a key of several indices is an array. */
 export function set(x: Tensor, key: Index | readonly Index[], value: Operand): Tensor {
   const { base, dims, tensors } = resolve(x, Array.isArray(key) ? (key as readonly Index[]) : [key as Index]);
+  // A subclass may have had to gather what was chosen: that is a copy, and writing it would change nothing.
+  if (base !== x && base.versionCounter !== x.versionCounter)
+    throw opError(
+      'set',
+      [x],
+      'the chosen part is no view of it, so nothing would be written',
+      'redistribute the tensor first, so that the indexed dimension is whole on every rank',
+      'SB_DTENSOR_INPLACE',
+    );
   const v = wrap(value);
   if (tensors.length === 0) {
     let source = v;
