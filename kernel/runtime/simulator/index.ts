@@ -42,6 +42,7 @@ export {
   type MimeBundle,
   matrixFigure,
   stackedFigure,
+  stackFigure,
   timelineFigure,
   toMime,
 } from './figures.js';

@@ -1,4 +1,6 @@
 /** Exact fractions: whole results come out whole, however large what they are computed from. */
+import { refuse } from './shared.js';
+
 export class Fraction {
   private constructor(
     readonly numerator: bigint,
@@ -30,7 +32,7 @@ export class Fraction {
   }
 
   static #reduced(numerator: bigint, denominator: bigint): Fraction {
-    if (denominator === 0n) throw new RangeError('a fraction has the denominator 0');
+    if (denominator === 0n) throw refuse('a fraction with the denominator 0');
     const sign = denominator < 0n ? -1n : 1n;
     const shared = gcd(numerator, denominator) || 1n;
     return new Fraction((sign * numerator) / shared, (sign * denominator) / shared);
@@ -79,7 +81,7 @@ function whole(value: number | bigint | Fraction): { numerator: bigint; denomina
   if (value instanceof Fraction) return value;
   if (typeof value === 'bigint') return { numerator: value, denominator: 1n };
   if (Number.isInteger(value)) return { numerator: BigInt(value), denominator: 1n };
-  if (!Number.isFinite(value)) throw new RangeError(`${value} is not a fraction`);
+  if (!Number.isFinite(value)) throw refuse(`with ${value}: wanted a finite number`);
   let denominator = 1n;
   let x = value;
   while (!Number.isInteger(x)) {

@@ -1,5 +1,5 @@
 /** How much communication hides behind compute. Times in any unit. */
-import { total } from './shared.js';
+import { ratio, total } from './shared.js';
 
 /**
  * Forward of layers whose parameters are gathered on another stream, `depth` ahead: gather i starts when gather i - 1 has ended
@@ -92,7 +92,7 @@ export function bucketOverlap(o: BucketOverlapOptions): {
   let ready = 0;
   let end = 0;
   const launch = (): void => {
-    end = Math.max(end, ready) + o.alpha + load / o.bandwidth;
+    end = Math.max(end, ready) + o.alpha + ratio(load, o.bandwidth);
     buckets.push(filling);
     filling = [];
     load = 0;

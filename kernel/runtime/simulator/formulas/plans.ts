@@ -1,6 +1,7 @@
 /** Plans: what fits, on how many ranks, how well a step uses the devices; and how an allocator fragments. */
 import { activationLayers, type LayerOptions, type Recompute } from './activations.js';
 import { Fraction, numbers } from './fraction.js';
+import { ratio, refuse } from './shared.js';
 
 export interface MemoryPlanOptions extends LayerOptions {
   params: number;
@@ -69,7 +70,8 @@ export function fewestRanks(
   powerOfTwo = true,
 ): number {
   const need = stateBytes * params;
-  if (!powerOfTwo) return Math.max(Math.ceil(need / deviceBytes), 1);
+  if (!powerOfTwo) return Math.max(Math.ceil(ratio(need, deviceBytes)), 1);
+  if (!(deviceBytes > 0) && need > 0) throw refuse(`devices of ${deviceBytes} bytes: wanted more than 0`);
   let n = 1;
   while (need > n * deviceBytes) n *= 2;
   return n;
@@ -96,9 +98,9 @@ export function stepMetrics(
   return {
     modelFlops,
     hardwareFlops,
-    tokensPerSecond: o.tokens / o.seconds,
-    mfu: modelFlops / possible,
-    hfu: hardwareFlops / possible,
+    tokensPerSecond: ratio(o.tokens, o.seconds),
+    mfu: ratio(modelFlops, possible),
+    hfu: ratio(hardwareFlops, possible),
   };
 }
 
@@ -144,7 +146,7 @@ export function firstFitAllocator(
       results.push(address);
     } else {
       const freed = used.get(event[1]);
-      if (freed === undefined) throw new RangeError(`"${event[1]}" is not allocated`);
+      if (freed === undefined) throw refuse(`free of "${event[1]}", which is not allocated`);
       used.delete(event[1]);
       results.push(freed[0]);
     }

@@ -31,6 +31,12 @@ export function refuse(problem: string, help?: string): ShardbookError {
   });
 }
 
+/** A quotient that is refused where there is none. */
+export function ratio(top: number, below: number): number {
+  if (below === 0) throw refuse(`${top} / 0`);
+  return top / below;
+}
+
 export const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
 export const total = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 export const ceilDiv = (a: number, b: number): number => Math.ceil(a / b);

@@ -1,6 +1,6 @@
 /** Model state: what parameters, gradients and optimizer take on each rank. Bytes; P parameters on N ranks. */
 import { Fraction, numbers } from './fraction.js';
-import { ceilDiv, dtypeBytes, product, refuse, total } from './shared.js';
+import { ceilDiv, dtypeBytes, product, ratio, refuse, total } from './shared.js';
 
 export type Strategy = 'ddp' | 'zero1' | 'zero2' | 'zero3' | 'fsdp' | 'hsdp';
 
@@ -72,7 +72,7 @@ export function fsdpShards(
     elements,
     bytes,
     padded: padded * bytesPerElement,
-    imbalance: (Math.max(...bytes) * world) / total(bytes),
+    imbalance: ratio(Math.max(...bytes) * world, total(bytes)),
   };
 }
 
@@ -144,5 +144,5 @@ export function transformerParams(
 
 /** Share of memory that sharding a fraction of it over N ranks saves. */
 export function shardingSaving(world: number, shardedFraction = 1): number {
-  return shardedFraction * (1 - 1 / world);
+  return shardedFraction * (1 - ratio(1, world));
 }

@@ -1,5 +1,5 @@
 /** Seconds of collectives in the alpha-beta model: a message of S bytes takes alpha + S / bandwidth. L = ceil(log2 N). */
-import { ceilLog2, refuse, total } from './shared.js';
+import { ceilLog2, ratio, refuse, total } from './shared.js';
 
 export type TimedAlgorithm =
   | 'ringAllReduce'
@@ -39,7 +39,7 @@ export function collectiveTime({
   bandwidth,
   chunks = 1,
 }: CollectiveTimeOptions): number {
-  const s = size / bandwidth;
+  const s = ratio(size, bandwidth);
   if (algorithm === 'p2p') return alpha + s;
   if (n === 1) return 0;
   const steps = ceilLog2(n);
@@ -61,7 +61,7 @@ export function collectiveTime({
     case 'binomialBroadcast':
       return steps * (alpha + s);
     case 'chainBroadcast':
-      return (n - 2 + chunks) * (alpha + s / chunks);
+      return (n - 2 + chunks) * (alpha + ratio(s, chunks));
     case 'allToAll':
       return (n - 1) * (alpha + s / n);
   }
@@ -83,14 +83,14 @@ export function hierarchicalAllReduceTime(
   o: HierarchicalOptions,
 ): Record<'inside' | 'across' | 'total' | 'flat' | 'outBytes', number> {
   const { size, nodes: k, perNode: n } = o;
-  const inside = 2 * ((n - 1) * o.alphaIn + (((n - 1) / n) * size) / o.bandwidthIn);
-  const across = 2 * (k - 1) * o.alphaOut + (((2 * (k - 1)) / k) * (size / n)) / o.bandwidthOut;
+  const inside = 2 * ((n - 1) * o.alphaIn + ratio(((n - 1) / n) * size, o.bandwidthIn));
+  const across = 2 * (k - 1) * o.alphaOut + ratio(((2 * (k - 1)) / k) * (size / n), o.bandwidthOut);
   const t = n * k;
   return {
     inside,
     across,
     total: inside + across,
-    flat: 2 * (t - 1) * o.alphaOut + (((2 * (t - 1)) / t) * size) / o.bandwidthOut,
+    flat: 2 * (t - 1) * o.alphaOut + ratio(((2 * (t - 1)) / t) * size, o.bandwidthOut),
     outBytes: (((2 * (k - 1)) / k) * size) / n,
   };
 }
@@ -143,7 +143,7 @@ export function busBandwidth(
   world: number,
   seconds: number,
 ): { algbw: number; busbw: number } {
-  const algbw = size / seconds;
+  const algbw = ratio(size, seconds);
   const factor = BUS[collective];
   return { algbw, busbw: algbw * (factor === undefined ? 1 : (factor * (world - 1)) / world) };
 }
@@ -160,7 +160,7 @@ export function fitLink(
   if (variance === 0) throw refuse('a line through measurements of one size only');
   const slope = total(sizes.map((s, i) => (s - meanSize) * (seconds[i]! - meanTime))) / variance;
   const alpha = meanTime - slope * meanSize;
-  return { alpha, bandwidth: 1 / slope, half: alpha / slope };
+  return { alpha, bandwidth: ratio(1, slope), half: ratio(alpha, slope) };
 }
 
 export interface Protocol {
@@ -178,7 +178,7 @@ export function chooseProtocol(
   bandwidth: number,
 ): string[] {
   return sizes.map((size) => {
-    const seconds = (p: Protocol): number => p.latency + size / (p.efficiency * bandwidth);
+    const seconds = (p: Protocol): number => p.latency + ratio(size, p.efficiency * bandwidth);
     return protocols.reduce((best, p) => (seconds(p) < seconds(best) ? p : best)).name;
   });
 }
@@ -189,6 +189,6 @@ export function bucketTime(
   bucket: number,
   { alpha, bandwidth }: LinkOptions,
 ): { count: number; seconds: number; peak: number } {
-  const count = Math.ceil(totalBytes / bucket);
-  return { count, seconds: count * alpha + totalBytes / bandwidth, peak: Math.min(bucket, totalBytes) };
+  const count = Math.ceil(ratio(totalBytes, bucket));
+  return { count, seconds: count * alpha + ratio(totalBytes, bandwidth), peak: Math.min(bucket, totalBytes) };
 }
