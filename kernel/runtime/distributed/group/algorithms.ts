@@ -173,7 +173,7 @@ export function* allToAll(
       const sent = table[from]![to]!;
       const expected = table[to]![size + from]!;
       longest = Math.max(longest, sent);
-      if (sent !== expected) throw unevenError(channel, from, to, sent, expected);
+      if (sent !== expected) throw unevenError(channel, table, from, to);
     }
   }
   channel.reserve(size * align(longest));
@@ -226,15 +226,23 @@ function floats(bytes: Uint8Array, count: number): Float64Array {
 
 function unevenError(
   channel: Channel,
+  table: readonly Float64Array[],
   from: number,
   to: number,
-  sent: number,
-  expected: number,
 ): RefusedTogether {
+  const { ranks, size } = channel;
+  const [sent, expected] = [table[from]![to]!, table[to]![size + from]!];
+  const notes = table.map((row, i) => {
+    const [sends, expects] = [row.subarray(0, size), row.subarray(size)].map((sizes) =>
+      [...sizes].join(', '),
+    );
+    return `rank ${ranks[i]}: sends ${sends} bytes to the members in turn and expects ${expects}`;
+  });
   return new RefusedTogether(
     new ShardbookError({
       code: 'SB_COLLECTIVE_MISMATCH',
-      message: `Cannot exchange: rank ${channel.ranks[from]} sends ${sent} bytes to rank ${channel.ranks[to]}, which expects ${expected}`,
+      message: `Cannot run ${channel.runningCall}: rank ${ranks[from]} sends ${sent} bytes to rank ${ranks[to]}, which expects ${expected}`,
+      notes: notes.slice(0, 16),
       help: "a rank's input split for another must be that one's output split for it",
     }),
   );

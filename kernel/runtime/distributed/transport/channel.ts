@@ -95,6 +95,11 @@ export class Channel {
     return op;
   }
 
+  /** The call that runs, for error texts: "allReduce #3 of group world". */
+  get runningCall(): string {
+    return `${this.#op} #${this.#running} of group ${this.name}`;
+  }
+
   get epoch(): number {
     return this.#epoch;
   }

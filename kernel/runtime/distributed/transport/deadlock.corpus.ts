@@ -232,14 +232,17 @@ dist.barrier({ group: g[[2, 0, 1][rank]] });`,
     size: 2,
     code: 'dist.allToAllSingle(tensor([0, 0]), tensor([0, 0]), { inputSplitSizes: rank ? [1, 1] : [2, 0], outputSplitSizes: [1, 1] })',
     codes: [M, M],
-    says: ['rank 0 sends 8 bytes to rank 0, which expects 4'],
+    says: [
+      'Cannot run allToAllSingle #N of group world: rank 0 sends 8 bytes to rank 0, which expects 4',
+      'rank 1: sends 4, 4 bytes to the members in turn and expects 4, 4',
+    ],
   },
   {
     name: 'a message of another size',
     size: 2,
     code: ['dist.send(tensor([1, 2]), 1)', 'dist.recv(tensor([0]), 0)'],
     codes: [M, M],
-    says: ['Cannot send to rank 1: this message f32[2] has 8 bytes'],
+    says: ['Cannot send to rank 1: rank 0 sends f32[2], rank 1 receives f32[1]'],
   },
   {
     name: 'a timeout',
@@ -268,5 +271,112 @@ dist.barrier({ group: g[[2, 0, 1][rank]] });`,
     code: "dist.allReduce(tensor([1], 'int64'), { op: dist.ReduceOp.AVG })",
     codes: ['SB_REDUCE_OP'],
     says: ['"avg" on int64: wanted a floating dtype'],
+  },
+  {
+    name: 'a message of another dtype',
+    size: 2,
+    code: ["dist.recv(tensor([0], 'int32'), 1)", 'dist.send(tensor([1]), 0)'],
+    codes: [M, M],
+    says: ['Cannot receive from rank 1: rank 1 sends f32[1], rank 0 receives i32[1]'],
+  },
+  {
+    name: 'a message crosses groups while others wait for both',
+    size: 4,
+    code: `const a = dist.newGroup([0, 1]), b = dist.newGroup([0, 1]);
+if (rank === 0) dist.send(tensor([1]), 1, { group: a });
+if (rank === 1) dist.recv(tensor([1]), 0, { group: b });
+dist.barrier();`,
+    codes: [D, D, D, D],
+    says: [
+      'rank 2: waits in barrier #N (group world) at line 6 for ranks 0 and 1',
+      'first difference: rank 0 sends to rank 1 in group 1 (ranks 0, 1), tag 0 at line 4, rank 1 receives in group 2 (ranks 0, 1), tag 0 at line 5',
+      'help: match every send with one recv of the same tag and group',
+    ],
+  },
+  {
+    name: 'a receive from a rank that is done, while others wait at a barrier',
+    size: 3,
+    code: ['', 'dist.recv(tensor([0]), 0); dist.barrier()', 'dist.send(tensor([0]), 1)'],
+    codes: [null, D, D],
+    says: [
+      'rank 1: waits in recv (f32[1], src 0, group world) at line 3 for rank 0',
+      'rank 2: waits in send (f32[1], dst 1, group world) at line 3 for rank 1',
+    ],
+  },
+  {
+    name: 'a receive from a rank that is done keeps a collective waiting',
+    size: 3,
+    code: [
+      '',
+      'dist.recv(tensor([0]), 0); dist.barrier(dist.newGroup([1, 2]))',
+      'const g = dist.newGroup(null);',
+    ],
+    codes: [null, D, D],
+    says: ['rank 0 skipped newGroup #N'],
+  },
+  {
+    name: 'one of sixteen skips a step of a loop',
+    size: 16,
+    code: 'for (let i = 0; i < 12; i++) {\n  if (rank === 11 && i === 7) continue;\n  dist.allReduce(tensor([1, 2]));\n}',
+    codes: Array.from({ length: 16 }, (_, r) => (r === 11 ? null : D)),
+    says: [
+      'rank 15: waits in allReduce #N (f32[2], sum, group world) at line 5 for rank 11',
+      'rank 11: has finished its work',
+      'help: rank 11 skipped allReduce #N at line 5',
+    ],
+  },
+  {
+    name: 'asynchronous calls started in another order',
+    size: 2,
+    code: `const a = tensor([1]), b = tensor([1, 2]);
+const works = (rank ? [b, a] : [a, b]).map((t) => dist.allReduce(t, { asyncOp: true }));
+for (const work of works) work.wait();`,
+    codes: [M, M],
+    says: ['rank 0: allReduce(f32[1], sum) at line 4', 'rank 1: allReduce(f32[2], sum) at line 4'],
+  },
+  {
+    name: 'an asynchronous send that nobody takes',
+    size: 2,
+    code: ['dist.isend(tensor([1]), 1, { tag: 5 }).wait()', ''],
+    codes: [D, null],
+    says: ['rank 0: waits in isend (f32[1], dst 1, group world, tag 5) at line 3 for rank 1'],
+  },
+  {
+    name: 'a gather to two destinations',
+    size: 2,
+    code: 'dist.gather(tensor([1]), [tensor([0]), tensor([0])], { dst: rank })',
+    codes: [M, M],
+    says: ['rank 0: gather(f32[1], dst 0) at line 3', 'rank 1: gather(f32[1], dst 1) at line 3'],
+  },
+  {
+    name: 'objects against tensors',
+    size: 2,
+    code: 'if (rank) dist.allGatherObject([null, null], 1); else dist.allReduce(tensor([1]))',
+    codes: [M, M],
+    says: ['its ranks call allReduce(f32[1], sum) and allGatherObject()'],
+  },
+  {
+    name: 'a key of the store that nobody sets',
+    size: 2,
+    code: "if (rank) dist.barrier(); else dist.getStore().get('x')",
+    codes: [D, D],
+    says: [
+      'rank 0: waits in store.wait (keys "x") at line 3 for any rank to set it',
+      'rank 1: waits in barrier #N',
+    ],
+  },
+  {
+    name: 'the destination gives no list',
+    size: 2,
+    code: 'dist.gather(tensor([1]), null, { dst: 0 })',
+    codes: ['SB_BAD_ARGUMENT', P],
+    says: ['Cannot run "gather": this rank is the destination and gives no gatherList'],
+  },
+  {
+    name: 'a rank fails late, out of an await',
+    size: 2,
+    code: 'if (rank === 0) { await new Promise((r) => setTimeout(r, 60)); throw new Error("late"); }\ndist.barrier()',
+    codes: [null, P],
+    says: ['rank 1 waits for rank 0, which failed with Error: late'],
   },
 ];

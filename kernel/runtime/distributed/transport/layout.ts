@@ -133,8 +133,13 @@ export const Post = {
   generation: 9,
   /** 1 + its buffer in the arena, in units of 64 bytes. */
   buffer: 10,
-  words: 16,
+  /** Both sides' tensors as errors write them, for the case that they do not fit. */
+  sent: 12,
+  wanted: 22,
+  words: 32,
 } as const;
+/** Of such a text; longer ones are cut off. */
+export const POST_TEXT_BYTES = 40;
 export const PostState = { free: 0, posted: 1, taken: 2, refused: 3 } as const;
 
 export class Layout {

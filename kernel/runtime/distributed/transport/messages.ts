@@ -3,7 +3,7 @@
  * and tag, in the order of the sends. Bytes go through the message's buffer in chunks, two halves in turn.
  */
 import { ShardbookError } from '../../base/index.js';
-import { OUTBOX_SLOTS, Post, PostState, Row } from './layout.js';
+import { OUTBOX_SLOTS, POST_TEXT_BYTES, Post, PostState, Row } from './layout.js';
 import type { Steps } from './op.js';
 import type { Table } from './table.js';
 
@@ -71,6 +71,7 @@ export class Outbox {
         [Post.generation, this.table.get(this.rank, Row.generation)],
       ];
       for (const [word, value] of fields) Atomics.store(words, post + word, value);
+      this.#writeText(post + Post.sent, key.tensor);
       for (let chunk = 0; chunk < chunks; chunk++) {
         while (chunk - Atomics.load(words, post + Post.read) >= 2) {
           this.#checkRefused(post, to, key);
@@ -106,13 +107,11 @@ export class Outbox {
     const { source, post } = found;
     const bytes = Atomics.load(words, post + Post.bytes);
     if (bytes !== out.length || Atomics.load(words, post + Post.print) !== key.print) {
+      const sent = this.#readText(post + Post.sent);
+      this.#writeText(post + Post.wanted, key.tensor);
       Atomics.store(words, post + Post.state, PostState.refused);
       this.table.ring(source);
-      throw mismatch(
-        `receive from rank ${source}`,
-        `it sent ${bytes} bytes`,
-        `the given tensor ${key.tensor} has ${out.length}`,
-      );
+      throw mismatch(`receive from rank ${source}`, source, sent, this.rank, key.tensor);
     }
     Atomics.store(words, post + Post.state, PostState.taken);
     const buffer = (Atomics.load(words, post + Post.buffer) - 1) * 64;
@@ -176,19 +175,27 @@ export class Outbox {
 
   #checkRefused(post: number, to: number, key: MessageKey): void {
     if (Atomics.load(this.table.words, post + Post.state) !== PostState.refused) return;
-    const bytes = Atomics.load(this.table.words, post + Post.bytes);
-    throw mismatch(
-      `send to rank ${to}`,
-      `this message ${key.tensor} has ${bytes} bytes`,
-      'the receiver gave a tensor of another size or dtype',
-    );
+    const wanted = this.#readText(post + Post.wanted);
+    throw mismatch(`send to rank ${to}`, this.rank, key.tensor, to, wanted);
+  }
+
+  /** Tensors are written in ASCII. */
+  #writeText(word: number, text: string): void {
+    const bytes = new Uint8Array(this.table.words.buffer, word * 4, POST_TEXT_BYTES).fill(0);
+    for (let i = 0; i < Math.min(text.length, POST_TEXT_BYTES); i++) bytes[i] = text.charCodeAt(i);
+  }
+
+  #readText(word: number): string {
+    const bytes = new Uint8Array(this.table.words.buffer, word * 4, POST_TEXT_BYTES);
+    const end = bytes.indexOf(0);
+    return String.fromCharCode(...bytes.subarray(0, end < 0 ? POST_TEXT_BYTES : end));
   }
 }
 
-function mismatch(action: string, is: string, wanted: string): ShardbookError {
+function mismatch(action: string, from: number, sent: string, to: number, wanted: string): ShardbookError {
   return new ShardbookError({
     code: 'SB_COLLECTIVE_MISMATCH',
-    message: `Cannot ${action}: ${is}, ${wanted}`,
-    help: 'give send and recv tensors of the same shape and dtype',
+    message: `Cannot ${action}: rank ${from} sends ${sent}, rank ${to} receives ${wanted}`,
+    help: 'give send and recv tensors of the same size and dtype',
   });
 }

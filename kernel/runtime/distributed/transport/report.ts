@@ -124,31 +124,97 @@ function describeOther(table: Table, rank: number): string {
   return 'has finished its work';
 }
 
-function firstDivergence(table: Table, waiting: readonly Waiting[]): { text?: string; help: string } {
+interface Divergence {
+  text?: string;
+  help: string;
+}
+
+/** What came first, as far as it can be told: what nobody can answer any more goes before what others are only late for. */
+function firstDivergence(table: Table, waiting: readonly Waiting[]): Divergence {
   const collectives = waiting
     .filter((w) => w.kind === Kind.collective)
     .sort((a, b) => a.seq - b.seq || a.groupId - b.groupId);
+  return (
+    skipped(table, waiting, collectives) ??
+    unanswered(waiting) ??
+    crossedMessages(waiting) ??
+    elsewhere(table, waiting, collectives) ??
+    messagesOnly(waiting)
+  );
+}
+
+/** A collective that a rank, done with its work, never called. */
+function skipped(
+  table: Table,
+  waiting: readonly Waiting[],
+  collectives: readonly Waiting[],
+): Divergence | undefined {
+  for (const w of collectives) {
+    const absent = absentees(table, w).filter((rank) => !waiting.some((other) => other.rank === rank));
+    if (absent.length === 0) continue;
+    return {
+      text: `${callersOf(table, w)}, ${list(absent, 'rank')} did not`,
+      help: `${list(absent, 'rank')} skipped ${shortCall(w)}${at(w)}: every member of the group must call it`,
+    };
+  }
+  return undefined;
+}
+
+/** A message whose other side is done with its work. */
+function unanswered(waiting: readonly Waiting[]): Divergence | undefined {
+  // Alone, the help on messages says as much.
+  if (waiting.every(isMessage)) return undefined;
+  const w = waiting.find(
+    (one) => isMessage(one) && one.peer >= 0 && !waiting.some((other) => other.rank === one.peer),
+  );
+  if (w === undefined) return undefined;
+  const sends = w.kind === Kind.send;
+  return {
+    text: `rank ${w.rank} called ${shortCall(w)}${at(w)}, rank ${w.peer} has no ${sends ? 'recv' : 'send'} for it any more`,
+    help: sends
+      ? `give the send of rank ${w.rank} a matching recv on rank ${w.peer}`
+      : `give the recv of rank ${w.rank} a matching send on rank ${w.peer}`,
+  };
+}
+
+/** A send and a recv between the same two ranks that differ in group or tag. */
+function crossedMessages(waiting: readonly Waiting[]): Divergence | undefined {
+  for (const w of waiting) {
+    if (w.kind !== Kind.send) continue;
+    const other = waiting.find(
+      (one) =>
+        one.rank === w.peer && (one.kind === Kind.recvAny || (one.kind === Kind.recv && one.peer === w.rank)),
+    );
+    if (other === undefined) continue;
+    const key = (one: Waiting) => `group ${one.group}, tag ${one.tag}`;
+    return {
+      text: `rank ${w.rank} sends to rank ${w.peer} in ${key(w)}${at(w)}, rank ${other.rank} receives in ${key(other)}${at(other)}`,
+      help: 'match every send with one recv of the same tag and group',
+    };
+  }
+  return undefined;
+}
+
+/** A collective whose missing members wait in something else. */
+function elsewhere(
+  table: Table,
+  waiting: readonly Waiting[],
+  collectives: readonly Waiting[],
+): Divergence | undefined {
   for (const w of collectives) {
     const absent = absentees(table, w);
-    if (absent.length === 0) continue;
-    const callers = table.members(w.groupId).filter((member) => !absent.includes(member));
-    const at = w.place === undefined ? '' : ` at ${w.place}`;
-    const instead = absent
-      .map((rank) => waiting.find((other) => other.rank === rank))
-      .find((other) => other !== undefined);
-    const text = `${list(callers, 'rank')} called ${shortCall(w)} of group ${w.group}${at}, ${list(absent, 'rank')} did not${
-      instead === undefined
-        ? ''
-        : ` (rank ${instead.rank} is in ${shortCall(instead)}${instead.place === undefined ? '' : ` at ${instead.place}`})`
-    }`;
-    const help =
-      instead === undefined
-        ? `${list(absent, 'rank')} skipped ${shortCall(w)}${at}: every member of the group must call it`
-        : 'call collectives and messages in the same order on every rank';
-    return { text, help };
+    const instead = waiting.find((other) => absent.includes(other.rank));
+    if (instead === undefined) continue;
+    return {
+      text: `${callersOf(table, w)}, ${list(absent, 'rank')} did not (rank ${instead.rank} is in ${shortCall(instead)}${at(instead)})`,
+      help: 'call collectives and messages in the same order on every rank',
+    };
   }
-  const sends = waiting.filter((w) => w.kind === Kind.send);
-  if (sends.length === waiting.length) {
+  return undefined;
+}
+
+function messagesOnly(waiting: readonly Waiting[]): Divergence {
+  if (waiting.every((w) => w.kind === Kind.send)) {
     return {
       help: 'a send returns when its receiver has taken the message: let one side receive first, or use isend or batchIsendIrecv',
     };
@@ -164,6 +230,18 @@ function firstDivergence(table: Table, waiting: readonly Waiting[]): { text?: st
   return {
     help: 'match every send with one recv of the same tag and group, in an order that both sides can follow',
   };
+}
+
+function isMessage({ kind }: Waiting): boolean {
+  return kind === Kind.send || kind === Kind.recv || kind === Kind.recvAny;
+}
+
+const at = ({ place }: Waiting): string => (place === undefined ? '' : ` at ${place}`);
+
+function callersOf(table: Table, w: Waiting): string {
+  const absent = absentees(table, w);
+  const callers = table.members(w.groupId).filter((member) => !absent.includes(member));
+  return `${list(callers, 'rank')} called ${shortCall(w)} of group ${w.group}${at(w)}`;
 }
 
 /** "rank 1", "ranks 0, 1 and 3". */
