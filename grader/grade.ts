@@ -27,6 +27,8 @@ export interface GradeOptions {
   readonly publicOnly?: boolean;
   /** Run the starter as well instead of calling it not attempted; for the self-check of an exercise. */
   readonly runStarter?: boolean;
+  /** Call everything after the first check that fails blocked; enough for who only asks whether it passes. */
+  readonly stopAtFailure?: boolean;
   /** Ask for type errors when the submission does not pass; default true. */
   readonly types?: boolean;
 }
@@ -133,6 +135,7 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
       reference,
       seed,
       placed,
+      stopAtFailure: options.stopAtFailure === true,
       deadline: started + SUBMISSION_SECONDS * 1000,
     });
     const verdict = overall(checks);
@@ -271,6 +274,7 @@ interface Run {
   readonly reference: Reference;
   readonly seed: number;
   readonly placed: (feedback: Feedback) => Feedback;
+  readonly stopAtFailure: boolean;
   readonly deadline: number;
 }
 
@@ -313,6 +317,7 @@ async function runChecks(exercise: Exercise, table: CheckTable, run: Run): Promi
       // What cannot be loaded fails every check in the same way.
       if (failure?.verdict === 'load-error' || failure?.verdict === 'infra-error')
         fatal = failure.feedback.message;
+      else if (failure !== undefined && run.stopAtFailure) fatal = 'Not run: another check failed';
     }
   }
   return reports;

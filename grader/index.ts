@@ -1,5 +1,12 @@
 /** The judge: runs a submission in processes of its own and decides outside of them. */
 export {
+  makeMutants,
+  newExercise,
+  type SelfCheckOptions,
+  type SelfCheckResult,
+  selfCheck,
+} from './author/index.js';
+export {
   type BatchProgress,
   BullmqExecutor,
   type Change,
@@ -24,6 +31,14 @@ export {
   loadExercise,
 } from './exercise.js';
 export { type GradeOptions, gradeSubmission } from './grade.js';
+export {
+  type CheckWorkOptions,
+  checkWork,
+  nextHint,
+  solutionText,
+  startExercise,
+  type Work,
+} from './learner.js';
 export { type CheckReport, exitCode, REPORT_FORMAT, type Report } from './report.js';
 export {
   ctrfReport,
@@ -36,5 +51,4 @@ export {
   reportSchema,
 } from './reports/index.js';
 export { findProgram, type Proof, proveSandbox, requireSandbox, sandboxState } from './sandbox/index.js';
-export { type SelfCheckOptions, type SelfCheckResult, selfCheck } from './self-check.js';
 export { type Feedback, type Mismatch, VERDICTS, type Verdict } from './verdict.js';

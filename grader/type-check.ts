@@ -21,6 +21,7 @@ export async function checkTypes(
   cage: Cage,
   packageRoot: string,
   files: readonly string[],
+  seconds = SECONDS,
 ): Promise<TypeCheck> {
   const types = join(packageRoot, 'dist/types');
   const compiler = findTypescript(packageRoot);
@@ -52,14 +53,14 @@ export async function checkTypes(
             [compiler, '/node_modules/typescript'],
           ],
     },
-    SECONDS,
+    seconds,
   );
   const notes = readNotes(result.output);
   if (notes !== undefined) return { notes, failure: undefined };
   return {
     notes: [],
     failure: result.timedOut
-      ? `checking the types took longer than ${SECONDS} s`
+      ? `checking the types took longer than ${seconds} s`
       : 'checking the types took too much memory',
   };
 }

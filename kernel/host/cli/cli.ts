@@ -27,11 +27,15 @@ const COMMANDS: Record<string, { summary: string; load(): Promise<Command> }> = 
     load: async () => (await import('./commands/lesson.js')).command,
   },
   exercise: {
-    summary: 'list exercises and prove that their checks hold',
+    summary: 'list, start, write and prove exercises',
     load: async () => (await import('./commands/exercise.js')).command,
   },
+  check: {
+    summary: 'run the public checks of an exercise on your work',
+    load: async () => (await import('./commands/check.js')).command,
+  },
   grade: {
-    summary: 'judge a submission of an exercise',
+    summary: 'judge submissions of exercises',
     load: async () => (await import('./commands/grade.js')).command,
   },
   conform: {

@@ -1,0 +1,313 @@
+/**
+ * Proves an exercise: the reference and the alternatives pass, the starter does not, every mutant fails with the verdict and
+ * in the check that its first line says, automatic mutants are killed or explained. An exercise whose checks let a mutant through
+ * grades nothing.
+ */
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type CheckTable, checksOf } from '../checks/index.js';
+import type { Exercise } from '../exercise.js';
+import { type GradeOptions, gradeSubmission } from '../grade.js';
+import { compileFiles } from '../intake/index.js';
+import { deriveSeed, Random } from '../random.js';
+import type { Report } from '../report.js';
+import { Cage, makeKit } from '../sandbox/index.js';
+import { checkTypes } from '../type-check.js';
+import { CheckFailure } from '../verdict.js';
+import { type Mutant, makeMutants } from './mutate.js';
+
+export interface SelfCheckOptions {
+  readonly exercise: Exercise;
+  /** `solutions/<id>`. */
+  readonly solutions: string;
+  readonly packageRoot: string;
+  readonly version: string;
+  /** How many automatic mutants are tried; default a few, the same ones each time. */
+  readonly mutants?: number;
+  /** Gradings at once. */
+  readonly jobs?: number;
+  /** Called after each submission. */
+  readonly onResult?: (result: SelfCheckResult) => void;
+}
+
+export interface SelfCheckResult {
+  readonly name: string;
+  readonly passed: boolean;
+  /** What came out, in one line. */
+  readonly outcome: string;
+}
+
+interface Trial {
+  readonly name: string;
+  readonly file: string;
+  /** The first check that fails is all that is looked at. */
+  readonly stopEarly: boolean;
+  readonly judge: (report: Report) => boolean;
+  readonly wanted: string;
+}
+
+const LEAST_ALTERNATIVES = 2;
+const LEAST_MUTANTS = 6;
+const LEAST_HINTS = 2;
+const AUTOMATIC_MUTANTS = 12;
+/** First line of a mutant. */
+const EXPECTATION = /^\/\/ fails: ([a-z-]+) in ([\w-]+)(?:, "([^"]+)")?/;
+
+export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckResult[]> {
+  const { exercise, solutions, packageRoot } = options;
+  const results: SelfCheckResult[] = [];
+  const add = (result: SelfCheckResult): void => {
+    results.push(result);
+    options.onResult?.(result);
+  };
+  for (const result of completeness(exercise, solutions, await checksOf(exercise, packageRoot))) add(result);
+  add(await taskCompiles(exercise, packageRoot));
+  add(await typesHold(exercise, solutions, packageRoot));
+  const folder = mkdtempSync(join(tmpdir(), 'shardbook-mutants-'));
+  try {
+    const waiting = [...trials(exercise, solutions), ...automatic(options, folder)];
+    const work = async (): Promise<void> => {
+      for (let trial = waiting.shift(); trial !== undefined; trial = waiting.shift())
+        add(await runTrial(trial, options));
+    };
+    await Promise.all(Array.from({ length: options.jobs ?? 1 }, work));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return results;
+}
+
+async function runTrial(trial: Trial, options: SelfCheckOptions): Promise<SelfCheckResult> {
+  const { exercise, packageRoot, version } = options;
+  const ask: GradeOptions = {
+    exercise,
+    file: trial.file,
+    packageRoot,
+    version,
+    types: false,
+    runStarter: true,
+    stopAtFailure: trial.stopEarly,
+  };
+  const report = await gradeSubmission(ask);
+  const leak = leakOf(report, exercise);
+  const passed = trial.judge(report) && leak === undefined;
+  const got = leak === undefined ? summary(report) : leak;
+  return { name: trial.name, passed, outcome: passed ? got : `wanted ${trial.wanted}; got ${got}` };
+}
+
+/** What a report says of a hidden check beyond its authored sentence. */
+function leakOf(report: Report, exercise: Exercise): string | undefined {
+  for (const check of report.checks) {
+    if (
+      check.visibility === 'public' ||
+      check.feedback === undefined ||
+      check.verdict === 'infra-error' ||
+      check.verdict === 'blocked'
+    )
+      continue;
+    const { message } = exercise.checks.find(({ id }) => id === check.id)!;
+    if (
+      Object.keys(check.feedback).join() !== 'message' ||
+      (check.feedback.message !== message && check.verdict !== 'timeout')
+    )
+      return `the hidden check "${check.id}" told more than its sentence`;
+  }
+  return undefined;
+}
+
+function completeness(exercise: Exercise, solutions: string, table: CheckTable): SelfCheckResult[] {
+  const alternatives = sources(join(solutions, 'alternatives')).length;
+  const mutants = sources(join(solutions, 'mutants')).length;
+  const named = exercise.checks.map(({ id }) => id);
+  const unnamed = Object.keys(table).filter((id) => !named.includes(id));
+  return [
+    {
+      name: 'checks',
+      passed: unnamed.length === 0,
+      outcome: unnamed.length === 0 ? `${named.length} there` : `not in exercise.yaml: ${unnamed.join(', ')}`,
+    },
+    atLeast('alternatives', alternatives, LEAST_ALTERNATIVES),
+    atLeast('mutants', mutants, LEAST_MUTANTS),
+    atLeast('hints', exercise.hints.filter((hint) => hint !== '').length, LEAST_HINTS),
+    {
+      name: 'task.md',
+      passed: existsSync(join(exercise.folder, 'task.md')),
+      outcome: 'the text of the task',
+    },
+    { name: 'notes.md', passed: existsSync(join(solutions, 'notes.md')), outcome: 'notes on the solution' },
+  ];
+}
+
+function atLeast(name: string, count: number, least: number): SelfCheckResult {
+  return { name, passed: count >= least, outcome: `${count} there, at least ${least} wanted` };
+}
+
+/** Every block of TypeScript in the task and the hints must parse and import only what is there. */
+async function taskCompiles(exercise: Exercise, packageRoot: string): Promise<SelfCheckResult> {
+  const name = 'code in task.md';
+  const task = join(exercise.folder, 'task.md');
+  const text = existsSync(task) ? readFileSync(task, 'utf8') : '';
+  const blocks = [...text.matchAll(/^```(?:ts|typescript)\n([\s\S]*?)^```/gm)].map(([, code]) => code!);
+  for (const [i, code] of blocks.entries()) {
+    try {
+      const addresses = Object.fromEntries(exercise.imports.map((name) => [name, 'file:///']));
+      await compileFiles(packageRoot, { files: [{ name: 'task.ts', text: code }], addresses, exports: [] });
+    } catch (error) {
+      if (!(error instanceof CheckFailure)) throw error;
+      return {
+        name,
+        passed: false,
+        outcome: `block ${i + 1}, line ${error.feedback.line ?? '?'}: ${error.message}`,
+      };
+    }
+  }
+  return { name, passed: true, outcome: `${blocks.length} blocks compile` };
+}
+
+/** Starter, reference and alternatives have no type errors: a learner should not begin with somebody else's. */
+async function typesHold(
+  exercise: Exercise,
+  solutions: string,
+  packageRoot: string,
+): Promise<SelfCheckResult> {
+  const name = 'types';
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-types-')));
+  const files = [
+    join(exercise.folder, 'starter.ts'),
+    ...(exercise.harness === undefined ? [] : [join(exercise.folder, 'harness.ts')]),
+    join(solutions, 'reference.ts'),
+    ...sources(join(solutions, 'alternatives')).map(({ path }) => path),
+  ].filter((file) => existsSync(file));
+  const names = files.map((file) => file.slice(file.lastIndexOf('/') + 1));
+  for (const [i, file] of files.entries()) writeFileSync(join(folder, names[i]!), readFileSync(file));
+  const cage = new Cage(makeKit(packageRoot), folder, undefined, { memoryMb: 512, ranks: 1 });
+  try {
+    const { notes, failure } = await checkTypes(cage, packageRoot, names, 120);
+    const [first] = notes;
+    if (first === undefined)
+      return {
+        name,
+        passed: true,
+        outcome:
+          failure === undefined ? `${files.length} files have no type errors` : `not checked: ${failure}`,
+      };
+    return { name, passed: false, outcome: `${first.file}:${first.line}: ${first.message}` };
+  } finally {
+    await cage.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function trials(exercise: Exercise, solutions: string): Trial[] {
+  const passes = (name: string, file: string): Trial => ({
+    name,
+    file,
+    stopEarly: false,
+    judge: ({ verdict }) => verdict === 'pass',
+    wanted: 'pass',
+  });
+  return [
+    passes('reference', join(solutions, 'reference.ts')),
+    ...sources(join(solutions, 'alternatives')).map((file) => passes(`alternative ${file.name}`, file.path)),
+    {
+      name: 'starter',
+      file: join(exercise.folder, 'starter.ts'),
+      stopEarly: true,
+      judge: ({ verdict }) => verdict !== 'pass' && verdict !== 'infra-error',
+      wanted: 'anything but pass',
+    },
+    ...sources(join(solutions, 'mutants')).map((file) => mutantTrial(file)),
+  ];
+}
+
+function mutantTrial({ name, path }: { name: string; path: string }): Trial {
+  const match = EXPECTATION.exec(readFileSync(path, 'utf8'));
+  if (match === null) {
+    return {
+      name: `mutant ${name}`,
+      file: path,
+      stopEarly: true,
+      judge: () => false,
+      wanted: 'a first line "// fails: VERDICT in CHECK"',
+    };
+  }
+  const [, verdict, check, words] = match;
+  const judge = (report: Report): boolean => {
+    const failing = report.checks.find((candidate) => candidate.verdict !== 'pass');
+    if (report.verdict !== verdict || failing?.id !== check) return false;
+    return words === undefined || JSON.stringify(failing?.feedback).includes(words);
+  };
+  return {
+    name: `mutant ${name}`,
+    file: path,
+    stopEarly: true,
+    judge,
+    wanted: `${verdict} in ${check}${words === undefined ? '' : ` with "${words}"`}`,
+  };
+}
+
+/** Mutants of the reference that the machine makes; a few, drawn with a seed of the exercise, or all. */
+function automatic(
+  { exercise, solutions, mutants = AUTOMATIC_MUTANTS }: SelfCheckOptions,
+  folder: string,
+): Trial[] {
+  const reference = join(solutions, 'reference.ts');
+  if (!existsSync(reference)) return [];
+  const explained = survivorsIn(join(solutions, 'notes.md'));
+  return draw(makeMutants(readFileSync(reference, 'utf8')), mutants, exercise.id).map((mutant, i): Trial => {
+    const file = join(folder, `mutant-${i}.ts`);
+    writeFileSync(file, mutant.text);
+    const known = explained.some((label) => mutant.label === label);
+    return {
+      name: `automatic mutant, line ${mutant.line}, ${mutant.label}`,
+      file,
+      stopEarly: true,
+      judge: ({ verdict }) => verdict !== 'infra-error' && (verdict === 'pass') === known,
+      wanted: known
+        ? 'pass, as notes.md explains that it survives'
+        : 'anything but pass: a check that kills it, or a line in notes.md under "Surviving mutants" that explains it',
+    };
+  });
+}
+
+function draw(all: readonly Mutant[], count: number, label: string): Mutant[] {
+  if (all.length <= count) return [...all];
+  const random = new Random(deriveSeed(7, label));
+  const rest = [...all];
+  const drawn: Mutant[] = [];
+  while (drawn.length < count) drawn.push(...rest.splice(random.integer(0, rest.length - 1), 1));
+  return drawn.sort((a, b) => a.line - b.line);
+}
+
+/** Labels under "## Surviving mutants": `- \`label\`: why`. */
+function survivorsIn(notes: string): string[] {
+  if (!existsSync(notes)) return [];
+  const [, section = ''] = readFileSync(notes, 'utf8').split(/^## Surviving mutants$/m);
+  return [...section.matchAll(/^- `([^`]+)`: \S/gm)].map(([, label]) => label!);
+}
+
+function summary(report: Report): string {
+  const failing = report.checks.find(({ verdict }) => verdict !== 'pass');
+  if (failing === undefined)
+    return report.verdict === 'pass' ? 'pass' : `${report.verdict}: ${report.feedback?.message ?? ''}`;
+  const { feedback } = failing;
+  const guess = feedback?.hypothesis === undefined ? '' : ` (guess: ${feedback.hypothesis})`;
+  return `${failing.verdict} in ${failing.id}: ${feedback?.message ?? ''}${guess}`;
+}
+
+function sources(folder: string): { name: string; path: string }[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.ts'))
+    .sort()
+    .map((name) => ({ name: name.replace(/\.ts$/, ''), path: join(folder, name) }));
+}
