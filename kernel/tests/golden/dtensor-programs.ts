@@ -31,14 +31,15 @@ const prelude = `
 
 export const redistributeProgram = (cases: unknown): string => `${prelude}
   const golden = ${JSON.stringify(cases)};
-  const order = (placements) => { const axes = new Map(); placements.forEach((p, i) => { if (p.isShard()) axes.set(p.dim, [...(axes.get(p.dim) ?? []), i]); }); return axes; };
   return golden.map((c) => attempt(() => {
     const mesh = meshOf(c.mesh);
     const [src, dst] = [c.src.map(placed), c.dst.map(placed)];
     // Recorded with distribute_tensor, which refuses strided pieces of different sizes.
     const x = src.some((p) => p instanceof StridedShard) ? distributeTensor(range(c.shape), mesh, src) : lay(range(c.shape), mesh, src);
     const [y, comms] = counted(() => x.redistribute(mesh, dst));
-    return { local: out(y.toLocal()), comms };
+    const told = dtensor.explain((d) => d.redistribute(mesh, dst), x).ops;
+    const steps = told.length === 0 ? [] : told[0].moves[0].steps.map(({ axis, from, to }) => [axis, from, to].join(' '));
+    return { local: out(y.toLocal()), comms, steps };
   }));`;
 
 export const shardProgram = (cases: unknown): string => `${prelude}

@@ -4,13 +4,14 @@
  */
 import { ShardbookError } from '../../base/index.js';
 import { backward, noGrad, Tensor, torch } from '../../tensor/index.js';
-import { stepCost } from './cost.js';
+import { redistributeCost, stepCost } from './cost.js';
 import { type DispatchEvent, dryRun } from './dispatch.js';
 import { DTensor } from './dtensor.js';
 import { localShape } from './layout.js';
 import { type Placement, placementsText, samePlacements } from './placements.js';
 import { type CollectiveKind, collectiveOf, planOf, traceOf } from './plan.js';
 import type { Candidate } from './propagate.js';
+import { onRedistribute, type RedistributeEvent } from './redistribute.js';
 import type { DTensorSpec } from './spec.js';
 
 export interface ExplainedStep {
@@ -95,26 +96,53 @@ export function explain(op: string | ((...args: never[]) => unknown), ...args: u
   const { given, options } = splitOptions(args);
   const ops: ExplainedOp[] = [];
   let phase: ExplainedOp['phase'] = 'forward';
-  const result = dryRun(
-    (event) => {
-      ops.push(explained(event, phase));
-    },
-    () => {
-      const inputs = given.map(stand);
-      if (!options.backward) return noGrad(() => run(...inputs));
-      const out = run(...inputs);
-      const roots = (Array.isArray(out) ? out : [out]).filter(
-        (t): t is Tensor => t instanceof Tensor && t.requiresGrad,
-      );
-      phase = 'backward';
-      backward(
-        roots,
-        roots.map((root) => root.detach().onesLike()),
-      );
-      return out;
-    },
+  // Operations move their inputs themselves; what is heard here was asked for, or is the backward of that.
+  const stop = onRedistribute((event) => {
+    ops.push(redistributed(event, phase));
+  });
+  const result = finallyDo(stop, () =>
+    dryRun(
+      (event) => {
+        ops.push(explained(event, phase));
+      },
+      () => {
+        const inputs = given.map(stand);
+        if (!options.backward) return noGrad(() => run(...inputs));
+        const out = run(...inputs);
+        const roots = (Array.isArray(out) ? out : [out]).filter(
+          (t): t is Tensor => t instanceof Tensor && t.requiresGrad,
+        );
+        phase = 'backward';
+        backward(
+          roots,
+          roots.map((root) => root.detach().onesLike()),
+        );
+        return out;
+      },
+    ),
   );
   return new Explanation(ops, result instanceof DTensor ? result.describe() : null);
+}
+
+function finallyDo<R>(last: () => void, body: () => R): R {
+  try {
+    return body();
+  } finally {
+    last();
+  }
+}
+
+function redistributed({ from, to }: RedistributeEvent, phase: ExplainedOp['phase']): ExplainedOp {
+  const text = placementsText(to.placements);
+  return {
+    op: 'redistribute',
+    phase,
+    inputs: [from.toString()],
+    chosen: { in: [placementsText(from.placements)], out: [text], cost: redistributeCost(from, to) },
+    moves: [move(0, from, to)],
+    why: phase === 'forward' ? 'it was asked for' : 'the gradient goes back the way the tensor came',
+    alternatives: [],
+  };
 }
 
 function splitOptions(args: readonly unknown[]): { given: readonly unknown[]; options: ExplainOptions } {
