@@ -140,6 +140,40 @@ describe('MemoryLedger', () => {
     expect(peak(true)).toBeLessThan(plain);
   });
 
+  it("has the figures of PyTorch's MemTracker, but for what only variables hold", () => {
+    // torch 2.13, torch.distributed._tools.mem_tracker, second of two steps of AdamW(foreach=False): after backward, and the peak.
+    const recorded = [
+      { batch: 64, d: 32, param: 28208, grad: 28208, opt: 56440, peak: 156640 },
+      { batch: 256, d: 64, param: 105520, grad: 105520, opt: 211064, peak: 859360 },
+    ];
+    for (const { batch, d, param, grad, opt, peak } of recorded) {
+      const model = new nn.Sequential(
+        new nn.Linear(d, 2 * d),
+        new nn.ReLU(),
+        new nn.Linear(2 * d, 2 * d),
+        new nn.GELU(),
+        new nn.Linear(2 * d, 12),
+      );
+      const optimizer = new optim.AdamW(model.parameters());
+      const x = torch.ones([batch, d]);
+      const ledger = new MemoryLedger().track(model).track(optimizer).track(x, 'Inputs').start();
+      let after: Record<string, number> = {};
+      for (let step = 0; step < 2; step++) {
+        (model.call(x) as Tensor).sum().backward();
+        after = ledger.categories;
+        optimizer.step();
+        optimizer.zeroGrad();
+        if (step === 0) ledger.resetPeak();
+      }
+      ledger.stop();
+      const inputs = batch * d * 4;
+      expect(after).toEqual({ Parameter: param, Gradient: grad, Optstate: opt, Inputs: inputs });
+      // PyTorch does not see x, which was there before, and sees the output and the loss in their variables.
+      const variables = batch * 12 * 4 + 8;
+      expect(ledger.peak.bytes).toBe(peak - variables + inputs);
+    }
+  });
+
   it('sees meta tensors as memory that would be there', () => {
     const ledger = new MemoryLedger().start();
     ledger.track(torch.empty([1024, 1024, 1024], { device: 'meta' }), 'Parameter');

@@ -256,7 +256,13 @@ export class CommTrace {
   }
 
   [toMime](): MimeBundle {
-    const bars = this.steps.map((step) => ({
+    const shown =
+      this.steps.length <= BARS_MAX
+        ? this.steps
+        : this.calls.flatMap((call) => [...call.steps.values()]).slice(0, BARS_MAX);
+    const cut =
+      shown.length < this.steps.length ? `, the first ${shown.length} of ${this.steps.length} steps` : '';
+    const bars = shown.map((step) => ({
       lane: `rank ${step.rank}`,
       name: step.op,
       start: step.start,
@@ -265,7 +271,7 @@ export class CommTrace {
       note: `${describeStep(step)}${step.error === undefined ? '' : `<br>${step.error}`}`,
     }));
     const figure = stackedFigure(
-      timelineFigure(bars, `${this.calls.length} calls of ${this.ranks.length} ranks`, 'ms'),
+      timelineFigure(bars, `${this.calls.length} calls of ${this.ranks.length} ranks${cut}`, 'ms'),
       matrixFigure(this.traffic(), 'Traffic'),
     );
     return { 'application/vnd.plotly.v1+json': figure, 'text/plain': this.toString() };
@@ -307,6 +313,9 @@ export function noValues(call: string): ShardbookError {
     help: 'record with new CommRecorder({ values: true })',
   });
 }
+
+/** More bars than these are slow to draw. */
+const BARS_MAX = 4000;
 
 const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
 
