@@ -94,12 +94,15 @@ export function floating(dtype: DType): DType {
   return dtype.isFloatingPoint ? dtype : getDefaultDtype();
 }
 
+/** New dense memory with the dimensions in the order in which x has them. */
+export function allocOrdered(x: Tensor, dtype: DType): Tensor {
+  return allocStrided(x.shape, iteratorStrides(x.shape, [x.strides]), dtype, x.device);
+}
+
 /** In another dtype, laid out in memory in the same order of dimensions. */
 export function cast(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;
-  const out = x.isContiguous()
-    ? alloc(x.shape, dtype, x.device)
-    : allocStrided(x.shape, iteratorStrides(x.shape, [x]), dtype, x.device);
+  const out = x.isContiguous() ? alloc(x.shape, dtype, x.device) : allocOrdered(x, dtype);
   if (!x.isMeta) getBackend().copy(x.nd(), out.nd());
   return out;
 }
@@ -138,9 +141,8 @@ export function refuseFloat8(op: string, inputs: readonly (Tensor | null)[], dty
  * Order of dimensions, fastest first, in which an elementwise operation walks its operands, as PyTorch's TensorIterator
  * finds it: by their strides, the first operand that can tell two dimensions apart deciding.
  */
-function iteratorOrder(shape: Shape, operands: readonly Tensor[]): number[] {
+function iteratorOrder(shape: Shape, strides: readonly Shape[]): number[] {
   const n = shape.length;
-  const strides = operands.map((t) => expandStrides(t.shape, t.strides, shape));
   const order = Array.from({ length: n }, (_, i) => n - 1 - i);
   const compare = (a: number, b: number): number => {
     for (const s of strides) {
@@ -165,8 +167,8 @@ function iteratorOrder(shape: Shape, operands: readonly Tensor[]): number[] {
   return order;
 }
 
-/** Strides of a dense result in the order in which its operands lie. */
-function iteratorStrides(shape: Shape, operands: readonly Tensor[]): number[] {
+/** Strides of a dense result in the order in which its operands, given by their strides, lie. */
+export function iteratorStrides(shape: Shape, operands: readonly Shape[]): number[] {
   const out = new Array<number>(shape.length);
   let step = 1;
   for (const d of iteratorOrder(shape, operands)) {
@@ -203,10 +205,11 @@ export function elementwise(
   const alike = full && inputs.every((t) => sameShape(t.shape, shape) && sameStrides(t, full));
   // All alike and dense: the very strides, those of dimensions of size 1 too.
   const dense = alike && denseOrder(full.shape, full.strides);
-  const strides = dense ? full.strides : iteratorStrides(shape, inputs);
+  const given = inputs.map((t) => expandStrides(t.shape, t.strides, shape));
+  const strides = dense ? full.strides : iteratorStrides(shape, given);
   const result = allocStrided(shape, strides, dtype, device);
   if (device === 'meta') return result;
-  const order = dense || iteratorOrder(shape, inputs).toReversed();
+  const order = dense || iteratorOrder(shape, given).toReversed();
   const turn = (t: Tensor): Tensor =>
     viewOf(
       t,

@@ -115,15 +115,8 @@ const compareNames: CompareName[] = [
   'logicalXor',
 ];
 
-const toFloat = new Set<BinaryName>([
-  'div',
-  'atan2',
-  'copysign',
-  'hypot',
-  'logaddexp',
-  'logaddexp2',
-  'xlogy',
-]);
+const toFloat = new Set<BinaryName>(['div', 'atan2', 'copysign', 'xlogy']);
+const floatOnlyBinary = new Set<BinaryName>(['hypot', 'logaddexp', 'logaddexp2', 'nextafter']);
 const integral = new Set<BinaryName>([
   'gcd',
   'lcm',
@@ -133,6 +126,8 @@ const integral = new Set<BinaryName>([
   'leftShift',
   'rightShift',
 ]);
+
+const notForBool = new Set<UnaryName>(['neg', 'relu', 'ceil', 'floor', 'trunc', 'round']);
 
 function unaryKernel(name: UnaryName, mode: 'int' | 'float' | 'floatOnly'): KernelOf<NoParams> {
   return ([x], _params, out) => {
@@ -146,24 +141,14 @@ function unaryKernel(name: UnaryName, mode: 'int' | 'float' | 'floatOnly'): Kern
         'convert with .to(torch.float32)',
         'SB_DTYPE',
       );
-    if (
-      t.dtype === bool &&
-      (name === 'neg' ||
-        name === 'abs' ||
-        name === 'sign' ||
-        name === 'relu' ||
-        name === 'frac' ||
-        name === 'trunc')
-    ) {
-      if (name === 'neg' || name === 'relu')
-        throw opError(
-          name,
-          [t],
-          'not defined for bool',
-          name === 'neg' ? 'use logicalNot' : undefined,
-          'SB_DTYPE',
-        );
-    }
+    if (t.dtype === bool && notForBool.has(name))
+      throw opError(
+        name,
+        [t],
+        'not defined for bool',
+        name === 'neg' ? 'use logicalNot' : 'convert to an integer or floating dtype',
+        'SB_DTYPE',
+      );
     if (name === 'frac' && !t.dtype.isFloatingPoint)
       throw opError(
         name,
@@ -192,6 +177,14 @@ const binaryKernel = (
   let dtype = promote(inputs);
   refuseFloat8(name, inputs, dtype);
   if (toFloat.has(name)) dtype = floating(dtype);
+  if (floatOnlyBinary.has(name) && !dtype.isFloatingPoint)
+    throw opError(
+      name,
+      inputs,
+      `not defined for ${dtype.name}`,
+      'convert with .to(torch.float32)',
+      'SB_DTYPE',
+    );
   if (integral.has(name) && (dtype.isFloatingPoint || (dtype === bool && !name.startsWith('bitwise')))) {
     throw opError(name, inputs, `not defined for ${dtype.name}`, undefined, 'SB_DTYPE');
   }

@@ -1,10 +1,20 @@
 /** Gather, scatter, advanced indexing, masks, embedding. Indices are checked here, backends trust them. */
 import { bool, type DType, iinfo, int32, int64 } from '../dtype.js';
 import { opError } from '../errors.js';
-import { contiguousStrides, numelOf, sameShape } from '../shape.js';
+import { contiguousStrides, expandStrides, numelOf, sameShape } from '../shape.js';
 import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
-import { alloc, broadcast, cast, contiguous, expanded, type KernelTable, viewOf } from './common.js';
+import {
+  alloc,
+  allocStrided,
+  broadcast,
+  cast,
+  contiguous,
+  expanded,
+  iteratorStrides,
+  type KernelTable,
+  viewOf,
+} from './common.js';
 import { cloneRaw } from './elementwise.js';
 
 function checkIndexDtype(op: string, inputs: readonly (Tensor | null)[], index: Tensor): void {
@@ -104,6 +114,31 @@ function advanced(op: string, x: Tensor, dims: readonly number[], given: readonl
   return { moved, flat, leadShape, shape: back.map((d) => leadShape[d]!), order: back };
 }
 
+/** The result of `index` as PyTorch's iterator lays it out: by the strides of what is taken, then of the indices. */
+function inIteratorLayout(
+  result: Tensor,
+  x: Tensor,
+  dims: readonly number[],
+  given: readonly Tensor[],
+  a: Advanced,
+): Tensor {
+  const broadcastShape = a.flat.shape;
+  const lead = broadcastShape.map(() => 0);
+  const rest = x.strides.filter((_, d) => !dims.includes(d));
+  const inOrder = (strides: readonly number[]): number[] => a.order.map((d) => strides[d]!);
+  const strides = iteratorStrides(result.shape, [
+    inOrder([...lead, ...rest]),
+    ...given.map((t) =>
+      inOrder([...expandStrides(t.shape, t.strides, broadcastShape), ...rest.map(() => 0)]),
+    ),
+  ]);
+  if (result.numel() === 0 || strides.every((s, d) => s === result.strides[d] || result.shape[d] === 1))
+    return result;
+  const out = allocStrided(result.shape, strides, result.dtype, result.device);
+  if (!result.isMeta) getBackend().copy(result.nd(), out.nd());
+  return out;
+}
+
 function permuted(x: Tensor, order: readonly number[]): Tensor {
   return viewOf(
     x,
@@ -129,7 +164,7 @@ export const indexingKernels = {
     const out = alloc(a.leadShape, x!.dtype, x!.device);
     if (!x!.isMeta && out.numel() > 0)
       getBackend().take(asRows(a.moved, dims.length).nd(), a.flat.nd(), out.nd());
-    return permuted(out, a.order);
+    return inIteratorLayout(permuted(out, a.order), x!, dims, given as Tensor[], a);
   },
   indexPut: ([x, values, ...given], { dims, accumulate }) => {
     const out = cloneRaw(x!, true);
@@ -289,7 +324,8 @@ function checkFits(op: string, t: Tensor, value: number | bigint): void {
   if (t.dtype.isFloatingPoint || t.dtype === bool) return;
   const { min, max } = iinfo(t.dtype);
   const whole = typeof value === 'bigint' ? value : Number.isFinite(value) ? BigInt(Math.trunc(value)) : null;
-  if (whole === null || whole < min || whole > max) {
+  // A negative number wraps around in uint8.
+  if (whole === null || whole < (min === 0n ? -max : min) || whole > max) {
     throw opError(
       op,
       [t],

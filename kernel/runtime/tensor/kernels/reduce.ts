@@ -6,7 +6,7 @@ import type { Dims } from '../opnames.js';
 import { numelOf } from '../shape.js';
 import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
-import { alloc, cast, contiguous, type KernelTable, refuseFloat8, viewOf } from './common.js';
+import { alloc, allocOrdered, cast, contiguous, type KernelTable, refuseFloat8, viewOf } from './common.js';
 
 function reducedShape(shape: readonly number[], dims: readonly number[], keepdim: boolean): number[] {
   return keepdim
@@ -108,10 +108,16 @@ function bestPlace(name: 'argmax' | 'argmin', x: Tensor, dim: number | null, kee
 
 function sorted(x: Tensor, dim: number, descending: boolean): [Tensor, Tensor] {
   refuseFloat8('sort', [x], x.dtype);
-  const values = alloc(x.shape, x.dtype, x.device);
-  const indices = alloc(x.shape, int64, x.device);
+  const values = allocOrdered(x, x.dtype);
+  const indices = allocOrdered(x, int64);
   if (!x.isMeta && x.numel() > 0) getBackend().sort(x.nd(), dim, descending, values.nd(), indices.nd());
   return [values, indices];
+}
+
+function notBool(op: string, x: Tensor): Tensor {
+  if (x.dtype === bool)
+    throw opError(op, [x], 'not defined for bool', 'convert to an integer dtype', 'SB_DTYPE');
+  return x;
 }
 
 function take(x: Tensor, dim: number, start: number, n: number): Tensor {
@@ -199,11 +205,12 @@ export const reduceKernels = {
   std: ([x], p) => deviation(x!, p, true),
   max: ([x], { dim, keepdim }) => best('max', x!, dim, keepdim),
   min: ([x], { dim, keepdim }) => best('min', x!, dim, keepdim),
-  argmax: ([x], { dim, keepdim }) => bestPlace('argmax', x!, dim, keepdim),
-  argmin: ([x], { dim, keepdim }) => bestPlace('argmin', x!, dim, keepdim),
+  argmax: ([x], { dim, keepdim }) => bestPlace('argmax', notBool('argmax', x!), dim, keepdim),
+  argmin: ([x], { dim, keepdim }) => bestPlace('argmin', notBool('argmin', x!), dim, keepdim),
   sort: ([x], { dim, descending }) => sorted(x!, dim, descending),
   topk: ([x], { dim, k, largest }) => {
     const n = x!.shape.length === 0 ? 1 : x!.shape[dim]!;
+    notBool('topk', x!);
     if (k < 0 || k > n)
       throw opError('topk', [x!], `k ${k} is out of range: dimension ${dim} has ${n} elements`);
     return sorted(x!, dim, largest).map((t) => take(t, dim, 0, k));

@@ -199,8 +199,12 @@ export function linspace(
 ): Tensor {
   const o: TensorOptions = typeof steps === 'object' ? steps : options;
   const n = typeof steps === 'object' ? steps.steps : steps;
-  const [a, b] = [Number(start), Number(end)];
   const dtype = o.dtype ?? getDefaultDtype();
+  // Bounds take the dtype of the result first.
+  const [a, b] = [start, end].map((v) => (dtype.isFloatingPoint ? Number(v) : Math.trunc(Number(v)))) as [
+    number,
+    number,
+  ];
   const by = n > 1 ? (b - a) / (n - 1) : 0;
   const values = Float64Array.from({ length: n }, (_, i) => (i < n / 2 ? a + by * i : b - by * (n - 1 - i)));
   return finish(toDevice(cast(fromArray(values, float64), dtype), o), o);

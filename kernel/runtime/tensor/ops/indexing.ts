@@ -10,6 +10,7 @@ import { equal, sort, sum } from './reductions.js';
 import { type Operand, plain, type Scalar, wrap } from './scalar.js';
 import {
   alias,
+  clone,
   expand,
   permute,
   repeat,
@@ -211,7 +212,10 @@ function fillSource(x: Tensor, dim: number, index: Tensor, value: Operand): [Ten
 }
 export const indexFill = (x: Tensor, dim: number, index: Tensor, value: Operand): Tensor => {
   const d = wrapDim(dim, x.shape.length, 'indexFill');
-  return applyOp('indexCopy', fillSource(x, d, wrapNegative(index, x.shape[d]!), value), { dim: d });
+  // Filled in a copy, which lies in memory as x does.
+  return applyInplace('indexCopy', fillSource(clone(x), d, wrapNegative(index, x.shape[d]!), value), {
+    dim: d,
+  });
 };
 export const indexFill_ = (x: Tensor, dim: number, index: Tensor, value: Operand): Tensor => {
   const d = wrapDim(dim, x.shape.length, 'indexFill');
@@ -458,12 +462,14 @@ function groups(x: Tensor, o: UniqueOptions, ordered: boolean): Tensor | Tensor[
         -1,
       ]);
   const width = rows.shape[1]!;
-  const v = flatValues(rows).map(Number);
+  const v = flatValues(rows).map((e) => (typeof e === 'boolean' ? Number(e) : e));
   const order = Array.from({ length: rows.shape[0]! }, (_, i) => i);
   const compare = (a: number, b: number): number => {
     for (let j = 0; j < width; j++) {
-      const d = v[a * width + j]! - v[b * width + j]!;
-      if (d !== 0) return d;
+      const [p, q] = [v[a * width + j]!, v[b * width + j]!];
+      // nan differs from everything, itself too, and comes last.
+      if (Number.isNaN(p) || Number.isNaN(q)) return Number.isNaN(p) ? (Number.isNaN(q) ? a - b : 1) : -1;
+      if (p !== q) return p < q ? -1 : 1;
     }
     return 0;
   };

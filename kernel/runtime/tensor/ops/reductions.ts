@@ -1,6 +1,6 @@
 /** Reductions, scans, sorting. */
 import { applyInplace, applyMulti, applyOp } from '../dispatch.js';
-import { bool, type DType, float32, float64, int64 } from '../dtype.js';
+import { bool, type DType, float32, float64, int64, uint8 } from '../dtype.js';
 import { opError } from '../errors.js';
 import { alloc } from '../kernels/common.js';
 import { wrapDim, wrapDims } from '../shape.js';
@@ -17,6 +17,7 @@ import {
   logicalNot,
   logicalOr,
   mul,
+  ne,
   sub,
   whereOp,
 } from './pointwise.js';
@@ -78,8 +79,16 @@ const plainReduce =
   };
 export const amax = plainReduce('amax');
 export const amin = plainReduce('amin');
-export const all = plainReduce('all');
-export const any = plainReduce('any');
+/** Of these two an empty list of dimensions reduces nothing. */
+const logic =
+  (name: 'all' | 'any') =>
+  (x: Tensor, dim?: Arg, keepdim?: Keep): Tensor => {
+    const given = parse(dim, keepdim, undefined).dim;
+    if (!Array.isArray(given) || given.length > 0) return plainReduce(name)(x, dim, keepdim);
+    return to(ne(x, 0), x.dtype === uint8 ? uint8 : bool);
+  };
+export const all = logic('all');
+export const any = logic('any');
 export const countNonzero = plainReduce('countNonzero');
 export function aminmax(x: Tensor, o: { dim?: number; keepdim?: boolean } = {}): NamedPair<'min', 'max'> {
   return pair('min', 'max', amin(x, o), amax(x, o));
@@ -222,8 +231,20 @@ export function norm(
   });
 }
 /** p-norm distances between all rows of x and all rows of other. */
-export const cdist = (x: Tensor, other: Tensor, p = 2): Tensor =>
-  norm(sub(unsqueeze(x, -2), unsqueeze(other, -3)), p, -1);
+export function cdist(x: Tensor, other: Tensor, options: number | { p?: number } = 2): Tensor {
+  for (const t of [x, other]) {
+    if (t.dtype !== float32 && t.dtype !== float64)
+      throw opError(
+        'cdist',
+        [x, other],
+        `not defined for ${t.dtype.name}`,
+        'convert with .to(torch.float32)',
+        'SB_DTYPE',
+      );
+  }
+  const p = typeof options === 'number' ? options : (options.p ?? 2);
+  return norm(sub(unsqueeze(x, -2), unsqueeze(other, -3)), p, -1);
+}
 export const dist = (x: Tensor, other: Tensor, p = 2): Tensor => norm(sub(x, other), p);
 
 const scanDim = (

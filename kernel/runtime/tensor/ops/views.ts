@@ -301,6 +301,7 @@ export function rot90(
   k: number | { k?: number; dims?: readonly number[] } = 1,
   dims: readonly number[] = [0, 1],
 ): Tensor {
+  if (x.shape.length < 2) throw opError('rot90', [x], 'needs at least 2 dimensions');
   const times = (((typeof k === 'number' ? k : (k.k ?? 1)) % 4) + 4) % 4;
   const [a, b] = (typeof k === 'object' ? (k.dims ?? dims) : dims) as [number, number];
   if (times === 1) return transpose(flip(x, b), a, b);
