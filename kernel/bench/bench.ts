@@ -5,6 +5,7 @@
 import { cpus } from 'node:os';
 import { benchCollectives } from './collectives.js';
 import { benchDTensor } from './dtensor.js';
+import { benchFsdp } from './fsdp.js';
 import { benchKernels } from './kernels.js';
 import { benchTensors } from './tensors.js';
 
@@ -12,6 +13,7 @@ const SECTIONS: Record<string, () => Promise<Record<string, unknown>>> = {
   kernels: benchKernels,
   collectives: benchCollectives,
   tensors: benchTensors,
+  fsdp: benchFsdp,
   dtensor: benchDTensor,
 };
 

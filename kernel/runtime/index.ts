@@ -12,6 +12,7 @@ export * from './distributed/index.js';
 export * as nn from './nn/index.js';
 export { functional as F, Module, Parameter } from './nn/index.js';
 export * as optim from './optim/index.js';
+export * from './planner/index.js';
 export {
   bytesText,
   Cluster,

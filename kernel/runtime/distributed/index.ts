@@ -18,6 +18,7 @@ export {
   StridedShard,
 } from './dtensor/index.js';
 export * from './fsdp/index.js';
+export * from './fsdp-tools/index.js';
 export {
   addCommHook,
   afterInterrupt,
@@ -35,8 +36,8 @@ export {
   onComm,
   ProcessGroup,
   ReduceOp,
-  streamWaitsFor,
   reduceBytes,
+  streamWaitsFor,
   Work,
   withCommStream,
 } from './group/index.js';

@@ -17,7 +17,9 @@ export type FsdpEventKind =
   | 'reduceScatter'
   | 'allReduce'
   | 'postBackward'
-  | 'finalCallback';
+  | 'finalCallback'
+  | 'toDevice'
+  | 'toHost';
 
 /** A parameter and the state it is in. */
 export interface ParamSnapshot {

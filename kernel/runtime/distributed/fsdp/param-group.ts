@@ -167,6 +167,7 @@ export class FSDPParamGroup {
       this.#gather = nothingToGather(group ?? dist.group.WORLD);
       return;
     }
+    this.#move('toDevice', this.params);
     // Shards do not change within a step, so but for the first a gather need not wait for what is computed before it.
     const stream = { name: 'all-gather', independent: !this.comm.stepBegins };
     this.comm.stepBegins = false;
@@ -343,11 +344,23 @@ export class FSDPParamGroup {
       hook: this.allReduceHook,
       onReduceScatter: (t, op, n) => sized('reduceScatter', t, op, n),
       onAllReduce: (t, op, n) => sized('allReduce', t, op, n),
-      onDone: () => this.emit('reduceScatter', { phase: 'end' }),
+      onDone: () => {
+        this.emit('reduceScatter', { phase: 'end' });
+        this.#move('toHost', params);
+      },
     });
     this.#partial = pending.partial;
     this.comm.reductions.push({ group: this, pending });
     this.emit('reduce', { phase: 'end' });
+  }
+
+  /** Offloaded shards cross between host and device; the memory is the same here, so only the event tells. */
+  #move(kind: 'toDevice' | 'toHost', params: readonly FSDPParam[]): void {
+    const bytes = params.reduce(
+      (sum, p) => sum + (p.offloaded ? p.shardData.numel() * p.shardData.dtype.itemsize : 0),
+      0,
+    );
+    if (bytes > 0) this.emit(kind, { bytes });
   }
 
   /** The iteration is over. */

@@ -52,8 +52,7 @@ let nextUid = 0;
 const uids = new WeakMap<Tensor, number>();
 
 export class FSDPParam {
-  /** Path from the root; the registered name until the root is known. */
-  fqn: string;
+  #fqn: string;
   state: ShardedState = 'sharded';
   readonly shardDim: number;
   /** Tells original parameters apart, also after they were sharded in another group. */
@@ -82,6 +81,7 @@ export class FSDPParam {
   #postForwardData: Tensor | null = null;
   #postForwardClaim: MemoryClaim | null = null;
   #shardClaim: MemoryClaim | null = null;
+  #outputClaim: MemoryClaim | null = null;
 
   constructor(
     original: Tensor,
@@ -89,7 +89,7 @@ export class FSDPParam {
     private readonly options: ParamOptions,
   ) {
     const { meshInfo, offload } = options;
-    this.fqn = places[0]!.name;
+    this.#fqn = places[0]!.name;
     this.offloaded = offload instanceof CPUOffloadPolicy;
     this.isDTensor = original instanceof DTensor;
     const named = `parameter "${this.fqn}" ${describe(original)}`;
@@ -141,6 +141,17 @@ export class FSDPParam {
     });
     uids.set(this.sharded, uid);
     this.register(this.sharded);
+  }
+
+  /** Path from the root; the registered name until the root is known. */
+  get fqn(): string {
+    return this.#fqn;
+  }
+
+  set fqn(path: string) {
+    if (path === this.#fqn) return;
+    this.#fqn = path;
+    this.#claimShard();
   }
 
   /** How the piece lies on the mesh, and the tensor that is cut (a tensor-parallel parameter's local part). */
@@ -288,11 +299,9 @@ export class FSDPParam {
   /** Memory for the whole parameter (with padding), ready to be written. */
   openOutput(ranks: number): Tensor {
     const numel = this.inputNumel * ranks;
-    if (this.#output === null) {
-      this.#output = takeTensor(numel, this.inputDtype);
-      claimMemory(this.#output, 'Unsharded Param', this.fqn);
-    }
+    this.#output ??= takeTensor(numel, this.inputDtype);
     fillStorage(this.#output.storage, numel * this.#output.dtype.itemsize);
+    this.#outputClaim ??= claimMemory(this.#output, 'Unsharded Param', this.fqn);
     return this.#output;
   }
 
@@ -366,6 +375,8 @@ export class FSDPParam {
 
   #freeOutput(): void {
     if (this.#output) freeStorage(this.#output.storage);
+    this.#outputClaim?.release();
+    this.#outputClaim = null;
   }
 
   // ---------------------------------------------------------------- gradients

@@ -1,0 +1,213 @@
+/** A training step of FSDP in virtual time: what each rank did when, and what was in its memory. */
+import {
+  bytesText,
+  type Cluster,
+  type Figure,
+  MemoryLedger,
+  type MimeBundle,
+  Simulation,
+  type SimulationOptions,
+  type SimulationResult,
+  seconds,
+  stackFigure,
+  table,
+  timelineFigure,
+  toMime,
+} from '../../simulator/index.js';
+import { type FsdpEvent, type FsdpEventKind, onFsdp } from '../fsdp/index.js';
+import { dist, withoutCommHooks } from '../group/index.js';
+
+/** An event with the virtual time at which this rank's compute stream reached it. */
+export interface TimedFsdpEvent {
+  rank: number;
+  kind: FsdpEventKind;
+  phase: 'begin' | 'end';
+  module: string;
+  seconds: number;
+  /** Bytes of a collective's flat buffer. */
+  bytes: number;
+  groupSize: number;
+  op: string;
+  /** Bytes alive on the rank, by category. */
+  memory: Record<string, number>;
+}
+
+export interface FsdpTimelineOptions extends SimulationOptions {
+  /** What the ledger counts besides FSDP's own: the model and the optimizer, as for `MemoryLedger.track`. */
+  track?: Parameters<MemoryLedger['track']>[0][];
+  /** Bytes per second between host and device, for CPU offload; default 25 GB/s. */
+  hostBandwidth?: number;
+}
+
+type Written = Omit<TimedFsdpEvent, 'seconds' | 'rank'>;
+
+export class FsdpTimeline {
+  private constructor(
+    readonly result: SimulationResult,
+    readonly events: readonly TimedFsdpEvent[],
+    /** Most bytes alive at once, by rank. */
+    readonly peaks: readonly number[],
+  ) {}
+
+  /** Runs `body` (a step, usually) and times it on the cluster. Every rank of the world calls it. */
+  static record(cluster: Cluster, body: () => unknown, options: FsdpTimelineOptions = {}): FsdpTimeline {
+    const { track = [], hostBandwidth = 25e9, ...simulation } = options;
+    const sim = new Simulation(cluster, simulation);
+    const ledger = new MemoryLedger({ rank: dist.getRank() });
+    for (const what of track) ledger.track(what);
+    const written: Written[] = [];
+    const write = (event: FsdpEvent): void => {
+      if (event.kind === 'toDevice' || event.kind === 'toHost') {
+        // A copy engine of its own; the gather that needs the shards waits for it.
+        const stream = event.kind === 'toDevice' ? 'host to device' : 'device to host';
+        const item = sim.program.compute(event.bytes! / hostBandwidth, {
+          label: `${stream} ${event.module}`,
+          stream,
+        });
+        if (event.kind === 'toDevice') sim.program.wait(item, 'all-gather');
+        return;
+      }
+      sim.mark(`fsdp ${written.length}`);
+      written.push({
+        kind: event.kind,
+        phase: event.phase,
+        module: event.module,
+        bytes: event.bytes ?? 0,
+        groupSize: event.groupSize ?? 0,
+        op: event.op ?? '',
+        memory: ledger.categories,
+      });
+    };
+    ledger.start();
+    ledger.resetPeak();
+    const stop = onFsdp(write);
+    let result: SimulationResult;
+    try {
+      result = sim.run(body);
+    } finally {
+      stop();
+      ledger.stop();
+    }
+    const all: unknown[] = Array.from({ length: dist.getWorldSize() }, () => null);
+    withoutCommHooks(() => dist.allGatherObject(all, { written, peak: ledger.peak.bytes }));
+    const ranks = all as { written: Written[]; peak: number }[];
+    const events = ranks.flatMap((own, rank) =>
+      own.written.map((event, i) => ({ ...event, rank, seconds: result.timeOf(rank, `fsdp ${i}`) ?? 0 })),
+    );
+    return new FsdpTimeline(
+      result,
+      events,
+      ranks.map((own) => own.peak),
+    );
+  }
+
+  /** Events of one rank, in order. */
+  of(rank: number): TimedFsdpEvent[] {
+    return this.events.filter((event) => event.rank === rank);
+  }
+
+  /** Virtual seconds of the step. */
+  get makespan(): number {
+    return this.result.makespan;
+  }
+
+  /** When each module computed: between its hooks. */
+  moduleSpans(rank: number): { module: string; pass: 'forward' | 'backward'; start: number; end: number }[] {
+    const open = new Map<string, number>();
+    const spans: { module: string; pass: 'forward' | 'backward'; start: number; end: number }[] = [];
+    const edges: Partial<Record<string, ['forward' | 'backward', 'open' | 'close']>> = {
+      'preForward end': ['forward', 'open'],
+      'postForward begin': ['forward', 'close'],
+      'preBackward end': ['backward', 'open'],
+      'accumulate begin': ['backward', 'close'],
+    };
+    for (const event of this.of(rank)) {
+      const edge = edges[`${event.kind} ${event.phase}`];
+      if (edge === undefined) continue;
+      const key = `${edge[0]} ${event.module}`;
+      if (edge[1] === 'open') {
+        open.set(key, event.seconds);
+        continue;
+      }
+      const start = open.get(key);
+      if (start === undefined) continue;
+      open.delete(key);
+      spans.push({ module: event.module || 'root', pass: edge[0], start, end: event.seconds });
+    }
+    return spans;
+  }
+
+  /** Bars of one rank: modules, and what its communication streams did. */
+  figure(rank = 0): Figure {
+    const bars = this.moduleSpans(rank).map((span) => ({
+      lane: `1 ${span.pass}`,
+      name: span.module,
+      start: span.start,
+      end: span.end,
+      note: `${span.pass} of ${span.module}`,
+    }));
+    for (const span of this.result.of(rank)) {
+      if (span.kind === 'compute' && span.stream === 'compute') continue;
+      bars.push({
+        lane: `2 ${span.stream}`,
+        name: span.label,
+        start: span.start,
+        end: span.end,
+        note: bytesText(span.bytes),
+      });
+    }
+    const above = timelineFigure(bars, `Rank ${rank}: one step of ${seconds(this.makespan)}`);
+    const own = this.of(rank);
+    const categories = [...new Set(own.flatMap((event) => Object.keys(event.memory)))];
+    const below = stackFigure(
+      categories.map((name) => ({ name, values: own.map((event) => event.memory[name] ?? 0) })),
+      own.map((event) => `${event.kind} ${event.module || 'root'}`),
+      'Memory',
+    );
+    return {
+      data: [
+        ...above.data,
+        ...below.data.map((trace) => ({
+          ...trace,
+          x: own.map((event) => event.seconds),
+          xaxis: 'x2',
+          yaxis: 'y2',
+        })),
+      ],
+      layout: {
+        ...above.layout,
+        height: Number(above.layout['height'] ?? 300) + 320,
+        xaxis: { ...(above.layout['xaxis'] as object), anchor: 'y', matches: 'x2' },
+        yaxis: { ...(above.layout['yaxis'] as object), domain: [0.5, 1] },
+        xaxis2: { anchor: 'y2', title: { text: 'seconds' } },
+        yaxis2: { anchor: 'x2', domain: [0, 0.4], title: { text: 'bytes' }, rangemode: 'tozero' },
+      },
+    };
+  }
+
+  [toMime](): MimeBundle {
+    return {
+      'application/vnd.plotly.v1+json': this.figure(0),
+      'text/plain': this.toString(),
+    };
+  }
+
+  /** The events of rank 0, a line each. */
+  toString(): string {
+    const rows = this.of(0)
+      .filter((event) => event.phase === 'begin')
+      .map((event) => [
+        event.kind,
+        event.module || 'root',
+        seconds(event.seconds),
+        event.bytes === 0 ? '' : bytesText(event.bytes),
+        bytesText(Object.values(event.memory).reduce((sum, n) => sum + n, 0)),
+      ]);
+    const head = `${this.peaks.length} ranks, ${seconds(this.makespan)}; peak memory of rank 0: ${bytesText(this.peaks[0] ?? 0)}`;
+    return `${head}\n${table([['event', 'module', 'at', 'moves', 'alive'], ...rows])}`;
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+}

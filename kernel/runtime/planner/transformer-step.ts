@@ -1,0 +1,89 @@
+/**
+ * The most memory that a step of a fully sharded transformer takes on a rank, in closed form: what this runtime keeps, tensor
+ * by tensor. The ledger measures the same by running it.
+ *
+ * The model: embedding of tokens and of learned positions, encoder layers (norm after, ReLU, no dropout), a head with bias;
+ * a group per layer and the root's; mean cross entropy; Adam.
+ */
+
+export interface TransformerStep {
+  world: number;
+  /** Of this rank. */
+  batch: number;
+  seq: number;
+  vocab: number;
+  width: number;
+  heads: number;
+  ffn: number;
+  layers: number;
+  positions: number;
+  /** Moments of the optimizer; default 2. */
+  moments?: number;
+  /** Keep whole layers after forward. */
+  reshardAfterForward?: boolean;
+}
+
+export interface TransformerStepPlan {
+  /** Bytes of padded shards and of the optimizer's moments. */
+  state: number;
+  /** Bytes of the root's whole parameters, and of a layer's. */
+  root: number;
+  layer: number;
+  activations: number;
+  /** Bytes alive at each candidate for the peak. */
+  moments: Readonly<Record<string, number>>;
+  peak: number;
+}
+
+const BYTES = 4;
+const INDEX = 8;
+
+type Shape = readonly [rows: number, rest: number];
+
+export function transformerStepPlan(o: TransformerStep): TransformerStepPlan {
+  const { world, width: d, ffn: f, layers, vocab: v, heads } = o;
+  const layerShapes: Shape[] = [
+    [3 * d, d],
+    [3 * d, 1],
+    [d, d],
+    [d, 1],
+    [f, d],
+    [f, 1],
+    [d, f],
+    [d, 1],
+    [d, 1],
+    [d, 1],
+    [d, 1],
+    [d, 1],
+  ];
+  const rootShapes: Shape[] = [
+    [v, d],
+    [o.positions, d],
+    [v, d],
+    [v, 1],
+  ];
+  const piece = (shapes: readonly Shape[]): number =>
+    shapes.reduce((sum, [rows, rest]) => sum + Math.ceil(rows / world) * rest, 0) * BYTES;
+  const [layerPiece, rootPiece] = [piece(layerShapes), piece(rootShapes)];
+  const parameters = layers * layerShapes.length + rootShapes.length;
+  // Each parameter has a step count of its own beside the moments.
+  const state = (1 + (o.moments ?? 2)) * (layers * layerPiece + rootPiece) + BYTES * parameters;
+  const [layer, root] = [world * layerPiece, world * rootPiece];
+  const tokens = o.batch * o.seq;
+  const perLayer = BYTES * (9 * tokens * d + tokens * f + o.batch * heads * o.seq + 4 * tokens);
+  const inputs = INDEX * (tokens + o.seq);
+  const activations = layers * perLayer + BYTES * tokens * d + inputs;
+  const logits = BYTES * tokens * v;
+  const kept = o.reshardAfterForward === false ? layers * layer : 0;
+  const reduced = layers * layerPiece;
+  const moments = {
+    // Log-probabilities, their gradient and the logits'.
+    'softmax backward': state + root + kept + activations + 3 * logits,
+    // The layer before is gathered while the last one's gradients and their flat buffer are there.
+    'first layer reduced':
+      state + root + kept + (o.reshardAfterForward === false ? 0 : layer) + 2 * layer + activations,
+    // All gradients of the root and their flat buffer; the layers' are shards by now.
+    'root reduced': state + 2 * root + rootPiece + reduced,
+  };
+  return { state, root, layer, activations, moments, peak: Math.max(...Object.values(moments)) };
+}
