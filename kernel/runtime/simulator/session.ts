@@ -92,11 +92,14 @@ export class Simulation {
   /** Records `body`, then gives the times of all ranks. Every rank of the world calls it. */
   run(body: () => unknown): SimulationResult {
     this.start();
+    let value: unknown;
     try {
-      body();
+      value = body();
     } finally {
       this.stop();
     }
+    if (value instanceof Promise)
+      throw simulationError('the body awaits, and its rest would not be recorded; use runAsync');
     return this.result();
   }
 
