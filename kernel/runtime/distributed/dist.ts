@@ -16,6 +16,8 @@ export {
   designPlacements,
   explainRedistribute,
   inspectDTensor,
+  meanGradients,
+  recordRedistributes,
   ringBytes,
   ShardingValidator,
   verifyMeshGroups,

@@ -4,6 +4,7 @@ export {
   DTensorDebugger,
   explainRedistribute,
   inspectDTensor,
+  recordRedistributes,
   shardingOf,
   visualizeSharding,
 } from './inspect/index.js';

@@ -31,9 +31,15 @@ export {
   verifyMeshGroups,
 } from './mesh-analysis.js';
 export { meshText } from './mesh-view.js';
-export { RedistributionPlan, type RedistributionStep } from './redistribution-view.js';
+export {
+  RedistributionLog,
+  RedistributionPlan,
+  type RedistributionStep,
+  recordRedistributes,
+} from './redistribution-view.js';
 export { explainRedistribute, shardingOf, visualizeSharding } from './show.js';
 export {
+  meanGradients,
   ShardingValidator,
   type ShardingValidatorOptions,
   type ValidationFailure,

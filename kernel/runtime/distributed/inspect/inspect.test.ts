@@ -312,3 +312,25 @@ test('designPlacements() lays out a transformer and counts what it costs', async
   expect(design.traffic['dp x cp']).toBe((3 * 2 * (shared / 2 + norms) * 7) / 8);
   expect(design.traffic['tp']).toBe(4 * 2 * 16384 * 4096 * 2);
 });
+
+test('recordRedistributes() keeps what operations move by themselves', async () => {
+  const [traces, counted, text] = await first<[string[], number, string]>(`
+    const [a, b] = [placed([4, 8], tp, Shard(1)), placed([8, 4], tp, Shard(1))];
+    const comm = new CommDebugMode();
+    const log = comm.run(() => dist.recordRedistributes(() => a.matmul(b).relu()));
+    return [log.plans.map((plan) => plan.trace), log.plans.reduce((n, p) => n + Object.values(p.counts).reduce((x, y) => x + y, 0), 0) - comm.getTotalCounts(), shown(log)['text/plain']]`);
+  expect(traces.length).toBeGreaterThan(0);
+  expect(counted).toBe(0);
+  expect(text).toContain('redistribution 1: ');
+});
+
+test('meanGradients() are what data parallelism has to give', async () => {
+  const all = await everywhere(`
+    const { nn } = runtime;
+    const net = new nn.Linear(2, 1, { bias: false });
+    torch.noGrad(() => net.weight.fill_(1));
+    net(torch.ones([1, 2]).mul(rank)).sum().backward();
+    const { weight } = dist.meanGradients(net);
+    return [weight.tolist(), net.weight.grad.tolist()]`);
+  expect(all[3]).toEqual([[[1.5, 1.5]], [[3, 3]]]);
+});

@@ -1,5 +1,11 @@
 /** Gives meshes and DTensors their pictures: a method under this name says how `display` shows a value. */
-import { DTensor } from '../dtensor/index.js';
+import {
+  DTensor,
+  PartialPlacement,
+  ReplicatePlacement,
+  ShardPlacement,
+  StridedShardPlacement,
+} from '../dtensor/index.js';
 import { DeviceMesh } from '../mesh/index.js';
 import { meshHtml, meshText } from './mesh-view.js';
 import { shardingHtml, shardingText } from './sharding-view.js';
@@ -21,3 +27,8 @@ give(DeviceMesh.prototype, inspectKey, function () {
 give(DTensor.prototype, mimeKey, function () {
   return { 'text/html': shardingHtml(this.spec), 'text/plain': shardingText(this.spec) };
 });
+
+for (const { prototype } of [ShardPlacement, StridedShardPlacement, ReplicatePlacement, PartialPlacement])
+  give(prototype as object, inspectKey, function () {
+    return String(this);
+  });

@@ -3,13 +3,14 @@ import {
   collectiveOf,
   type DTensorSpec,
   isShardLike,
+  onRedistribute,
   type Placement,
   type Placements,
   type PlannedStep,
   placementsText,
   planOf,
 } from '../dtensor/index.js';
-import { code, el, figure, line } from './html.js';
+import { code, el, figure, line, Markup } from './html.js';
 import { axisName, groupsAlong } from './mesh-view.js';
 import { placementNotes, shardingText, shardsOnMesh } from './sharding-view.js';
 import { lengthOf, list, rangesAt } from './slices.js';
@@ -83,6 +84,45 @@ export class RedistributionPlan {
 
   [mimeKey](): Record<string, string> {
     return { 'text/html': planHtml(this), 'text/plain': String(this) };
+  }
+}
+
+/** What happened while a function ran; `display` draws every redistribution in order. */
+export class RedistributionLog<R> {
+  constructor(
+    /** What the function returned. */
+    readonly value: R,
+    readonly plans: readonly RedistributionPlan[],
+  ) {}
+
+  toString(): string {
+    if (this.plans.length === 0) return 'no redistribution';
+    return this.plans
+      .map((plan, i) => `redistribution ${i + 1}: ${plan.trace}\n${indented(String(plan))}`)
+      .join('\n');
+  }
+
+  [mimeKey](): Record<string, string> {
+    const title = `${this.plans.length} redistributions`;
+    const parts = this.plans.map((plan, i) => [
+      el('h4', { style: 'margin:6px 0;' }, `redistribution ${i + 1}: ${plan.trace}`),
+      new Markup(planHtml(plan)),
+    ]);
+    return { 'text/html': figure(title, line(title), parts), 'text/plain': String(this) };
+  }
+}
+
+/**
+ * Runs `body` and keeps every redistribution that moves something: those that users ask for, and those that operations make to
+ * run where their rules need the inputs.
+ */
+export function recordRedistributes<R>(body: () => R): RedistributionLog<R> {
+  const plans: RedistributionPlan[] = [];
+  const stop = onRedistribute(({ from, to }) => plans.push(planRedistribution(from, to)));
+  try {
+    return new RedistributionLog(body(), plans);
+  } finally {
+    stop();
   }
 }
 

@@ -7,7 +7,7 @@ import { ShardbookError } from '../../base/index.js';
 import type { Module } from '../../nn/index.js';
 import { noGrad, type Tensor } from '../../tensor/index.js';
 import { DTensor, type Placement, placementsText, samePlacements } from '../dtensor/index.js';
-import { dist } from '../group/index.js';
+import { dist, type Group, ReduceOp } from '../group/index.js';
 import { type Comparison, compare, type Tolerance } from './debugger.js';
 import { cell, code, figure, fill, head, line, row, table } from './html.js';
 import { groupsAlong } from './mesh-view.js';
@@ -221,6 +221,21 @@ export class ShardingValidator {
     });
     return new ValidationReport(title, results);
   }
+}
+
+/**
+ * What the gradients of data parallelism have to be: the mean over the ranks of what each computes alone. Run the reference on this
+ * rank's data, call `backward()`, then this on every rank of the group.
+ */
+export function meanGradients(reference: Module, options: { group?: Group } = {}): Record<string, Tensor> {
+  return Object.fromEntries(
+    reference.namedParameters().flatMap(([name, parameter]) => {
+      if (parameter.grad === null) return [];
+      const mean = noGrad(() => whole(parameter.grad!).clone().contiguous());
+      dist.allReduce(mean, { op: ReduceOp.AVG, ...options });
+      return [[name, mean] as const];
+    }),
+  );
 }
 
 const describe = (t: Tensor): string => t.describe();

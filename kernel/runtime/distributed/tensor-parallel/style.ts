@@ -25,6 +25,11 @@ export abstract class ParallelStyle {
   toString(): string {
     return `${this.constructor.name}(${this.describe()})`;
   }
+
+  /** What Node's console asks; the runtime knows it by name only. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return String(this);
+  }
 }
 
 export function styleError(code: string, message: string, help?: string): ShardbookError {

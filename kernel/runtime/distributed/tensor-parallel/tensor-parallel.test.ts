@@ -72,7 +72,7 @@ test('a plan applies each style to all submodules that its path fits', async () 
 });
 
 test('a path that fits nothing is warned about and skipped', async () => {
-  const [[found, warned]] = (await onAll(`
+  const [[found, warned] = []] = (await onAll(`
     const warned = [];
     const before = console.warn;
     console.warn = (text) => warned.push(text);
