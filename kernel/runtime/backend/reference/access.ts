@@ -261,7 +261,12 @@ export function encode(values: Compute | Uint8Array, dtype: DTypeName): TypedArr
           out[i] = v >= -2147483648 && v <= 2147483647 ? v : -2147483648;
         }
       } else {
-        for (let i = 0; i < n; i++) out[i] = values[i]!;
+        // Beyond int32 the conversion gives its lowest value, whose low bits are 0.
+        const bounded = values instanceof Int32Array || values instanceof Uint8Array;
+        for (let i = 0; i < n; i++) {
+          const v = values[i]!;
+          out[i] = bounded || (v > -2147483649 && v < 2147483648) ? v : 0;
+        }
       }
       return out;
     }

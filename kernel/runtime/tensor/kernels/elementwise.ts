@@ -11,6 +11,7 @@ import {
   allocStrided,
   broadcast,
   cast,
+  contiguous,
   contiguousStrides,
   deviceOf,
   elementwise,
@@ -127,7 +128,7 @@ const integral = new Set<BinaryName>([
   'rightShift',
 ]);
 
-const notForBool = new Set<UnaryName>(['neg', 'relu', 'ceil', 'floor', 'trunc', 'round']);
+const notForBool = new Set<UnaryName>(['abs', 'neg', 'relu', 'ceil', 'floor', 'trunc', 'round']);
 
 function unaryKernel(name: UnaryName, mode: 'int' | 'float' | 'floatOnly'): KernelOf<NoParams> {
   return ([x], _params, out) => {
@@ -161,7 +162,9 @@ function unaryKernel(name: UnaryName, mode: 'int' | 'float' | 'floatOnly'): Kern
       throw opError(name, [t], `not defined for ${t.dtype.name}`, undefined, 'SB_DTYPE');
     const dtype =
       mode === 'float' ? floating(t.dtype) : name === 'square' && t.dtype === bool ? int64 : t.dtype;
-    return elementwise([cast(t, dtype)], t.shape, dtype, t.device, out, ([a], o) =>
+    // Like PyTorch's, whose own kernel writes densely.
+    const operand = name === 'logsigmoid' ? contiguous(t) : cast(t, dtype);
+    return elementwise([operand], t.shape, dtype, t.device, out, ([a], o) =>
       getBackend().unary(name, a!.nd(), o.nd()),
     );
   };

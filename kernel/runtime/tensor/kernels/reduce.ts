@@ -217,12 +217,14 @@ export const reduceKernels = {
   },
   kthvalue: ([x], { dim, k, keepdim }) => {
     const n = x!.shape.length === 0 ? 1 : x!.shape[dim]!;
+    notBool('kthvalue', x!);
     if (k < 1 || k > n)
       throw opError('kthvalue', [x!], `k ${k} is out of range: dimension ${dim} has ${n} elements`);
     return sorted(x!, dim, false).map((t) => dropDim(take(t, dim, k - 1, 1), dim, keepdim));
   },
   median: ([x], { dim, keepdim, ignoreNan }) => {
     const t = x!;
+    notBool('median', t);
     alongDim('median', t, dim);
     const [values, indices] = sorted(t, dim, false);
     const n = t.shape.length === 0 ? 1 : t.shape[dim]!;

@@ -499,6 +499,8 @@ export function repeatInterleave(
 ): Tensor {
   const at = typeof dim === 'object' && dim !== null ? dim.dim : dim;
   const source = at === undefined || at === null ? reshape(x, [-1]) : x;
+  if (source.shape.length === 0 && typeof repeats !== 'number')
+    throw opError('repeatInterleave', [x, repeats], 'a 0-dim tensor has no dimension to repeat along');
   const d = wrapDim(at ?? 0, source.shape.length, 'repeatInterleave');
   const n = source.shape[d] ?? 1;
   if (typeof repeats === 'number' && repeats >= 0 && source.shape.length > 0) {

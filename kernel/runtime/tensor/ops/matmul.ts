@@ -253,10 +253,15 @@ export function tensordot(
   const db = (typeof given === 'number' ? Array.from({ length: given }, (_, i) => i) : given[1]!).map((d) =>
     d < 0 ? d + b.shape.length : d,
   );
-  da.forEach((d, i) => {
-    if (a.shape[d] !== b.shape[db[i]!])
-      throw opError('tensordot', [a, b], `contracted sizes ${a.shape[d]} and ${b.shape[db[i]!]} differ`);
-  });
+  // A size of 1 against a larger one: the larger is summed first.
+  for (const [i, d] of da.entries()) {
+    const e = db[i]!;
+    const [p, q] = [a.shape[d], b.shape[e]];
+    if (p === q) continue;
+    if (p !== 1 && q !== 1) throw opError('tensordot', [a, b], `contracted sizes ${p} and ${q} differ`);
+    if (p === 1) return tensordot(a, b.sum(e, true), [da, db]);
+    return tensordot(a.sum(d, true), b, [da, db]);
+  }
   const fa = a.shape.map((_, d) => d).filter((d) => !da.includes(d));
   const fb = b.shape.map((_, d) => d).filter((d) => !db.includes(d));
   const k = numelOf(da.map((d) => a.shape[d]!));

@@ -1,6 +1,6 @@
 /** Reductions, scans, sorting. */
 import { applyInplace, applyMulti, applyOp } from '../dispatch.js';
-import { bool, type DType, float32, float64, int64, uint8 } from '../dtype.js';
+import { bool, type DType, float32, float64, iinfo, int64, uint8 } from '../dtype.js';
 import { opError } from '../errors.js';
 import { alloc } from '../kernels/common.js';
 import { wrapDim, wrapDims } from '../shape.js';
@@ -371,6 +371,10 @@ function middle(ignoreNan: boolean) {
   function run(x: Tensor): Tensor;
   function run(x: Tensor, dim: OneDim, keepdim?: boolean | { keepdim?: boolean }): NamedPair;
   function run(x: Tensor, dim?: OneDim, keepdim?: boolean | { keepdim?: boolean }): Tensor | NamedPair {
+    if (dim === undefined && x.numel() === 0 && x.dtype !== bool) {
+      const none = alloc([], x.dtype, x.device);
+      return none.fill_(x.dtype.isFloatingPoint ? Number.NaN : iinfo(x.dtype).min);
+    }
     if (dim === undefined)
       return applyMulti('median', [reshape(x, [-1])], { dim: 0, keepdim: false, ignoreNan })[0]!;
     const p = oneDim(dim, keepdim);
@@ -387,10 +391,13 @@ function middle(ignoreNan: boolean) {
 export const median = middle(false);
 export const nanmedian = middle(true);
 
+const zerosIndex = (): Tensor => alloc([], int64, 'cpu');
+
 /** The smallest of the most frequent values, and the last place where it stands. */
 export function mode(x: Tensor, dim: OneDim = -1, keepdim?: boolean | { keepdim?: boolean }): NamedPair {
   const p = oneDim(dim, keepdim);
   const d = wrapDim(p.dim ?? -1, x.shape.length, 'mode');
+  if (x.shape.length === 0) return pair('values', 'indices', x.clone(), zerosIndex());
   const [v, i] = sort(x, d);
   const n = x.shape[d] ?? 1;
   // Length of the run of equals that ends at each place.
@@ -436,7 +443,7 @@ export function quantile(
   const flat = o.dim === null || o.dim === undefined;
   const source = flat ? reshape(x, [-1]) : x;
   const d = wrapDim(flat ? 0 : o.dim!, source.shape.length, 'quantile');
-  const n = source.shape[d]!;
+  const n = source.shape[d] ?? 1;
   if (n === 0) throw opError('quantile', [x], 'the tensor has no elements', undefined, 'SB_EMPTY');
   const list =
     q instanceof TensorClass
@@ -459,7 +466,7 @@ export function quantile(
           : mode === 'nearest'
             ? nearest(rank)
             : rank;
-    const low = select(sorted, d, Math.floor(at));
+    const low = source.shape.length === 0 ? sorted : select(sorted, d, Math.floor(at));
     const weight = mode === 'midpoint' && rank % 1 !== 0 ? 0.5 : at - Math.floor(at);
     const value = weight === 0 ? low : lerp(low, select(sorted, d, Math.ceil(at)), new Float(weight));
     return maskedNan(value, bad);
@@ -472,7 +479,9 @@ export function quantile(
             r,
             x.shape.map(() => 1),
           )
-        : unsqueeze(r, d)
+        : source.shape.length === 0
+          ? r
+          : unsqueeze(r, d)
       : r;
   });
   return q instanceof TensorClass && q.shape.length > 0 ? stack(results, 0) : results[0]!;

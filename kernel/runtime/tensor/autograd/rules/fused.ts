@@ -141,7 +141,7 @@ export const fusedRules = {
       const [x, w, mean, rstd] = [c.input(0), c.inputOrNull(1), c.output(1), c.output(2)];
       const mask = [c.needs[0]!, c.needs[1] ?? false, c.needs[2] ?? false] as const;
       if (!state.gradEnabled) {
-        const out = applyMulti('layerNormBackward', [c.grad, x, mean, rstd, w], {
+        const out = applyMulti('layerNormBackward', [c.grad, x, mean, rstd, w, c.inputOrNull(2)], {
           inner: c.params.inner,
           mask,
         });

@@ -95,16 +95,14 @@ export const indexingRules = {
         const part = applyOp('gather', [g, at], { dim });
         return v.pad(part, c.inMeta[2]!.shape.flatMap((n, d) => [0, n - part.shape[d]!].reverse()).reverse());
       };
-      if (reduce === 'add') return [c.needs[0] ? c.grad : null, null, c.needs[2] ? back(c.grad) : null];
-      if (reduce === null) {
+      if (reduce === 'add' || reduce === null) {
+        // What was written over has no part in the result.
         const zero = zerosBeside(c.grad, at);
-        return [
-          c.needs[0]
-            ? applyOp('scatter', [c.grad, at, zero], { dim, reduce: null, includeSelf: true })
-            : null,
-          null,
-          c.needs[2] ? back(c.grad) : null,
-        ];
+        const self = (): Tensor =>
+          reduce === 'add' && c.params.includeSelf
+            ? c.grad
+            : applyOp('scatter', [c.grad, at, zero], { dim, reduce: null, includeSelf: true });
+        return [c.needs[0] ? self() : null, null, c.needs[2] ? back(c.grad) : null];
       }
       const [x, s, y] = [c.input(0), c.input(2), c.output(0)];
       if (reduce === 'amax' || reduce === 'amin') {

@@ -1,5 +1,6 @@
 /** Backward rules of reductions, scans and sorts. */
 import { applyOp } from '../../dispatch.js';
+import { finfo } from '../../dtype.js';
 import * as f from '../../ops/pointwise.js';
 import * as r from '../../ops/reductions.js';
 import * as v from '../../ops/views.js';
@@ -67,7 +68,7 @@ function productGrad(c: RuleContext<{ dims: readonly number[]; keepdim: boolean 
 }
 
 function cumprodGrad(x: Tensor, y: Tensor, g: Tensor, dim: number): Tensor {
-  if (x.shape.length === 0) return g;
+  if (x.shape.length === 0 || x.shape[dim] === 1) return g;
   if (!x.isMeta && !r.truth(r.any(f.eq(x, 0)))) return f.div(reverseCumsum(f.mul(y, g), dim), x);
   // Exact with zeros too: d out_k / d x_i = product of the others up to k.
   const n = x.shape[dim]!;
@@ -184,9 +185,11 @@ export const reductionsRules = {
       const { dim } = c.params;
       if (x.shape.length === 0) return [g];
       const part = (z: Tensor): Tensor =>
-        f.exp(f.add(applyOp('logcumsumexp', [v.flip(f.sub(f.log(z), y), dim)], { dim }).flip(dim), x));
-      const zero = g.zerosLike();
-      return [f.sub(part(f.whereOp(f.gt(g, 0), g, zero)), part(f.whereOp(f.lt(g, 0), f.neg(g), zero)))];
+        f.exp(f.add(applyOp('logcumsumexp', [v.flip(f.sub(z, y), dim)], { dim }).flip(dim), x));
+      // Gradients of one sign at a time; a finite logarithm for the others keeps nan out of further derivatives.
+      const logs = f.log(f.abs(g));
+      const lowest = finfo(g.dtype).min;
+      return [f.sub(part(f.whereOp(f.gt(g, 0), logs, lowest)), part(f.whereOp(f.lt(g, 0), logs, lowest)))];
     },
   },
   cummax: byIndex,
