@@ -7,6 +7,7 @@ import { ShardbookError } from '../../base/index.js';
 import {
   contiguousStrides,
   type DispatchMode,
+  type DType,
   type OpCall,
   type OpParams,
   type OpResult,
@@ -63,8 +64,12 @@ function classCut(scores: DTensor, dim: number): ClassCut {
   }
   const other = spec.placements.find((p, i) => i !== axis && !p.isShard() && !p.isReplicate());
   if (other) throw cannot(String(spec), `an axis is ${other}, wanted Shard or Replicate`);
-  const coordinate = spec.mesh.getCoordinate()!;
-  const piece = chunkExtent(spec.shape[dim]!, spec.mesh.size(axis), coordinate[axis]!);
+  const coordinate = spec.mesh.getCoordinate();
+  // Ranks outside the mesh hold nothing and take no part.
+  const piece =
+    coordinate === null
+      ? { offset: 0, size: 0 }
+      : chunkExtent(spec.shape[dim]!, spec.mesh.size(axis), coordinate[axis]!);
   return { spec, dim, axis, first: piece.offset, count: piece.size };
 }
 
@@ -81,6 +86,7 @@ function logSoftmax(x: DTensor, { dim: given, dtype }: OpParams['logSoftmax']): 
   const dim = given < 0 ? given + x.ndim : given;
   const cut = classCut(x, dim);
   const result = dtype ?? x.dtype;
+  if (!cut.spec.mesh.isMember) return new DTensor(x.localTensor.to(result), placedAs(cut.spec, result));
   // Small floats are added up in float32.
   const wide = result.itemsize < 4 ? torch.float32 : result;
   const local = x.localTensor.to(wide);
@@ -94,11 +100,12 @@ function logSoftmax(x: DTensor, { dim: given, dtype }: OpParams['logSoftmax']): 
       : local.amax(dim, { keepdim: true });
   const shifted = local.sub(reduced(top, cut, ReduceOp.MAX));
   const total = reduced(shifted.exp().sum(dim, { keepdim: true }), cut, ReduceOp.SUM);
-  const { spec } = cut;
-  return new DTensor(
-    shifted.sub(total.log()).to(result),
-    new DTensorSpec(spec.mesh, spec.placements, spec.shape, contiguousStrides(spec.shape), result),
-  );
+  return new DTensor(shifted.sub(total.log()).to(result), placedAs(cut.spec, result));
+}
+
+/** The scores' placements of a contiguous tensor of their shape. */
+function placedAs(spec: DTensorSpec, dtype: DType): DTensorSpec {
+  return new DTensorSpec(spec.mesh, spec.placements, spec.shape, contiguousStrides(spec.shape), dtype);
 }
 
 // ---------------------------------------------------------------- negative log likelihood
@@ -156,6 +163,12 @@ function nllLoss(
     );
   }
   const places = targetPlacements(cut);
+  const summed = spec.placements.map((p, i) => (i === axis ? Replicate() : p.isShard() ? Partial() : p));
+  if (!spec.mesh.isMember) {
+    const nothing = torch.zeros([0], { dtype: scores.dtype });
+    if (reduction === 'none') return [placed(nothing, spec, places, cut), nothing];
+    return [new DTensor(nothing, new DTensorSpec(spec.mesh, summed, [], [], scores.dtype)), nothing];
+  }
   const classes = localOf('target', target, places);
   checkClasses(classes, ignoreIndex, spec.shape[dim]!);
   const weights = weight === null ? null : localOf('weight', weight, everywhere(cut));
@@ -182,11 +195,10 @@ function nllLoss(
           .sum();
   if (reduction === 'none') return [placed(each, spec, places, cut), total];
   const sum = each.sum();
-  const out = spec.placements.map((p, i) => (i === axis ? Replicate() : p.isShard() ? Partial() : p));
   return [
     new DTensor(
       reduction === 'mean' ? sum.div(total) : sum,
-      new DTensorSpec(spec.mesh, out, [], [], x.dtype),
+      new DTensorSpec(spec.mesh, summed, [], [], x.dtype),
     ),
     total,
   ];
@@ -223,6 +235,7 @@ function nllLossBackward(
 ): DTensor {
   const cut = classCut(logp, logp.ndim >= 2 ? 1 : 0);
   const { spec, dim } = cut;
+  if (!spec.mesh.isMember) return new DTensor(logp.localTensor, spec);
   const places = targetPlacements(cut);
   const classes = localOf('target', target, places);
   const weights = weight === null ? null : localOf('weight', weight, everywhere(cut));
@@ -243,10 +256,7 @@ function nllLossBackward(
         .unsqueeze(dim),
     );
   const kept = torch.where(counts.unsqueeze(dim), g, torch.zeros([], { dtype: g.dtype }));
-  return new DTensor(
-    hot.add(x.exp()).mul(kept),
-    new DTensorSpec(spec.mesh, spec.placements, spec.shape, contiguousStrides(spec.shape), x.dtype),
-  );
+  return new DTensor(hot.add(x.exp()).mul(kept), placedAs(spec, x.dtype));
 }
 
 // ---------------------------------------------------------------- the scope
@@ -255,18 +265,20 @@ function nllLossBackward(
 class LossParallelMode implements DispatchMode {
   dispatch(call: OpCall, next: (call: OpCall) => OpResult): OpResult {
     const [a, b, c, d, e] = call.inputs;
-    const { mesh } = (a instanceof DTensor ? a : b instanceof DTensor ? b : { spec: { mesh: null } }).spec;
-    if (!mesh?.isMember) return next(call);
     switch (call.name) {
       case 'logSoftmax':
-        return logSoftmax(a as DTensor, call.params as OpParams['logSoftmax']);
+        return a instanceof DTensor ? logSoftmax(a, call.params as OpParams['logSoftmax']) : next(call);
       // All of it was done in the gradient of the likelihood.
       case 'logSoftmaxBackward':
-        return (a as DTensor).to((call.params as OpParams['logSoftmaxBackward']).dtype);
+        return a instanceof DTensor
+          ? a.to((call.params as OpParams['logSoftmaxBackward']).dtype)
+          : next(call);
       case 'nllLoss':
-        return nllLoss(a as DTensor, b!, c ?? null, call.params as Nll);
+        return a instanceof DTensor ? nllLoss(a, b!, c ?? null, call.params as Nll) : next(call);
       case 'nllLossBackward':
-        return nllLossBackward(a as DTensor, b as DTensor, c!, d ?? null, e!, call.params as Nll);
+        return a instanceof DTensor && b instanceof DTensor
+          ? nllLossBackward(a, b, c!, d ?? null, e!, call.params as Nll)
+          : next(call);
       default:
         return next(call);
     }

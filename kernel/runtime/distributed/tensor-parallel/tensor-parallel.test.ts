@@ -182,6 +182,21 @@ test('lossParallel works on ranks without a class', async () => {
   expect(all).toEqual([true, true, true, true]);
 });
 
+test('lossParallel leaves plain tensors alone, and ranks outside the mesh take no part', async () => {
+  const all = await onAll(`
+    const part = new dist.DeviceMesh([0, 2]);
+    const logits = counted([4, 6]).sin();
+    const target = torch.tensor([0, 5, 3, 2]);
+    const cut = dist.distributeTensor(logits, part, [Shard(1)]).requiresGrad_();
+    return lossParallel(() => {
+      const loss = F.crossEntropy(cut, target);
+      loss.backward();
+      const same = Math.abs((part.isMember ? loss.toLocal() : F.crossEntropy(logits, target)).item() - F.crossEntropy(logits, target).item());
+      return [same < 1e-6, loss.placements.map(String).join(), cut.grad.placements.map(String).join()];
+    })`);
+  for (const found of all) expect(found).toEqual([true, 'R', 'S(1)']);
+});
+
 test('lossParallel as a scope ends where it is told', async () => {
   const [counts] = await onAll(`
     const cut = dist.distributeTensor(counted([4, 8]).sin(), mesh, [Shard(1)]);
