@@ -38,8 +38,6 @@ interface Plan {
   /** null: the call's own. */
   readonly params: OpParams[OpName] | null;
   readonly outs: readonly (DTensorSpec | null)[];
-  /** Results whose placements carry a mask of their own. */
-  readonly masked: boolean;
   readonly many: boolean;
 }
 
@@ -127,13 +125,9 @@ function handle(call: OpCall): OpResult {
   const locals = call.inputs.map((input) => (input instanceof DTensor ? input.localTensor : input));
   const participates = mesh.isMember;
   if (participates) {
-    for (const { at, from, to } of plan.moves) {
-      // A mask belongs to the input, not to the plan.
-      const input = call.inputs[at];
-      locals[at] = redistributeLocal(locals[at]!, input instanceof DTensor ? input.spec : from, to);
-    }
+    for (const { at, from, to } of plan.moves) locals[at] = redistributeLocal(locals[at]!, from, to);
   }
-  const outs = plan.masked ? plan.outs.map(freshMask) : plan.outs;
+  const { outs } = plan;
   const result = participates ? runPart(call, plan, locals, outs) : outsideResult(plan);
   if (call.inplace) return call.inputs[0]!;
   if (plan.many) {
@@ -159,11 +153,6 @@ function runPart(
   const chosen = plan.masked ? { inputs: plan.chosen.inputs, outputs: outs } : plan.chosen;
   const own = call.params === plan.call.params ? plan.call : { ...plan.call, params: call.params };
   return runLocal(own, chosen, { inputs: locals, params }, run);
-}
-
-function freshMask(spec: DTensorSpec | null): DTensorSpec | null {
-  if (!spec?.placements.some((p) => p instanceof MaskPartialPlacement)) return spec;
-  return spec.placed(spec.placements.map((p) => (p instanceof MaskPartialPlacement ? p.fresh() : p)));
 }
 
 function wrap(
@@ -346,7 +335,6 @@ function makePlan(
     moves,
     params: rule.localParams ? rule.localParams(ruleCall, chosen, shapes) : null,
     outs: best.out,
-    masked: best.out.some((spec) => spec?.placements.some((p) => p instanceof MaskPartialPlacement)),
     many,
   };
 }

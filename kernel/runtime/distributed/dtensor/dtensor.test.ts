@@ -189,6 +189,16 @@ test('strategies are found once for equal calls', async () => {
   expect(await run(code)).toEqual(both(1));
 });
 
+test('strided shards that stand for no order of cuts are joined before they are cut anew', async () => {
+  const code = `
+    const rows = torch.arange(16, { dtype: torch.float32 }).reshape(8, 2);
+    const one = distributeTensor(rows, mesh, [StridedShard(0, 4)], { srcDataRank: null });
+    const grid = dist.initDeviceMesh([2, 1]);
+    const two = distributeTensor(rows, grid, [StridedShard(0, 2), Replicate()], { srcDataRank: null });
+    return [one.fullTensor().equal(rows), one.redistribute([Shard(0)]).fullTensor().equal(rows), two.redistribute([Replicate(), Shard(0)]).fullTensor().equal(rows)]`;
+  expect(await run(code)).toEqual(both([true, true, true]));
+});
+
 test('collectives of several axes become one over a flattened mesh', async () => {
   const code = `
     const mesh2 = dist.initDeviceMesh([1, 2], { meshDimNames: ['a', 'b'] });

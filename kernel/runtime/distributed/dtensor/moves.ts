@@ -123,25 +123,11 @@ const groupOf = (mesh: DeviceMesh, axis: number): ProcessGroup => mesh.getGroup(
 /** What must be done to a local value before its reduction. */
 function beforeReduce(p: PartialPlacement, local: Tensor): Tensor {
   if (p instanceof NormPartialPlacement && Number.isFinite(p.normType)) return local.pow(p.normType);
-  if (p instanceof MaskPartialPlacement) return masked(p, local);
   return local;
 }
 
 function afterReduce(p: PartialPlacement, value: Tensor): Tensor {
   return p instanceof NormPartialPlacement && Number.isFinite(p.normType) ? value.pow(1 / p.normType) : value;
-}
-
-/** Rows that other ranks have count as zero. */
-function masked(p: MaskPartialPlacement, local: Tensor): Tensor {
-  const { outside } = p.mask;
-  if (outside === null) return local;
-  let mask = outside;
-  if (mask.numel() !== local.numel()) {
-    // The mask has the shape of the index; a view may have changed how the rows are arranged since.
-    const width = local.shape[local.ndim - 1] ?? 1;
-    if (mask.numel() * width === local.numel()) mask = mask.reshape([...local.shape.slice(0, -1), 1]);
-  } else mask = mask.reshape([...local.shape]);
-  return local.maskedFill(mask, 0);
 }
 
 function reduce(
@@ -189,7 +175,7 @@ function shareOf(local: Tensor, p: PartialPlacement, size: number): Tensor {
   if (p instanceof NormPartialPlacement) {
     return Number.isFinite(p.normType) ? local.div(size ** (1 / p.normType)) : local;
   }
-  // The look-up masks its index itself (rules/fused.ts): only then are the rows known.
+  // The look-up sees to the share of its index itself: it knows which rows are here.
   if (p instanceof MaskPartialPlacement) return local;
   if (p.reduceOp === 'sum') return local.div(size);
   if (p.reduceOp === 'avg' || p.reduceOp === 'min' || p.reduceOp === 'max') return local;

@@ -3,7 +3,6 @@
  * changed. `key` is their text and tells them apart, so it serves in cache keys.
  */
 import { ShardbookError } from '../../base/index.js';
-import type { Tensor } from '../../tensor/index.js';
 
 export type ReduceKind = 'sum' | 'avg' | 'min' | 'max' | 'product' | 'band' | 'bor' | 'bxor';
 
@@ -94,28 +93,16 @@ export class NormPartialPlacement extends PartialPlacement {
   }
 }
 
-/** What a row-sharded embedding must forget before its sum: the rows that other ranks have. Set by the look-up, read by the sum. */
-export interface RowMask {
-  /** True where the index is not this rank's, in the shape of the index; null before the look-up. */
-  outside: Tensor | null;
-}
-
 /**
- * The pending sum of a look-up in a table cut along `tableDim`: each rank looks up the rows it has, the others count as zero.
- * Two of them are equal when their tables are; the mask is the value's own.
+ * The pending sum of a look-up in a table cut along `tableDim`: each rank has looked up the rows it has and holds zeros for the
+ * others. Two of them are equal when their tables are.
  */
 export class MaskPartialPlacement extends PartialPlacement {
   constructor(
     readonly tableShape: readonly number[],
     readonly tableDim: number,
-    readonly mask: RowMask = { outside: null },
   ) {
     super('sum', `MaskP(sum, [${tableShape.join(', ')}], ${tableDim})`);
-  }
-
-  /** The same pending sum with a mask of its own: dispatch makes one for every look-up. */
-  fresh(): MaskPartialPlacement {
-    return new MaskPartialPlacement(this.tableShape, this.tableDim);
   }
 }
 

@@ -1,15 +1,8 @@
 /** The plan of a redistribution: which planner, consecutive collectives merged over a flattened mesh where one exists. */
 import type { DeviceMesh } from '../mesh/index.js';
 import { installPlanner } from './cost.js';
-import {
-  isShardLike,
-  MaskPartialPlacement,
-  Partial,
-  type Placement,
-  type Placements,
-  placementsText,
-} from './placements.js';
-import { greedySteps, type Step } from './planner.js';
+import { isShardLike, Partial, type Placement, type Placements, placementsText } from './placements.js';
+import { greedySteps, joinsInnermostFirst, type Step, wholeSteps } from './planner.js';
 import { graphSteps } from './planner-graph.js';
 import type { DTensorSpec } from './spec.js';
 
@@ -46,26 +39,22 @@ export function stepsOf(from: DTensorSpec, to: DTensorSpec): readonly Step[] {
   let steps = known.get(key);
   if (!steps) {
     const strided = from.hasStrided || to.hasStrided;
-    steps = (strided ? graphSteps(from, to) : null) ?? greedySteps(from, to);
+    steps = (strided ? graphSteps(from, to) : null) ?? firstThatJoins(from, to);
     known.set(key, steps);
   }
   return steps;
+}
+
+function firstThatJoins(from: DTensorSpec, to: DTensorSpec): Step[] {
+  const steps = greedySteps(from, to);
+  return !from.hasStrided || joinsInnermostFirst(from, steps) ? steps : wholeSteps(from, to);
 }
 
 installPlanner((from, to) => [...stepsOf(from, to)]);
 
 /** The steps as they run. */
 export function planOf(from: DTensorSpec, to: DTensorSpec): PlannedStep[] {
-  return merge(
-    stepsOf(from, to).map((step) => withMask(step, from)),
-    from.mesh,
-  );
-}
-
-/** Known steps serve every look-up of a table; the mask is this one's. */
-function withMask(step: Step, { placements }: DTensorSpec): Step {
-  const own = placements[step.axis]!;
-  return own instanceof MaskPartialPlacement && step.from.key === own.key ? { ...step, from: own } : step;
+  return merge(stepsOf(from, to), from.mesh);
 }
 
 function alone(step: Step, mesh: DeviceMesh): PlannedStep {

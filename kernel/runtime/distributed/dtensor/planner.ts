@@ -45,6 +45,44 @@ export function greedySteps(from: DTensorSpec, to: DTensorSpec): Step[] {
   return steps;
 }
 
+/**
+ * Whether the steps undo cuts in the reverse order of their making: a cut that other axes have cut further cannot be joined.
+ * PyTorch's greedy order may try, where strided shards stand for no order of cuts.
+ */
+export function joinsInnermostFirst(from: DTensorSpec, steps: readonly Step[]): boolean {
+  const now: Placement[] = [...from.placements];
+  for (const { axis, from: old, to } of steps) {
+    if (isShardLike(old)) {
+      const inner = now.slice(axis + 1);
+      if (inner.some((p) => isShardLike(p) && p.dim === old.dim)) return false;
+    }
+    now[axis] = to;
+  }
+  return true;
+}
+
+/** Joins every cut, the innermost first, then makes those of the target. */
+export function wholeSteps(from: DTensorSpec, to: DTensorSpec): Step[] {
+  const joined = from.placements.map((p) => (isShardLike(p) ? Replicate() : p));
+  const order = new Map<number, number[]>();
+  from.placements.forEach((p, axis) => {
+    if (isShardLike(p)) order.set(p.dim, [...(order.get(p.dim) ?? []), axis]);
+  });
+  const steps: Step[] = [];
+  const now = [...from.placements];
+  for (let axis = now.length - 1; axis >= 0; axis--) {
+    const p = now[axis]!;
+    if (!isShardLike(p)) continue;
+    steps.push({ axis, from: p, to: Replicate(), logicalShape: logicalShapeIn(from, now, order, axis) });
+    now[axis] = Replicate();
+    order.set(
+      p.dim,
+      order.get(p.dim)!.filter((other) => other !== axis),
+    );
+  }
+  return [...steps, ...greedySteps(from.placed(joined), to)];
+}
+
 /** Whether the axes before `axis` that cut `dim` are the same now and in the target. */
 function nestsAlike(
   current: readonly Placement[],

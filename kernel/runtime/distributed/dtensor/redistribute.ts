@@ -3,7 +3,7 @@ import { ShardbookError } from '../../base/index.js';
 import { type Tensor, torch } from '../../tensor/index.js';
 import { localShape } from './layout.js';
 import { beginStep, type Coming } from './moves.js';
-import { MaskPartialPlacement, samePlacements } from './placements.js';
+import { samePlacements } from './placements.js';
 import { type PlannedStep, planOf } from './plan.js';
 import type { DTensorSpec } from './spec.js';
 
@@ -59,16 +59,9 @@ export function beginRedistribute(
   let coming: Coming = () => local;
   steps.forEach((step, i) => {
     const last = i === steps.length - 1;
-    coming = beginStep(coming(), ownMask(step, from), mesh, last && (options.asyncOp ?? false));
+    coming = beginStep(coming(), step, mesh, last && (options.asyncOp ?? false));
   });
   return coming;
-}
-
-/** Plans are shared by all tensors of a spec; the mask of a look-up belongs to one. */
-function ownMask(step: PlannedStep, from: DTensorSpec): PlannedStep {
-  return step.from instanceof MaskPartialPlacement
-    ? { ...step, from: from.placements[step.axes[0]!]! }
-    : step;
 }
 
 export function redistributeLocal(

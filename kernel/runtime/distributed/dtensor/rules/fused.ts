@@ -73,7 +73,7 @@ const layerNormBackward: AxisRule<'layerNormBackward'> = {
       (_, d): Way => ({
         // What is not asked for is an empty tensor.
         out: [mask[0] ? cut(d) : R, mask[1] ? sum : R, mask[2] ? sum : R],
-        in: [cut(d), cut(d), cut(d), cut(d), call.inputs[4] ? R : null],
+        in: [cut(d), cut(d), cut(d), cut(d), call.inputs[4] ? R : null, call.inputs[5] ? R : null],
       }),
     );
   },
@@ -119,7 +119,7 @@ const rmsNormBackward: Composition<'rmsNormBackward'> = {
     const byRow = scaled.mul(x).sum(dims, true);
     const count = dims.reduce((n, d) => n * x.shape[d]!, 1);
     const dMean = byRow.mul(-0.5).mul(rstd!.pow(3)).expand(x.shape).div(count);
-    const dx = scaled.mul(rstd!).add(dMean.mul(x.mul(2)));
+    const dx = scaled.mul(rstd!).add(dMean.mul(x.pow(1).mul(2)));
     return [dx.to(given!.dtype), dWeight ?? none()];
   },
 };
@@ -140,24 +140,31 @@ function ownRows(table: DTensorSpec, axis: number, dim: number): { offset: numbe
   return chunkExtent(size, table.mesh.size(axis), coordinate[axis]!);
 }
 
+export interface OwnIndex {
+  /** Index into this rank's part; 0 for what is elsewhere. */
+  readonly at: Tensor;
+  /** True for what is elsewhere. */
+  readonly outside: Tensor;
+}
+
 /**
- * Index into this rank's part of a table cut along `dim`: places outside read 0, and the masks of the result remember them for
- * its sum. Axes that cut the table one after the other narrow the index one after the other.
+ * Index into this rank's part of a table cut along `dim`; null where the whole table is here. Axes that cut the table one after
+ * the other narrow the index one after the other. The look-up must write zeros for what is elsewhere: then its result is a plain
+ * pending sum, whatever becomes of it before it is reduced.
  */
-export function maskIndex(index: Tensor, table: DTensorSpec, out: DTensorSpec, dim: number): Tensor {
-  const masks: MaskPartialPlacement[] = [];
-  let at = index;
-  let outside: Tensor | null = null;
+export function ownIndex(index: Tensor, table: DTensorSpec, out: DTensorSpec, dim: number): OwnIndex | null {
+  let found: OwnIndex | null = null;
   out.placements.forEach((p, axis) => {
     if (!(p instanceof MaskPartialPlacement)) return;
-    masks.push(p);
     const { offset, size } = ownRows(table, axis, dim);
-    const beyond: Tensor = at.lt(offset).logicalOr(at.ge(offset + size));
-    at = at.sub(offset).maskedFill(beyond, 0);
-    outside = outside === null ? beyond : beyond.logicalOr(outside);
+    const before: Tensor = found?.at ?? index;
+    const beyond = before.lt(offset).logicalOr(before.ge(offset + size));
+    found = {
+      at: before.sub(offset).maskedFill(beyond, 0),
+      outside: found ? beyond.logicalOr(found.outside) : beyond,
+    };
   });
-  for (const p of masks) p.mask.outside = outside;
-  return at;
+  return found;
 }
 
 const embedding: AxisRule<'embedding'> = {
@@ -174,12 +181,12 @@ const embedding: AxisRule<'embedding'> = {
   },
   runLocal: (_call, chosen, local, run) => {
     const [table, index] = local.inputs;
-    const out = chosen.outputs[0]!;
-    if (!out.placements.some((p) => p instanceof MaskPartialPlacement))
-      return run(local.inputs, local.params);
-    const at = maskIndex(index!, chosen.inputs[0]!, out, 0);
-    if (table!.shape[0] === 0) return torch.zeros([...at.shape, table!.shape[1]!], { dtype: table!.dtype });
-    return run([table!, at], { ...local.params, paddingIdx: -1 });
+    const own = ownIndex(index!, chosen.inputs[0]!, chosen.outputs[0]!, 0);
+    if (own === null) return run(local.inputs, local.params);
+    if (table!.shape[0] === 0)
+      return torch.zeros([...index!.shape, table!.shape[1]!], { dtype: table!.dtype });
+    const rows = run([table!, own.at], { ...local.params, paddingIdx: -1 }) as Tensor;
+    return rows.maskedFill(own.outside.unsqueeze(-1), 0);
   },
 };
 

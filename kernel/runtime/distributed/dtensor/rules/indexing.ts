@@ -1,8 +1,7 @@
 /** Choosing and writing by index. A dimension that is indexed is whole, or its index is cut; all others may be cut. */
-import type { OpName } from '../../../tensor/index.js';
-import { torch } from '../../../tensor/index.js';
-import { MaskPartial, MaskPartialPlacement, Partial, Shard } from '../placements.js';
-import { maskIndex } from './fused.js';
+import { type OpName, type Tensor, torch } from '../../../tensor/index.js';
+import { MaskPartial, Partial, Shard } from '../placements.js';
+import { ownIndex } from './fused.js';
 import {
   type AxisRule,
   cut,
@@ -115,12 +114,10 @@ const gather: AxisRule<'gather'> = {
   },
   runLocal: (call, chosen, local, run) => {
     const [x, at] = local.inputs;
-    const out = chosen.outputs[0]!;
-    if (!out.placements.some((p) => p instanceof MaskPartialPlacement))
-      return run(local.inputs, local.params);
-    const own = maskIndex(at!, chosen.inputs[0]!, out, call.params.dim);
-    if (x!.shape[call.params.dim] === 0) return torch.zeros(own.shape, { dtype: x!.dtype });
-    return run([x!, own], local.params);
+    const own = ownIndex(at!, chosen.inputs[0]!, chosen.outputs[0]!, call.params.dim);
+    if (own === null) return run(local.inputs, local.params);
+    if (x!.shape[call.params.dim] === 0) return torch.zeros(at!.shape, { dtype: x!.dtype });
+    return (run([x!, own.at], local.params) as Tensor).maskedFill(own.outside, 0);
   },
 };
 
