@@ -1,6 +1,7 @@
 import { Sanitizer } from '@jupyterlab/apputils/lib/sanitizer.js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Cluster } from '../transport/testing/cluster.js';
+import { ranksText } from './slices.js';
 
 let four: Cluster;
 beforeAll(async () => {
@@ -22,6 +23,14 @@ const everywhere = async (code: string): Promise<unknown[]> => {
   return all;
 };
 const first = async <T>(code: string): Promise<T> => (await everywhere(code))[0] as T;
+test.each([
+  [[0, 2], '0, 2'],
+  [[0, 1, 2, 3], '0, 1, 2, 3'],
+  [[0, 1, 2, 3, 4, 8, 10, 11], '0-4, 8, 10, 11'],
+])('ranksText(%j) is "%s"', (ranks, text) => {
+  expect(ranksText(ranks)).toBe(text);
+});
+
 const lines = (text: string): string[] => text.split('\n').map((line) => line.trim());
 
 test.each([

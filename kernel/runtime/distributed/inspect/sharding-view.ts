@@ -2,7 +2,16 @@
 import type { DTensorSpec } from '../dtensor/index.js';
 import { bold, cell, code, el, figure, fill, head, LINE, line, type Markup, row, table } from './html.js';
 import { axisName, coordinateText, groupsAlong, panelsOf, panelTable, panelTitle } from './mesh-view.js';
-import { type Interval, lengthOf, list, type RankSlice, sliceKey, slicesOf, sliceText } from './slices.js';
+import {
+  type Interval,
+  lengthOf,
+  list,
+  type RankSlice,
+  ranksText,
+  sliceKey,
+  slicesOf,
+  sliceText,
+} from './slices.js';
 import { columns, tabulate } from './text.js';
 
 /** More segments than this along a dimension are not drawn one by one. */
@@ -135,7 +144,7 @@ function wholePicture(spec: DTensorSpec, slices: readonly RankSlice[]): Markup |
     Math.max(24, Math.round((size / total) * all));
   const block = (r: Interval, c: Interval): Markup => {
     const owners = slices.filter((s) => !s.isEmpty && holds(s, dims.rows, r) && holds(s, dims.cols, c));
-    const text = owners.map((s) => s.rank).join(', ');
+    const text = ranksText(owners.map((s) => s.rank));
     const style = `${fill(colour.get(sliceKey(owners[0] ?? slices[0]!)) ?? 0)}min-width:${scale(c.end - c.start, dims.cols === null ? 1 : shape[dims.cols]!, 280)}px;height:${scale(r.end - r.start, dims.rows === null ? 1 : shape[dims.rows]!, 120)}px;`;
     const where = [dims.rows === null ? null : rangeLabel(r), dims.cols === null ? null : rangeLabel(c)];
     return cell(text, style, `${where.filter((w) => w !== null).join(', ')}: rank ${text}`);

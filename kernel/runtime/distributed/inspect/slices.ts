@@ -116,3 +116,17 @@ export function sliceKey(slice: RankSlice): string {
 export function list(values: readonly (number | string)[]): string {
   return `[${values.join(', ')}]`;
 }
+
+/** `0, 2`; runs of many are written `0-7`. */
+export function ranksText(ranks: readonly number[]): string {
+  if (ranks.length <= 4) return ranks.join(', ');
+  const parts: string[] = [];
+  for (let i = 0; i < ranks.length; ) {
+    let end = i;
+    while (ranks[end + 1] === ranks[end]! + 1) end++;
+    if (end - i < 2) parts.push(...ranks.slice(i, end + 1).map(String));
+    else parts.push(`${ranks[i]}-${ranks[end]}`);
+    i = end + 1;
+  }
+  return parts.join(', ');
+}
