@@ -4,9 +4,21 @@
  *   shardbook run --nproc 4 lessons/scripts/train-transformer.ts            100 steps
  *   shardbook run --nproc 4 lessons/scripts/train-transformer.ts -- 10      10 steps
  *
- * Every rank prints its first and last loss; with 'json' as second argument rank 0 prints its times as one line of JSON.
+ * Every rank prints its first and last loss. With 'json' as second argument rank 0 prints its times as one line of JSON, with
+ * 'memory' the peak of the last step beside the planner's.
  */
-import { dist, F, fullyShard, initDeviceMesh, nn, optim, type Tensor, torch } from 'shardbook';
+import {
+  dist,
+  F,
+  fullyShard,
+  initDeviceMesh,
+  MemoryLedger,
+  nn,
+  optim,
+  type Tensor,
+  torch,
+  transformerStepPlan,
+} from 'shardbook';
 
 const VOCABULARY = 10_000;
 const [steps = '100', form = 'text'] = process.argv.slice(2);
@@ -42,9 +54,14 @@ torch.manualSeed(100 + dist.getRank());
 const ids = torch.randint(0, VOCABULARY, [4, 128]);
 const targets = torch.randint(0, VOCABULARY, [4, 128]);
 
+const ledger = new MemoryLedger({ rank: dist.getRank() });
 const losses: number[] = [];
 const seconds: number[] = [];
 for (let step = 0; step < Number(steps); step++) {
+  if (form === 'memory' && step === Number(steps) - 1) {
+    ledger.track(model).track(optimizer).start();
+    ledger.resetPeak();
+  }
   const begin = performance.now();
   const loss = F.crossEntropy(model(ids).view([-1, VOCABULARY]), targets.view([-1]));
   loss.backward();
@@ -52,9 +69,29 @@ for (let step = 0; step < Number(steps); step++) {
   optimizer.zeroGrad();
   losses.push(loss.item());
   seconds.push((performance.now() - begin) / 1000);
+  if (form === 'text' && dist.getRank() === 0 && (step + 1) % 10 === 0)
+    console.log(
+      `step ${step + 1} of ${steps}: loss ${losses[step]!.toFixed(4)}, ${seconds[step]!.toFixed(2)} s`,
+    );
 }
 
-if (form === 'json') {
+ledger.stop();
+if (form === 'memory') {
+  const plan = transformerStepPlan({
+    world: dist.getWorldSize(),
+    batch: 4,
+    seq: 128,
+    vocab: VOCABULARY,
+    width: 512,
+    heads: 8,
+    ffn: 2048,
+    layers: 3,
+    positions: 1024,
+  });
+  const { bytes, at } = ledger.peak;
+  if (dist.getRank() === 0)
+    console.log(JSON.stringify({ measured: bytes, at, planned: plan.peak, ratio: bytes / plan.peak }));
+} else if (form === 'json') {
   if (dist.getRank() === 0) {
     const median = [...seconds].sort((a, b) => a - b)[Math.floor(seconds.length / 2)];
     console.log(
@@ -62,5 +99,7 @@ if (form === 'json') {
     );
   }
 } else {
-  console.log(`loss ${losses[0]!.toFixed(4)} in the first step, ${losses.at(-1)!.toFixed(4)} in step ${steps}`);
+  console.log(
+    `loss ${losses[0]!.toFixed(4)} in the first step, ${losses.at(-1)!.toFixed(4)} in step ${steps}`,
+  );
 }

@@ -9,13 +9,23 @@ export interface NormOptions {
   errorIfNonfinite?: boolean;
   /** Accepted for PyTorch's sake; the numbers are the same. */
   foreach?: boolean | null;
+  /**
+   * Distributed tensors on several meshes (and plain ones) count together: the norm of each mesh's norm. PyTorch refuses them,
+   * and so do we unless told.
+   */
+  mixedMeshes?: boolean;
 }
 
 type NormArgs = [normType?: number | NormOptions, errorIfNonfinite?: boolean | NormOptions];
 
-function normOptions(args: readonly unknown[]): { normType: number; errorIfNonfinite: boolean } {
+function normOptions(args: readonly unknown[]): {
+  normType: number;
+  errorIfNonfinite: boolean;
+  mixedMeshes: boolean;
+} {
   let normType = 2;
   let errorIfNonfinite = false;
+  let mixedMeshes = false;
   for (const arg of args) {
     if (typeof arg === 'number') normType = arg;
     else if (typeof arg === 'boolean') errorIfNonfinite = arg;
@@ -23,9 +33,10 @@ function normOptions(args: readonly unknown[]): { normType: number; errorIfNonfi
       const named = arg as NormOptions;
       normType = named.normType ?? normType;
       errorIfNonfinite = named.errorIfNonfinite ?? errorIfNonfinite;
+      mixedMeshes = named.mixedMeshes ?? mixedMeshes;
     }
   }
-  return { normType, errorIfNonfinite };
+  return { normType, errorIfNonfinite, mixedMeshes };
 }
 
 function listOf(tensors: Iterable<Tensor> | Tensor): Tensor[] {
@@ -38,12 +49,19 @@ function gradsOf(parameters: Iterable<Tensor> | Tensor): Tensor[] {
 
 /** The norm of all tensors taken as one vector: the norm of their norms. 0 for no tensors. */
 export function getTotalNorm(tensors: Iterable<Tensor> | Tensor, ...args: NormArgs): Tensor {
-  const { normType, errorIfNonfinite } = normOptions(args);
+  const { normType, errorIfNonfinite, mixedMeshes } = normOptions(args);
   return noGrad(() => {
     const list = listOf(tensors);
     if (list.length === 0) return torch.tensor(0, { dtype: torch.float32 });
-    const norms = list.map((tensor) => torch.norm(tensor, normType));
-    const total = torch.norm(torch.stack(norms), normType);
+    const meshes = new Map<string, Tensor[]>();
+    for (const tensor of list) meshes.set(tensor.meshKey, [...(meshes.get(tensor.meshKey) ?? []), tensor]);
+    if (meshes.size > 1 && !mixedMeshes) throw mixedError([...meshes.values()]);
+    const normOf = (some: readonly Tensor[]): Tensor =>
+      torch.norm(torch.stack(some.map((tensor) => torch.norm(tensor, normType))), normType);
+    const total =
+      meshes.size > 1
+        ? torch.norm(torch.stack([...meshes.values()].map((some) => normOf(some).wholeTensor())), normType)
+        : normOf(list);
     if (errorIfNonfinite && !Number.isFinite(Number(total.item()))) {
       throw new ShardbookError({
         code: 'SB_OPTIM_NONFINITE',
@@ -52,6 +70,15 @@ export function getTotalNorm(tensors: Iterable<Tensor> | Tensor, ...args: NormAr
       });
     }
     return total;
+  });
+}
+
+function mixedError(meshes: readonly (readonly Tensor[])[]): ShardbookError {
+  return new ShardbookError({
+    code: 'SB_OPTIM_MESHES',
+    message: `Cannot take one norm of gradients on ${meshes.length} meshes: their norms do not stack`,
+    notes: meshes.map((some) => `${some.length} such as ${some[0]!.describe()}`),
+    help: 'pass { mixedMeshes: true } for the norm over all of them, each part counted once',
   });
 }
 

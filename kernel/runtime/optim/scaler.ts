@@ -165,6 +165,8 @@ export class GradScaler {
     const inverse = Math.fround(1 / Number(scale.item()));
     return noGrad(() => {
       let found = false;
+      // One gradient of each mesh: what one rank found counts on all of it, or ranks would step apart.
+      const meshes = new Map<string, Tensor>();
       for (const p of optimizer.paramGroups.flatMap((group) => group.params)) {
         const grad = p.grad;
         if (grad === null || grad === undefined) continue;
@@ -175,9 +177,11 @@ export class GradScaler {
             help: 'Keep parameters in float32 and compute in float16 under autocast',
           });
         }
-        if (!torch.isfinite(grad).all().item()) found = true;
+        if (!torch.isfinite(grad.localPart()).all().item()) found = true;
+        if (!meshes.has(grad.meshKey)) meshes.set(grad.meshKey, grad);
         grad.mul_(inverse);
       }
+      for (const grad of meshes.values()) found = grad.anyOnMesh(found);
       return found;
     });
   }

@@ -122,6 +122,16 @@ export class Tensor {
     return this.constructor === Tensor && other.constructor === Tensor;
   }
 
+  /** Whether the flag is set here; of a distributed tensor: on any rank of its mesh, all of which ask. */
+  anyOnMesh(flag: boolean): boolean {
+    return flag;
+  }
+
+  /** Tells tensors of different meshes apart; empty for plain tensors. */
+  get meshKey(): string {
+    return '';
+  }
+
   /** All of it on this rank: itself, but a distributed tensor is gathered. */
   wholeTensor(): Tensor {
     return this;

@@ -9,8 +9,9 @@ import {
   noGrad,
   Storage,
   Tensor,
+  torch,
 } from '../../tensor/index.js';
-import { dist } from '../group/index.js';
+import { dist, ReduceOp } from '../group/index.js';
 import { currentMesh, type DeviceMesh } from '../mesh/index.js';
 import { checkPlacements, globalLayout } from './layout.js';
 import type { Coming } from './moves.js';
@@ -106,6 +107,16 @@ export class DTensor extends Tensor {
 
   override localPart(): Tensor {
     return this.localTensor;
+  }
+
+  override anyOnMesh(flag: boolean): boolean {
+    const found = torch.tensor(flag ? 1 : 0, { dtype: torch.float32 });
+    for (const group of this.deviceMesh.getAllGroups()) dist.allReduce(found, { op: ReduceOp.MAX, group });
+    return Number(found.item()) > 0;
+  }
+
+  override get meshKey(): string {
+    return this.deviceMesh.key;
   }
 
   override liesAs(other: Tensor): boolean {

@@ -3,6 +3,7 @@ import { isModule, type Module, type RemovableHandle } from '../../nn/index.js';
 import type { DType } from '../../tensor/index.js';
 import { isGradEnabled, queueCallback, type Tensor } from '../../tensor/index.js';
 import { dist } from '../group/index.js';
+import { checkAgreement } from './agree.js';
 import { fsdpError } from './errors.js';
 import { emitFsdp, hasListeners } from './events.js';
 import { CommContext, type FSDPParamGroup, type TrainingState } from './param-group.js';
@@ -97,12 +98,12 @@ export class FSDPState {
       }
       found.push(state);
     }
+    this.#nameAll(rootModule, found);
     this.#refuseSharedParams(found);
     this.isRoot = true;
     for (const state of found) if (state !== this) state.isRoot = false;
     this.iteration.states.push(...found);
     if (this.autoReshard) for (const group of this.groups) group.postForward = null;
-    this.#nameAll(rootModule);
     for (const state of found) {
       state.iteration = this.iteration;
       state.comm = this.comm;
@@ -115,6 +116,7 @@ export class FSDPState {
     this.comm.maxReductions = Math.max(1, ...found.flatMap((s) => s.groups.map((g) => g.maxInputBuffers)));
     try {
       for (const state of found) for (const group of state.groups) group.lazyInit();
+      checkAgreement(found.flatMap((state) => state.groups));
     } catch (error) {
       // What is wrong can be put right: the next forward looks again.
       for (const state of found) state.isRoot = null;
@@ -142,8 +144,8 @@ export class FSDPState {
     }
   }
 
-  #nameAll(root: Module): void {
-    const groups = this.iteration.states.flatMap((state) => state.groups);
+  #nameAll(root: Module, found: readonly FSDPState[]): void {
+    const groups = found.flatMap((state) => state.groups);
     const bySharded = new Map<Tensor, string>(root.namedParameters().map(([name, p]) => [p, name]));
     for (const group of groups) {
       for (const p of group.params) p.fqn = bySharded.get(p.sharded) ?? p.fqn;
