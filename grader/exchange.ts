@@ -74,6 +74,8 @@ export class Exchange {
   private recvs: Operation[] = [];
   private readonly meetings = new Map<string, Meeting>();
   private readonly coins: Random;
+  private readonly posted: { rank: number; handle: number; kind: 'send' | 'recv'; peer: number }[] = [];
+  private readonly waited = new Set<string>();
   private readonly waits = new Map<number, number>();
   private readonly finished = new Set<number>();
   private messages = 0;
@@ -107,6 +109,7 @@ export class Exchange {
     }
     const operation: Operation = { kind, rank, peer, handle, tensor, body, tag };
     this.open.set(key(rank, handle), operation);
+    this.posted.push({ rank, handle, kind, peer });
     const others = kind === 'send' ? this.recvs : this.sends;
     const match = others.find((other) =>
       meets(kind === 'send' ? operation : other, kind === 'send' ? other : operation),
@@ -152,8 +155,16 @@ export class Exchange {
 
   /** The rank does nothing before its operation `handle` is complete. */
   wait(rank: number, handle: number): void {
+    this.waited.add(key(rank, handle));
     if (this.open.has(key(rank, handle)) || this.meetingOf(rank, handle) !== undefined)
       this.waits.set(rank, handle);
+  }
+
+  /** Sends and receives of a rank that it never waited for: their data may be used before it is there, or changed before it is sent. */
+  forgotten(rank: number): { kind: 'send' | 'recv'; peer: number }[] {
+    return this.posted.filter(
+      (operation) => operation.rank === rank && !this.waited.has(key(rank, operation.handle)),
+    );
   }
 
   finish(rank: number): void {

@@ -111,7 +111,31 @@ export const ringAllReduceChecks: CheckTable = {
 
   rendezvous: async (context) => {
     for (const world of severalRanks(context)) {
-      await checkSum(context, { world, shape: [3 * world + 2], schedule: 'rendezvous' });
+      const { run, fail } = await checkSum(context, {
+        world,
+        shape: [3 * world + 2],
+        schedule: 'rendezvous',
+      });
+      for (let rank = 0; rank < world; rank++) {
+        const forgotten = run.exchange.forgotten(rank);
+        if (forgotten.length === 0) continue;
+        const { kind, peer } = forgotten[0]!;
+        throw fail({
+          message: `Rank ${rank} never waited for ${forgotten.length} of its operations, the first a ${kind} with rank ${peer}`,
+          hypothesis: 'what isend or irecv returns must be waited for before its tensor is used again',
+        });
+      }
+    }
+  },
+
+  schedules: async (context) => {
+    for (const world of severalRanks(context).slice(0, 3)) {
+      for (const seed of [1, 2])
+        await checkSum(context, {
+          world,
+          shape: [2 * world + 1],
+          schedule: `shuffled-${context.seed + seed}`,
+        });
     }
   },
 

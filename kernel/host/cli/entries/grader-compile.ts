@@ -40,9 +40,9 @@ function answer(request: CompileRequest): CompileAnswer {
   }
 }
 
-/** The entry has a fixed name, the others keep theirs. */
+/** The entry has a fixed name; no other file, whatever it is called, gets the same or that of the harness. */
 function moduleName(name: string, request: CompileRequest): string {
-  return name === request.files[0]!.name ? 'submission.mjs' : name.replace(/\.ts$/, '.mjs');
+  return name === request.files[0]!.name ? 'submission.mjs' : name.replace(/\.ts$/, '.part.mjs');
 }
 
 function compile(name: string, text: string, request: CompileRequest): string {
