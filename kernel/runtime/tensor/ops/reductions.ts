@@ -504,7 +504,7 @@ export function allclose(
   const difference = applyOp('abs', [sub(x, other)], {});
   const within = logicalNot(gt(difference, add(mul(applyOp('abs', [other], {}), rtol), atol)));
   const usable = logicalAnd(applyOp('isfinite', [difference], {}), logicalNot(isnan(difference)));
-  return truth(all(logicalOr(close, logicalAnd(within, usable))));
+  return truth(all(logicalOr(close, logicalAnd(within, usable))).wholeTensor());
 }
 export function equal(x: Tensor, other: Tensor): boolean {
   if (x.shape.length !== other.shape.length || x.shape.some((n, d) => n !== other.shape[d])) return false;

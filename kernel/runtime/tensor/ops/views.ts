@@ -365,7 +365,8 @@ export const triu_ = (x: Tensor, d: number | { diagonal?: number } = 0): Tensor 
 
 // ---------------------------------------------------------------- in-place layout changes
 function relayout(x: Tensor, next: Tensor): Tensor {
-  x.setLayout(next.shape, next.strides, next.storageOffset);
+  if (x.constructor === Tensor) x.setLayout(next.shape, next.strides, next.storageOffset);
+  else x.setData(next);
   if (next.gradFn) x.setHistory(next.gradFn, next.outputNr);
   x.versionCounter.value++;
   x.attrVersion = x.version;

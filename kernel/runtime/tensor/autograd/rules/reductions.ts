@@ -4,7 +4,7 @@ import { finfo } from '../../dtype.js';
 import * as f from '../../ops/pointwise.js';
 import * as r from '../../ops/reductions.js';
 import * as v from '../../ops/views.js';
-import type { Tensor } from '../../tensor.js';
+import { Tensor } from '../../tensor.js';
 import type { BackwardTable, Rule, RuleContext } from '../record.js';
 import { type AnyRule, count, no, pick, restore, spread } from './common.js';
 
@@ -43,7 +43,7 @@ function productGrad(c: RuleContext<{ dims: readonly number[]; keepdim: boolean 
   const x = v.to(c.input(0), c.grad.dtype);
   const { dims, keepdim } = c.params;
   const g = restore(c.grad, x.shape, dims, keepdim);
-  if (!x.isMeta && !r.truth(r.any(f.eq(x, 0))))
+  if (x.constructor === Tensor && !x.isMeta && !r.truth(r.any(f.eq(x, 0))))
     return f.mul(g, f.div(restore(c.output(0), x.shape, dims, keepdim), x));
   if (x.shape.length === 0) return f.mul(g, x.onesLike());
   // With zeros: the product of all the others, from both sides.
@@ -69,7 +69,7 @@ function productGrad(c: RuleContext<{ dims: readonly number[]; keepdim: boolean 
 
 function cumprodGrad(x: Tensor, y: Tensor, g: Tensor, dim: number): Tensor {
   if (x.shape.length === 0 || x.shape[dim] === 1) return g;
-  if (!x.isMeta && !r.truth(r.any(f.eq(x, 0)))) return f.div(reverseCumsum(f.mul(y, g), dim), x);
+  if (x.constructor === Tensor && !x.isMeta && !r.truth(r.any(f.eq(x, 0)))) return f.div(reverseCumsum(f.mul(y, g), dim), x);
   // Exact with zeros too: d out_k / d x_i = product of the others up to k.
   const n = x.shape[dim]!;
   const columns: Tensor[] = [];
