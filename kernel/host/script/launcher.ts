@@ -7,7 +7,7 @@ import { ShardbookError } from '../../runtime/index.js';
 import { prepareWorld } from '../session/index.js';
 import { distEntry, rankEnv, World } from '../world/index.js';
 import { AttemptLogs, type LogPlan } from './logs.js';
-import type { ScriptRequest } from './rank.js';
+import type { ScriptRequest } from './rank/index.js';
 import type { ScriptFile } from './transpile.js';
 
 export interface LaunchPlan {

@@ -1,6 +1,6 @@
 /** A rank thread of `shardbook run`. */
 import * as runtime from '../../../runtime/index.js';
-import { runScriptRank } from '../../script/index.js';
+import { runScriptRank } from '../../script/rank/index.js';
 import { connectRank } from '../../world/index.js';
 
 const link = connectRank();

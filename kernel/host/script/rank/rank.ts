@@ -2,9 +2,9 @@
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import vm from 'node:vm';
-import { CellModules, type Decoded, decode, lookUp } from '../session/rank/index.js';
-import type { RankLink } from '../world/index.js';
-import type { ScriptFile } from './transpile.js';
+import { CellModules, type Decoded, decode, lookUp } from '../../session/rank/index.js';
+import type { RankLink } from '../../world/index.js';
+import type { ScriptFile } from '../transpile.js';
 
 export interface ScriptRequest {
   files: ScriptFile[];

@@ -1,0 +1,1 @@
+export { runScriptRank, type ScriptRankSetup, type ScriptRequest } from './rank.js';
