@@ -135,7 +135,9 @@ test('pictures keep tables, colours and titles in a notebook that is not trusted
 });
 
 test('all ranks draw the same picture, so that a notebook shows it once', async () => {
-  const all = await everywhere(`return [shown(placed([5, 3], tp, Shard(0))), shown(mesh)]`);
+  const all = await everywhere(
+    `return [placed([5, 3], tp, Shard(0)), mesh, dist.explainRedistribute(placed([5, 4], mesh, Shard(0), Shard(0)), [Replicate(), Shard(1)])].map(shown)`,
+  );
   expect(new Set(all.map((x) => JSON.stringify(x))).size).toBe(1);
 });
 

@@ -9,6 +9,7 @@ import {
   type PlannedStep,
   placementsText,
   planOf,
+  Replicate,
 } from '../dtensor/index.js';
 import { code, el, figure, line, Markup } from './html.js';
 import { axisName, groupsAlong } from './mesh-view.js';
@@ -159,7 +160,9 @@ function describeStep(
   let padded = 0;
   const cutDim = isShardLike(step.from) ? step.from.dim : isShardLike(step.to) ? step.to.dim : null;
   if (collective !== null && cutDim !== null) {
-    const rows = step.logicalShape[cutDim]!;
+    // Of the largest part, not of this rank's: all ranks have to say the same.
+    const uncut = before.map((p, axis) => (step.axes.includes(axis) ? Replicate() : p));
+    const rows = lengthOf(rangesAt(spec.shape, spec.mesh.shape, uncut, origin)[cutDim]!);
     padded = Math.ceil(rows / size) * size - rows;
     // A reduce-scatter pads what every rank puts in; a gather's largest part is at its full size already.
     if (collective === 'reduce_scatter') local[cutDim] = Math.ceil(local[cutDim]! / size) * size;
