@@ -16,6 +16,17 @@ describe('Tensor', () => {
     ).toBe('tensor([[1.5000, 2.0000],\n        [3.0000, 4.0000]])');
     expect(String(torch.arange(3))).toBe('tensor([0, 1, 2])');
   });
+  it('prints gaps, widths, ties and long suffixes as PyTorch does', () => {
+    expect(String(torch.arange(2000))).toBe('tensor([   0,    1,    2,  ..., 1997, 1998, 1999])');
+    expect(String(torch.tensor([Infinity, 1, 2]))).toBe('tensor([inf, 1., 2.])');
+    expect(String(torch.tensor(49.78125))).toBe('tensor(49.7812)');
+    expect(String(torch.tensor([1e-6, -0]))).toBe('tensor([ 1.0000e-06, -0.0000e+00])');
+    const wide = torch.full([1, 4], 12345.5, { dtype: torch.bfloat16, requiresGrad: true });
+    expect(String(wide)).toBe(
+      'tensor([[12352., 12352., 12352., 12352.]], dtype=torch.bfloat16,\n       requires_grad=True)',
+    );
+    expect(String(torch.ones([2]).requiresGrad_().mul(2))).toBe('tensor([2., 2.], grad_fn=<MulBackward0>)');
+  });
   it('get gives views that share storage; writing one is seen by the other', () => {
     const x = torch.zeros([2, 3]);
     x.get(1, slice(0, 2)).fill_(7);

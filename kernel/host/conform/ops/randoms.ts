@@ -58,6 +58,8 @@ function drawWithReplacement(n: number, samples: number, from: unknown): number[
 
 op('rng.distributed_sampler', 'n replicas rank shuffle seed epoch drop_last', (a) => {
   const [n, replicas] = [a.number('n'), a.number('replicas')];
+  const rank = a.number('rank');
+  if (rank < 0 || rank >= replicas) throw new Error(`rank ${rank} is not one of ${replicas} replicas`);
   const order = a.get('shuffle', true)
     ? permutation(n, generator(a.number('seed', 0) + a.number('epoch', 0)))
     : Array.from({ length: n }, (_, i) => i);
@@ -66,7 +68,7 @@ op('rng.distributed_sampler', 'n replicas rank shuffle seed epoch drop_last', (a
     a.get('drop_last', false) && uneven ? Math.ceil((n - replicas) / replicas) : Math.ceil(n / replicas);
   const total = Math.max(0, each) * replicas;
   const padded = Array.from({ length: total }, (_, i) => order[i % n]!);
-  return padded.filter((_, i) => i % replicas === a.number('rank'));
+  return padded.filter((_, i) => i % replicas === rank);
 });
 
 op('rng.random_split', 'n lengths seed', (a) => {

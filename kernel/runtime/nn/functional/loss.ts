@@ -272,11 +272,15 @@ export function binaryCrossEntropy(
   const { weight: w = null, reduction = 'mean' } = named<WeightedOptions>([weight, options], ['weight']);
   checkReduction('binaryCrossEntropy', reduction);
   if (!sameShape(input, target)) throw cannot('binaryCrossEntropy', [input, target], 'the shapes differ');
-  if (!input.isMeta && input.numel() > 0 && !input.ge(0).logicalAnd(input.le(1)).all().item()) {
+  for (const [what, t] of [
+    ['probability', input],
+    ['target', target],
+  ] as const) {
+    if (t.isMeta || t.numel() === 0 || t.ge(0).logicalAnd(t.le(1)).all().item()) continue;
     throw cannot(
       'binaryCrossEntropy',
-      [input],
-      'a probability is not in 0 to 1',
+      [input, target],
+      `a ${what} is not in 0 to 1`,
       'use binaryCrossEntropyWithLogits for unnormalised scores',
     );
   }

@@ -189,7 +189,7 @@ export class OpNode extends Node {
     readonly needs: readonly boolean[],
     readonly inMeta: readonly (InputMeta | null)[],
   ) {
-    super(`${op[0]!.toUpperCase()}${op.slice(1)}Backward`);
+    super(`${op[0]!.toUpperCase()}${op.slice(1)}Backward0`);
   }
   keep(slot: number, t: Tensor | null | undefined): void {
     if (t) this.saved.set(slot, new SavedTensor(t, slot < 0));

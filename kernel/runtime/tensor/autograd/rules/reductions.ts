@@ -69,7 +69,8 @@ function productGrad(c: RuleContext<{ dims: readonly number[]; keepdim: boolean 
 
 function cumprodGrad(x: Tensor, y: Tensor, g: Tensor, dim: number): Tensor {
   if (x.shape.length === 0 || x.shape[dim] === 1) return g;
-  if (x.constructor === Tensor && !x.isMeta && !r.truth(r.any(f.eq(x, 0)))) return f.div(reverseCumsum(f.mul(y, g), dim), x);
+  if (x.constructor === Tensor && !x.isMeta && !r.truth(r.any(f.eq(x, 0))))
+    return f.div(reverseCumsum(f.mul(y, g), dim), x);
   // Exact with zeros too: d out_k / d x_i = product of the others up to k.
   const n = x.shape[dim]!;
   const columns: Tensor[] = [];
