@@ -27,6 +27,12 @@ export function* allReduce(
   result = true,
 ): Steps<void> {
   const { size, me } = channel;
+  if (size === 1) {
+    yield* channel.sync();
+    // Only a factor has something to do.
+    reduceBytes(data, [data], dtype, op);
+    return;
+  }
   channel.reserve(data.length);
   if (data.length <= channel.chunkBytes && data.length <= channel.scratch().length) {
     channel.stage().set(data);

@@ -15,7 +15,7 @@ import { Cell, Kind, Slot, SMALL_BYTES } from './layout.js';
 import { Op, type Steps } from './op.js';
 import { reduceInto, type SharedKind } from './reducer.js';
 import { type CallInfo, peerCode } from './report.js';
-import type { Area, StagingPool } from './staging.js';
+import { type Area, largeHalfBytes, type StagingPool } from './staging.js';
 import type { Table } from './table.js';
 
 /** What a call must have in common on every member, and how a report names it. */
@@ -223,7 +223,7 @@ export class Channel {
       // A call that was abandoned belongs to an epoch that is over.
       if (epoch === this.#epoch) {
         this.#store(Cell.finished, this.#arrived);
-        if (this.#isLarge && this.#large !== undefined) this.pool.settle(this.#large, this.#arrived);
+        if (this.#large?.busy) this.pool.settle(this.#large, this.#arrived);
       }
     }
   }
@@ -302,10 +302,9 @@ export class Channel {
       return new Uint8Array(buffer, at + half * SMALL_BYTES, SMALL_BYTES);
     }
     const at = this.#address(this.#largeAt, index, Cell.large + (this.#running & 1));
-    const resultBytes = chunkBytes;
-    const from = at + half * (chunkBytes + resultBytes);
+    const from = at + half * largeHalfBytes(chunkBytes);
     return result
-      ? new Uint8Array(buffer, from + chunkBytes, resultBytes)
+      ? new Uint8Array(buffer, from + chunkBytes, chunkBytes / 2)
       : new Uint8Array(buffer, from, chunkBytes);
   }
 

@@ -28,7 +28,9 @@ export class Outbox {
     readonly table: Table,
     readonly rank: number,
   ) {
-    this.#chunkBytes = Math.min(CHUNK_MAX, table.memory.chunkBytes);
+    // All slots together take a half of the segment at most.
+    const fair = Math.floor(table.memory.segmentBytes / 4 / OUTBOX_SLOTS / 4096) * 4096;
+    this.#chunkBytes = Math.min(CHUNK_MAX, table.memory.chunkBytes, fair);
   }
 
   /** Withdraws everything. */

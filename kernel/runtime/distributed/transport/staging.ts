@@ -5,6 +5,11 @@
 import { Cell, Row, Slot, SMALL_BYTES, State } from './layout.js';
 import type { Table } from './table.js';
 
+/** A chunk, and beside it the slice of a reduced one: a half of it at most, since alone nobody reduces. */
+export function largeHalfBytes(chunkBytes: number): number {
+  return chunkBytes + chunkBytes / 2;
+}
+
 export interface Area {
   readonly at: number;
   readonly size: AreaSize;
@@ -74,7 +79,7 @@ export class StagingPool {
   }
 
   #bytes(size: AreaSize): number {
-    return size === 'small' ? 2 * SMALL_BYTES : 4 * this.table.memory.chunkBytes;
+    return size === 'small' ? 2 * SMALL_BYTES : 2 * largeHalfBytes(this.table.memory.chunkBytes);
   }
 
   #isFree(area: Area): boolean {
