@@ -3,10 +3,10 @@
  * Sizes change along a dimension of choice. Results are complete when the call returns, so there is nothing to wait for.
  */
 import { type Tensor, torch } from '../../tensor/index.js';
-import { badArgument, type GroupOption, sameDtype } from './args.js';
+import { badArgument, type GroupOption, named, type Positional, sameDtype } from './args.js';
 import { allReduceCoalesced as reduceAll } from './coalesced.js';
 import * as d from './differentiable.js';
-import type { ProcessGroup } from './process-group.js';
+import type { Group, ProcessGroup } from './process-group.js';
 import { ReduceOp } from './reduce-op.js';
 import { checkTensor, describeTensor } from './tensors.js';
 
@@ -35,20 +35,30 @@ export interface ScatterDimOption extends GroupOption {
 export interface SplitOptions extends GroupOption, d.Splits {}
 
 /** The reduction over the group. Backward (of the sum): the sum of the members' gradients. */
-export function allReduce(t: Tensor, op: ReduceName = 'sum', options: GroupOption = {}): Tensor {
+export function allReduce(
+  t: Tensor,
+  op: ReduceName = 'sum',
+  ...rest: Positional<[group?: Group], GroupOption>
+): Tensor {
+  const options = named<GroupOption>('functional.allReduce', ['group'], rest);
   checkTensor(t, 'functional.allReduce');
   return d.allReduceOf(t, reduceOp('allReduce', op), d.groupFor('functional.allReduce', options.group), true);
 }
 
 /** The source's tensor; `src` is a global rank. Backward: the source gets the sum of the gradients. */
-export function broadcast(t: Tensor, src: number, options: GroupOption = {}): Tensor {
+export function broadcast(t: Tensor, src: number, ...rest: Positional<[group?: Group], GroupOption>): Tensor {
+  const options = named<GroupOption>('functional.broadcast', ['group'], rest);
   checkTensor(t, 'functional.broadcast');
   return d.broadcastOf(t, src, d.groupFor('functional.broadcast', options.group));
 }
 
 /** The members' tensors joined along `gatherDim`. Backward: the gradient's sum, scattered along it. */
-export function allGatherSingle(t: Tensor, options: GatherDimOption = {}): Tensor {
+export function allGatherSingle(
+  t: Tensor,
+  ...rest: Positional<[gatherDim?: number, group?: Group], GatherDimOption>
+): Tensor {
   const name = 'functional.allGatherSingle';
+  const options = named<GatherDimOption>(name, ['gatherDim', 'group'], rest);
   checkTensor(t, name);
   const group = d.groupFor(name, options.group);
   const dim = dimension(name, t, options.gatherDim, 'gatherDim');
@@ -60,9 +70,10 @@ export function allGatherSingle(t: Tensor, options: GatherDimOption = {}): Tenso
 export function reduceScatterSingle(
   t: Tensor,
   op: ReduceName = 'sum',
-  options: ScatterDimOption = {},
+  ...rest: Positional<[scatterDim?: number, group?: Group], ScatterDimOption>
 ): Tensor {
   const name = 'functional.reduceScatterSingle';
+  const options = named<ScatterDimOption>(name, ['scatterDim', 'group'], rest);
   checkTensor(t, name);
   const group = d.groupFor(name, options.group);
   const dim = dimension(name, t, options.scatterDim, 'scatterDim');
@@ -75,8 +86,15 @@ export function reduceScatterSingle(
 }
 
 /** Rows of dim 0 to and from every member, by default as many for each. Backward: the reverse exchange. */
-export function allToAllSingle(t: Tensor, options: SplitOptions = {}): Tensor {
+export function allToAllSingle(
+  t: Tensor,
+  ...rest: Positional<
+    [outputSplitSizes?: readonly number[], inputSplitSizes?: readonly number[], group?: Group],
+    SplitOptions
+  >
+): Tensor {
   const name = 'functional.allToAllSingle';
+  const options = named<SplitOptions>(name, ['outputSplitSizes', 'inputSplitSizes', 'group'], rest);
   checkTensor(t, name);
   const group = d.groupFor(name, options.group);
   const sizes = options.outputSplitSizes;
@@ -89,9 +107,10 @@ export function allToAllSingle(t: Tensor, options: SplitOptions = {}): Tensor {
 export function permuteTensor(
   t: Tensor,
   sourceToTarget: readonly number[],
-  options: GroupOption = {},
+  ...rest: Positional<[group?: Group], GroupOption>
 ): Tensor {
   const name = 'functional.permuteTensor';
+  const options = named<GroupOption>(name, ['group'], rest);
   checkTensor(t, name);
   const group = d.groupFor(name, options.group);
   const [size, me] = [group.size(), group.rank()];
@@ -172,6 +191,12 @@ export function reduceScatterSingleCoalesced(
     own,
     pieces.map((list) => list[0]!),
   );
+}
+
+/** The tensor itself: results are complete when a call returns. For programs that wait, as PyTorch's may. */
+export function waitTensor(t: Tensor): Tensor {
+  checkTensor(t, 'functional.waitTensor');
+  return t;
 }
 
 export {
