@@ -16,11 +16,12 @@ import {
   Storage,
   Tensor,
   torch,
+  viewStrides,
 } from '../../tensor/index.js';
 import type { DeviceMesh } from '../mesh/index.js';
 import { DTensor } from './dtensor.js';
 import { localShape } from './layout.js';
-import { MaskPartialPlacement, Replicate, samePlacements } from './placements.js';
+import { Replicate, samePlacements } from './placements.js';
 import { type Propagation, propagate } from './propagate.js';
 import { redistributeLocal } from './redistribute.js';
 import { rules } from './rules/index.js';
@@ -128,7 +129,7 @@ function handle(call: OpCall): OpResult {
     for (const { at, from, to } of plan.moves) locals[at] = redistributeLocal(locals[at]!, from, to);
   }
   const { outs } = plan;
-  const result = participates ? runPart(call, plan, locals, outs) : outsideResult(plan);
+  const result = participates ? runPart(call, plan, locals) : outsideResult(plan);
   if (call.inplace) return call.inputs[0]!;
   if (plan.many) {
     assert(Array.isArray(result), `${call.name} has several results`);
@@ -137,22 +138,26 @@ function handle(call: OpCall): OpResult {
   return wrap(result as Tensor, outs[0] ?? null, call, locals);
 }
 
-function runPart(
-  call: OpCall,
-  plan: Plan,
-  locals: (Tensor | null)[],
-  outs: readonly (DTensorSpec | null)[],
-): OpResult {
+function runPart(call: OpCall, plan: Plan, locals: (Tensor | null)[]): OpResult {
   const params = plan.params ?? call.params;
   const run = (inputs: readonly (Tensor | null)[], own: OpParams[OpName]): OpResult =>
     call.inplace
       ? applyInplace(call.name, inputs, own as never)
-      : (applyOp(call.name, inputs, own as never) as OpResult);
+      : (applyOp(
+          call.name,
+          call.name === 'view' ? [viewable(inputs[0]!, own as OpParams['view'])] : inputs,
+          own as never,
+        ) as OpResult);
   const { runLocal } = plan.rule;
   if (!runLocal) return run(locals, params);
-  const chosen = plan.masked ? { inputs: plan.chosen.inputs, outputs: outs } : plan.chosen;
   const own = call.params === plan.call.params ? plan.call : { ...plan.call, params: call.params };
-  return runLocal(own, chosen, { inputs: locals, params }, run);
+  return runLocal(own, plan.chosen, { inputs: locals, params }, run);
+}
+
+/** The whole may be viewed so, but its part lies otherwise in memory where a cut made it anew. */
+function viewable(local: Tensor, { shape }: OpParams['view']): Tensor {
+  if (local.isContiguous() || viewStrides(local.shape, local.strides, shape) !== null) return local;
+  return local.contiguous();
 }
 
 function wrap(
