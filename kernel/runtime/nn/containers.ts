@@ -21,7 +21,7 @@ export class Sequential extends Module {
   constructor(...modules: readonly Module[] | readonly [Readonly<Record<string, Module>>]) {
     super();
     const [first] = modules;
-    if (modules.length === 1 && first !== undefined && !isModule(first)) {
+    if (modules.length === 1 && typeof first === 'object' && first !== null && !isModule(first)) {
       for (const [name, module] of Object.entries(first)) this.addModule(name, module);
     } else {
       for (const [i, module] of (modules as readonly Module[]).entries()) this.addModule(String(i), module);

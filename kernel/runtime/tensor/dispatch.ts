@@ -6,7 +6,7 @@ import { assert } from '../base/index.js';
 import { autocastInputs } from './autocast.js';
 import { type Recorder, recordInplace, recordNode, ruleNeeds } from './autograd/record.js';
 import { canCast, type DType } from './dtype.js';
-import { opError } from './errors.js';
+import { expectTensor, opError } from './errors.js';
 import { alloc } from './kernels/common.js';
 import { kernels } from './kernels/index.js';
 import { memory } from './memory.js';
@@ -175,6 +175,7 @@ function below(call: OpCall): OpResult {
 }
 
 function run(name: OpName, given: OpInputs, params: OpParams[OpName]): OpResult {
+  for (const input of given) if (input !== null && !(input instanceof Tensor)) expectTensor(name, input);
   const inputs = state.autocast && !state.belowAutograd ? autocastInputs(name, given, recorder) : given;
   const call: OpCall = { name, inputs, params, inplace: false };
   const needs = !state.belowAutograd && state.gradEnabled ? ruleNeeds(name, inputs) : null;

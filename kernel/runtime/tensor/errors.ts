@@ -9,6 +9,17 @@ export function describeAll(inputs: readonly (Tensor | null)[]): string {
     : `${parts.slice(0, -1).join(', ')} and ${parts[parts.length - 1]}`;
 }
 
+/** Refuses what is not a tensor before anything looks into it. */
+export function expectTensor(op: string, x: unknown, what = 'an operand'): asserts x is Tensor {
+  if (typeof x === 'object' && x !== null && 'storageOffset' in x) return;
+  const shown = x === null || x === undefined ? String(x) : `a ${typeof x}`;
+  throw new ShardbookError({
+    code: 'SB_OPERAND',
+    message: `Cannot run "${op}": ${what} is ${shown}, wanted a tensor`,
+    help: 'make one with torch.tensor(...)',
+  });
+}
+
 /** `Cannot run "matmul": f32[3, 4] and f32[5, 6]: inner sizes 4 and 5 differ`. */
 export function opError(
   op: string,

@@ -69,6 +69,12 @@ export function wrapDims(
 ): number[] {
   if (dims === null || dims === undefined) return Array.from({ length: ndim }, (_, d) => d);
   const list = typeof dims === 'number' ? [dims] : dims;
+  if (!Array.isArray(list)) {
+    throw new ShardbookError({
+      code: 'SB_DIM_RANGE',
+      message: `Cannot run "${op}": dimensions are a number or a list of numbers, not a ${typeof dims}`,
+    });
+  }
   const out = list.map((d) => wrapDim(d, ndim, op));
   if (new Set(out).size !== out.length) {
     throw new ShardbookError({

@@ -20,7 +20,7 @@ describe('Tensor', () => {
     expect(String(torch.arange(2000))).toBe('tensor([   0,    1,    2,  ..., 1997, 1998, 1999])');
     expect(String(torch.tensor([Infinity, 1, 2]))).toBe('tensor([inf, 1., 2.])');
     expect(String(torch.tensor(49.78125))).toBe('tensor(49.7812)');
-    expect(String(torch.tensor([1e-6, -0]))).toBe('tensor([ 1.0000e-06, -0.0000e+00])');
+    expect(String(torch.tensor([1e-6, -0]))).toBe('tensor([1.0000e-06, -0.0000e+00])');
     const wide = torch.full([1, 4], 12345.5, { dtype: torch.bfloat16, requiresGrad: true });
     expect(String(wide)).toBe(
       'tensor([[12352., 12352., 12352., 12352.]], dtype=torch.bfloat16,\n       requires_grad=True)',

@@ -32,6 +32,13 @@ export function checkpoint<A extends unknown[], R>(
   ...args: [...A, CheckpointOptions?]
 ): R;
 export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...given: unknown[]): R {
+  if (typeof body !== 'function') {
+    throw new ShardbookError({
+      code: 'SB_CHECKPOINT',
+      message: `Cannot checkpoint: the body is ${body === null ? 'null' : `a ${typeof body}`}, wanted a function`,
+      help: 'call checkpoint(f, ...inputs)',
+    });
+  }
   const last = given[given.length - 1];
   const isOptions =
     typeof last === 'object' &&

@@ -1,5 +1,6 @@
 /** What kernels of all families share: allocation, casts, promotion, permuted dense layouts. */
-import { bool, type DType, getDefaultDtype, resultType } from '../dtype.js';
+import { ShardbookError } from '../../base/index.js';
+import { bool, type DType, DType as DTypeClass, getDefaultDtype, resultType } from '../dtype.js';
 import { opError } from '../errors.js';
 import type { OpName, OpParams } from '../opnames.js';
 import {
@@ -24,8 +25,17 @@ export type Kernel<K extends OpName> = KernelOf<OpParams[K]>;
 
 export type KernelTable<K extends OpName = OpName> = { [N in K]: Kernel<N> };
 
+function notADtype(given: unknown): ShardbookError {
+  return new ShardbookError({
+    code: 'SB_DTYPE',
+    message: `Cannot make a tensor: ${typeof given === 'string' ? `"${given}"` : String(given)} is not a dtype`,
+    help: 'dtypes are values: torch.float32, torch.int64, ...',
+  });
+}
+
 /** A new contiguous tensor; zeros, as fresh memory is. */
 export function alloc(shape: Shape, dtype: DType, device: Device): Tensor {
+  if (!(dtype instanceof DTypeClass)) throw notADtype(dtype);
   const bytes = numelOf(shape) * dtype.itemsize;
   return new Tensor({
     storage: device === 'meta' ? Storage.meta(bytes) : Storage.allocate(bytes),

@@ -279,8 +279,8 @@ export const viewKernels = {
     );
     return out;
   },
-  tril: ([x], { diagonal }) => triangle(x!, (r, c) => c - r <= diagonal),
-  triu: ([x], { diagonal }) => triangle(x!, (r, c) => c - r >= diagonal),
+  tril: ([x], { diagonal }) => triangle('tril', x!, (r, c) => c - r <= diagonal),
+  triu: ([x], { diagonal }) => triangle('triu', x!, (r, c) => c - r >= diagonal),
 } satisfies Partial<KernelTable>;
 
 /** Contents laid out in memory as `model` is, where that is dense. */
@@ -311,8 +311,8 @@ function reorder(x: Tensor, dim: number, from: (i: number, n: number) => number)
   return out;
 }
 
-function triangle(x: Tensor, keep: (row: number, column: number) => boolean): Tensor {
-  if (x.shape.length < 2) throw opError('tril', [x], 'needs at least 2 dimensions');
+function triangle(op: string, x: Tensor, keep: (row: number, column: number) => boolean): Tensor {
+  if (x.shape.length < 2) throw opError(op, [x], 'needs at least 2 dimensions');
   const out = alloc(x.shape, x.dtype, x.device);
   if (x.isMeta) return out;
   const [rows, columns] = x.shape.slice(-2) as [number, number];

@@ -9,7 +9,7 @@ import { contiguousStrides, denseOrder } from '../shape.js';
 import { getBackend, state } from '../state.js';
 import { Storage } from '../storage.js';
 import { Tensor } from '../tensor.js';
-import { type Float, isFloatScalar, plain, type Scalar, type TensorOptions } from './scalar.js';
+import { type Float, isFloatScalar, isScalar, plain, type Scalar, type TensorOptions } from './scalar.js';
 import { broadcastTensors, checkDevice, reshape, stack } from './views.js';
 
 export type Nested = Scalar | Tensor | readonly Nested[] | TypedArray;
@@ -162,7 +162,11 @@ function collect(data: Nested, depth: number, shape: number[], out: Scalar[]): v
     return;
   }
   if (shape.length > depth) throw opError('tensor', [], 'numbers and lists are mixed at one depth');
-  out.push(data as Scalar);
+  if (!isScalar(data)) {
+    const shown = data === null || data === undefined ? String(data) : `a ${typeof data}`;
+    throw opError('tensor', [], `the data hold ${shown}, wanted numbers, booleans and lists of them`);
+  }
+  out.push(data);
 }
 export const asTensor = (data: Nested, o: TensorOptions = {}): Tensor =>
   data instanceof Tensor ? (o.dtype ? data.to(o.dtype) : data) : tensor(data, o);

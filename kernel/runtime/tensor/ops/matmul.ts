@@ -1,6 +1,6 @@
 /** Matrix products and what is made of them. */
 import { applyInplace, applyOp } from '../dispatch.js';
-import { opError } from '../errors.js';
+import { expectTensor, opError } from '../errors.js';
 import { broadcastShapes, numelOf } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { add, mul } from './pointwise.js';
@@ -17,6 +17,8 @@ export function bmm(a: Tensor, b: Tensor): Tensor {
 
 /** PyTorch's matmul: vectors, matrices and broadcast batches. */
 export function matmul(a: Tensor, b: Tensor): Tensor {
+  expectTensor('matmul', a);
+  expectTensor('matmul', b);
   const [n, m] = [a.shape.length, b.shape.length];
   if (n === 0 || m === 0) throw opError('matmul', [a, b], 'both must have at least 1 dimension');
   const inner = [a.shape[n - 1]!, b.shape[m === 1 ? 0 : m - 2]!];
@@ -94,6 +96,8 @@ export const addr = (c: Tensor, a: Tensor, b: Tensor, o: AddmmOptions = {}): Ten
 
 /** x @ weight^T + bias, with one rounding. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor | null | { bias?: Tensor | null }): Tensor {
+  expectTensor('linear', x, 'the input');
+  expectTensor('linear', weight, 'the weight');
   const b =
     bias && 'bias' in bias && !('shape' in bias) ? (bias.bias ?? null) : ((bias ?? null) as Tensor | null);
   if (weight.shape.length === 1) {

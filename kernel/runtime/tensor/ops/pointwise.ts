@@ -251,6 +251,9 @@ export interface DivOptions {
   roundingMode?: 'floor' | 'trunc' | null;
 }
 function divName(o: DivOptions): 'div' | 'divFloor' | 'divTrunc' {
+  const mode: unknown = o.roundingMode ?? null;
+  if (mode !== null && mode !== 'floor' && mode !== 'trunc')
+    throw opError('div', [], `roundingMode is "${String(mode)}", wanted "floor", "trunc" or null`);
   return o.roundingMode === 'floor' ? 'divFloor' : o.roundingMode === 'trunc' ? 'divTrunc' : 'div';
 }
 export const div = (x: Operand, other: Operand, o: DivOptions = {}): Tensor =>

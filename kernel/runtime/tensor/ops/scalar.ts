@@ -1,4 +1,5 @@
 /** Numbers among tensors. */
+import { ShardbookError } from '../../base/index.js';
 import { bool, type DType, float64, int64 } from '../dtype.js';
 import { alloc } from '../kernels/common.js';
 import { getBackend } from '../state.js';
@@ -25,9 +26,19 @@ export function plain(v: Scalar): number | bigint {
   return typeof v === 'bigint' || typeof v === 'number' ? v : Number(v);
 }
 
+export function isScalar(v: unknown): v is Scalar {
+  return typeof v === 'number' || typeof v === 'bigint' || typeof v === 'boolean' || v instanceof Number;
+}
+
 /** A 0-dim tensor that stands for a number in promotion. */
 export function wrap(v: Operand): Tensor {
   if (v instanceof Tensor) return v;
+  if (!isScalar(v)) {
+    throw new ShardbookError({
+      code: 'SB_OPERAND',
+      message: `Cannot use ${v === null || v === undefined ? String(v) : `a ${typeof v}`} as an operand: wanted a tensor or a number`,
+    });
+  }
   const t = alloc([], scalarDtype(v), 'cpu');
   getBackend().fill(plain(v), t.nd());
   t.wrapped = true;

@@ -14,7 +14,7 @@ import {
   int64,
   uint8,
 } from '../dtype.js';
-import { opError } from '../errors.js';
+import { expectTensor, opError } from '../errors.js';
 import { none } from '../opnames.js';
 import { broadcastShapes, inferShape, numelOf, sameShape, viewStrides, wrapDim, wrapDims } from '../shape.js';
 import { type Device, Tensor } from '../tensor.js';
@@ -321,7 +321,9 @@ export function tile(x: Tensor, ...dims: (number | readonly number[])[]): Tensor
 }
 
 function list(tensors: readonly Tensor[], op: string): readonly Tensor[] {
-  if (tensors.length === 0) throw opError(op, [], 'an empty list of tensors');
+  if (!Array.isArray(tensors) || tensors.length === 0)
+    throw opError(op, [], 'wanted a list of at least one tensor');
+  for (const [i, t] of tensors.entries()) expectTensor(op, t, `entry ${i}`);
   return tensors;
 }
 export function cat(tensors: readonly Tensor[], dim: number | { dim?: number } = 0): Tensor {
