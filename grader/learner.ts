@@ -75,7 +75,9 @@ export interface CheckWorkOptions {
 }
 
 /** Runs the public checks; `advice` says what to do next. The app's Check button and `shardbook check` are this. */
-export async function checkWork(options: CheckWorkOptions): Promise<{ report: Report; advice: string }> {
+export async function checkWork(
+  options: CheckWorkOptions,
+): Promise<{ report: Report; advice: string; hintsLeft: number }> {
   const { exercise, workspace, packageRoot, version, seed } = options;
   const file =
     options.file === undefined
@@ -97,12 +99,14 @@ export async function checkWork(options: CheckWorkOptions): Promise<{ report: Re
     ...(seed === undefined ? {} : { seed }),
   });
   const progress = readProgress(exercise, workspace);
+  const left = Math.max(0, exercise.hints.length - progress.hints);
   if (report.verdict === 'pass') {
     writeProgress(exercise, workspace, { ...progress, passed: true });
-    return { report, advice: `The solution and its notes: shardbook exercise solution ${exercise.id}` };
+    const advice = `The solution and its notes: shardbook exercise solution ${exercise.id}`;
+    return { report, advice, hintsLeft: left };
   }
-  const left = exercise.hints.length - progress.hints;
   return {
+    hintsLeft: left,
     report,
     advice:
       left > 0 ? `${left} hints are left: shardbook check ${exercise.id} --hint` : 'You have seen all hints',

@@ -29,10 +29,12 @@ export { newLesson } from './scaffold.js';
 export {
   type CodeCell,
   codeCells,
+  type ExerciseCell,
   type ExpectedOutput,
   type FrontMatter,
   type Lesson,
   type LessonCell,
+  type Prediction,
   RAISES_EXCEPTION,
   type TextCell,
 } from './types.js';

@@ -1,4 +1,4 @@
-import type { Lesson, LessonCell } from './types.js';
+import type { Lesson, LessonCell, Prediction } from './types.js';
 
 /** nbformat 4.5, as far as a lesson needs it. */
 export interface Notebook {
@@ -50,25 +50,50 @@ export function cellsToNotebook(
       language_info: { name: 'typescript', file_extension: '.ts', mimetype: 'text/x-typescript' },
       ...metadata,
     },
-    cells: cells.map((cell, position) => notebookCell(name, cell, position)),
+    cells: cells.map((cell, position) => notebookCell(name, cell, position, cells[position - 1])),
   };
 }
 
-function notebookCell(name: string, cell: LessonCell, position: number): NotebookCell {
+/** The question of a text that ends in a paragraph "**Predict.** ...", as lessons without the directive write it. */
+function questionAbove(above: LessonCell | undefined): Prediction | undefined {
+  if (above?.kind !== 'text') return undefined;
+  const question = /(?:^|\n)\s*\*\*Predict\.?\*\*:?\s*((?:(?!\n\s*\n)[\s\S])+)$/.exec(above.text)?.[1];
+  return question === undefined ? undefined : { question: question.trim() };
+}
+
+function notebookCell(
+  name: string,
+  cell: LessonCell,
+  position: number,
+  above: LessonCell | undefined,
+): NotebookCell {
   const suffix = `-${position}`;
   const id = name.slice(0, LONGEST_ID - suffix.length) + suffix;
   if (cell.kind === 'text') return { cell_type: 'markdown', id, metadata: {}, source: cell.text };
+  if (cell.kind === 'exercise') {
+    const { exercise } = cell;
+    return {
+      cell_type: 'code',
+      id,
+      metadata: { shardbook: { exercise } },
+      source: `// Exercise: shardbook exercise start ${exercise}`,
+      execution_count: null,
+      outputs: [],
+    };
+  }
   const { output, tags } = cell;
-  const expects = output && {
-    expects: output.text,
-    ...(output.tolerance === undefined ? {} : { tolerance: output.tolerance }),
+  const predict = cell.predict ?? questionAbove(above);
+  const own = {
+    ...(output === undefined ? {} : { expects: output.text }),
+    ...(output?.tolerance === undefined ? {} : { tolerance: output.tolerance }),
+    ...(predict === undefined ? {} : { predict }),
   };
   return {
     cell_type: 'code',
     id,
     metadata: {
       ...(tags.length > 0 ? { tags: [...tags] } : {}),
-      ...(expects ? { shardbook: expects } : {}),
+      ...(Object.keys(own).length > 0 ? { shardbook: own } : {}),
     },
     source: cell.source,
     execution_count: null,

@@ -140,3 +140,42 @@ describe('lessonToNotebook()', () => {
     });
   });
 });
+
+describe('{predict} and {exercise}', () => {
+  const CELL = '```{code-cell} typescript\nrank\n```\n';
+  const cellsOf = (body: string) => parseLesson(HEAD + body, 'a.md');
+
+  it('put the question into the text and into the metadata of the cell below', () => {
+    const lesson = cellsOf(
+      `\`\`\`{predict}\n:choices: one | four\n:answer: 2\n:explain: Every rank prints.\nHow many?\n\`\`\`\n\n${CELL}`,
+    );
+    const { cells } = lessonToNotebook(lesson);
+    expect(cells[0]!.source).toBe('**Predict.** How many?\n\n- one\n- four');
+    expect(cells[1]!.metadata['shardbook']).toEqual({
+      predict: { question: 'How many?', choices: ['one', 'four'], answer: 1, explain: 'Every rank prints.' },
+    });
+  });
+
+  it('a paragraph "**Predict.**" right above a cell does the same', () => {
+    const { cells } = lessonToNotebook(
+      cellsOf(`Text.\n\n**Predict.** Who waits\nlongest?\n\n${CELL}\nMore.\n\n${CELL}`),
+    );
+    expect(cells[1]!.metadata['shardbook']).toEqual({ predict: { question: 'Who waits\nlongest?' } });
+    expect(cells[3]!.metadata['shardbook']).toBeUndefined();
+  });
+
+  it('an exercise becomes a cell that names it', () => {
+    const { cells } = lessonToNotebook(cellsOf(`${CELL}\n\`\`\`{exercise} ring-all-reduce\n\`\`\`\n`));
+    expect(cells[1]!.metadata['shardbook']).toEqual({ exercise: 'ring-all-reduce' });
+  });
+
+  it('refuses what cannot be meant', () => {
+    expect(problem(`${HEAD}\`\`\`{predict}\nq\n\`\`\`\n\nText.\n\n${CELL}`)).toContain(
+      'no code cell follows',
+    );
+    expect(problem(`${HEAD}\`\`\`{predict}\n:choices: a | b\n:answer: 3\nq\n\`\`\`\n\n${CELL}`)).toContain(
+      'from 1 to 2',
+    );
+    expect(problem(`${HEAD}\`\`\`{exercise} ../x\n\`\`\`\n${CELL}`)).toContain('an exercise named');
+  });
+});

@@ -2,7 +2,7 @@ import MarkdownIt from 'markdown-it';
 import { nearestName } from '../../runtime/index.js';
 import { readFrontMatter } from './front-matter.js';
 import { lessonProblem } from './problem.js';
-import type { CodeCell, ExpectedOutput, Lesson, LessonCell } from './types.js';
+import type { CodeCell, ExerciseCell, ExpectedOutput, Lesson, LessonCell, Prediction } from './types.js';
 
 /** Fences that MyST knows and that stay text in a notebook; anything else in braces is a typing error. */
 const TEXT_DIRECTIVES = [
@@ -20,7 +20,7 @@ const TEXT_DIRECTIVES = [
   'mermaid',
   'glossary',
 ];
-const CELL_DIRECTIVES = ['code-cell', 'output'];
+const CELL_DIRECTIVES = ['code-cell', 'output', 'predict', 'exercise'];
 const LANGUAGES = ['typescript', 'ts'];
 const DIRECTIVE = /^\{([^}]*)\}\s*(.*)$/;
 const OPTION = /^:([A-Za-z-]+):\s*(.*)$/;
@@ -54,14 +54,38 @@ export function parseCells(text: string, skipped: number, file: string): LessonC
   const cells: LessonCell[] = [];
   let next = skipped + 1;
   let codeCount = 0;
+  const predictions = new Map<Fence, Prediction>();
   for (let i = 0; i < fences.length; i++) {
     const fence = fences[i]!;
     if (fence.name === 'output') throw strayOutput(file, fence);
     cells.push(...textCells(lines, next, fence.line));
+    if (fence.name === 'exercise') {
+      cells.push(exerciseCell(fence, file));
+      next = fence.nextLine;
+      continue;
+    }
+    if (fence.name === 'predict') {
+      const asked = fences[i + 1];
+      if (asked?.name !== 'code-cell' || !isBlank(lines, fence.nextLine, asked.line)) {
+        throw lessonProblem(
+          file,
+          fence.line,
+          'a {predict} block that no code cell follows',
+          'Put it right above the cell whose output is to be predicted',
+        );
+      }
+      const predict = prediction(fence, file);
+      cells.push({ kind: 'text', text: predictionText(predict), line: fence.bodyLine });
+      predictions.set(asked, predict);
+      next = fence.nextLine;
+      continue;
+    }
     const follower = fences[i + 1];
     const output =
       follower?.name === 'output' && isBlank(lines, fence.nextLine, follower.line) ? follower : undefined;
-    cells.push(codeCell(fence, output, codeCount++, file));
+    const predict = predictions.get(fence);
+    const cell = codeCell(fence, output, codeCount++, file);
+    cells.push(predict === undefined ? cell : { ...cell, predict });
     next = (output ?? fence).nextLine;
     if (output !== undefined) i++;
   }
@@ -142,6 +166,57 @@ function codeCell(fence: Fence, output: Fence | undefined, index: number, file: 
       .filter((tag) => tag !== ''),
     output: output && expectedOutput(output, file),
   };
+}
+
+function exerciseCell(fence: Fence, file: string): ExerciseCell {
+  refuseOptions(fence, [], file);
+  if (!/^[a-z0-9][a-z0-9-]*$/.test(fence.argument))
+    throw lessonProblem(
+      file,
+      fence.line,
+      `an exercise named "${fence.argument}"`,
+      'Write ```{exercise} NAME-OF-ITS-FOLDER',
+    );
+  return { kind: 'exercise', exercise: fence.argument, line: fence.line };
+}
+
+function prediction(fence: Fence, file: string): Prediction {
+  refuseOptions(fence, ['choices', 'answer', 'explain'], file);
+  const question = fence.body.trim();
+  if (question === '') throw lessonProblem(file, fence.line, 'a {predict} block without a question');
+  const choices = fence.options
+    .get('choices')
+    ?.value.split('|')
+    .map((choice) => choice.trim());
+  if (choices !== undefined && (choices.length < 2 || choices.includes('')))
+    throw lessonProblem(
+      file,
+      fence.line,
+      'fewer than two choices, or an empty one',
+      'Write :choices: 1 | 4 | 16',
+    );
+  const answer = fence.options.get('answer');
+  const at = answer === undefined ? undefined : Number(answer.value);
+  if (at !== undefined && !(Number.isInteger(at) && at >= 1 && at <= (choices?.length ?? 0))) {
+    throw lessonProblem(
+      file,
+      answer!.line,
+      `answer is "${answer!.value}", wanted the number of a choice, from 1 to ${choices?.length ?? 0}`,
+    );
+  }
+  const explain = fence.options.get('explain')?.value;
+  return {
+    question,
+    ...(choices === undefined ? {} : { choices }),
+    ...(at === undefined ? {} : { answer: at - 1 }),
+    ...(explain === undefined ? {} : { explain }),
+  };
+}
+
+/** Front ends that know nothing of predictions show the question all the same. */
+function predictionText({ question, choices }: Prediction): string {
+  const list = (choices ?? []).map((choice) => `- ${choice}`).join('\n');
+  return `**Predict.** ${question}${list === '' ? '' : `\n\n${list}`}`;
 }
 
 function expectedOutput(fence: Fence, file: string): ExpectedOutput {

@@ -24,6 +24,17 @@ export interface ExpectedOutput {
   readonly tolerance: number | undefined;
 }
 
+/** A question to answer before a cell is run; it stands in the text above the cell, too. */
+export interface Prediction {
+  readonly question: string;
+  /** Answers to choose from; without them the learner writes one. */
+  readonly choices?: readonly string[];
+  /** Position of the right choice, from 0. */
+  readonly answer?: number;
+  /** Shown with the output. */
+  readonly explain?: string;
+}
+
 export interface CodeCell {
   readonly kind: 'code';
   /** Position among the code cells, from 0. */
@@ -34,6 +45,7 @@ export interface CodeCell {
   /** Tags as in Jupyter; `raises-exception` says that the cell must fail. */
   readonly tags: readonly string[];
   readonly output: ExpectedOutput | undefined;
+  readonly predict?: Prediction;
 }
 
 export interface TextCell {
@@ -42,7 +54,15 @@ export interface TextCell {
   readonly line: number;
 }
 
-export type LessonCell = CodeCell | TextCell;
+/** Where the learner writes the answer to an exercise. */
+export interface ExerciseCell {
+  readonly kind: 'exercise';
+  /** Name of the exercise's folder. */
+  readonly exercise: string;
+  readonly line: number;
+}
+
+export type LessonCell = CodeCell | TextCell | ExerciseCell;
 
 export interface Lesson extends FrontMatter {
   /** Path as given to the parser; used in messages. */

@@ -69,8 +69,16 @@ export class Guard {
       headerToken(request),
       cookieValue(request, this.cookieName),
     ];
-    if (given.some((token) => token !== null && token !== undefined && this.#isToken(token)))
-      return undefined;
+    const [inUrl, inHeader, inCookie] = given.map(
+      (token) => typeof token === 'string' && this.#isToken(token),
+    );
+    if (inUrl || inHeader) return undefined;
+    if (inCookie) {
+      // The cookie comes by itself: what changes something must also say that it comes from our own page.
+      const reads = request.method === 'GET' || request.method === 'HEAD';
+      const own = request.headers.origin !== undefined || request.headers['sec-fetch-site'] === 'same-origin';
+      return reads || own ? undefined : { status: 403, reason: 'it does not say from which page it comes' };
+    }
     return { status: given.some(Boolean) ? 403 : 401, reason: 'the token is missing or wrong' };
   }
 

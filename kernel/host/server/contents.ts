@@ -5,7 +5,8 @@ import type { Stats } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import { HttpError } from './http-error.js';
-import { normalizeApiPath, resolveInside } from './paths.js';
+import { normalizeApiPath, realInside, resolveInside } from './paths.js';
+import { TrustStore } from './trust.js';
 
 export interface ContentsModel {
   name: string;
@@ -25,6 +26,8 @@ export interface CheckpointModel {
   last_modified: string;
 }
 
+/** Larger files are not for a page to hold; what is saved has the same limit (http.ts). */
+const MAX_FILE_BYTES = 64 * 1024 * 1024;
 /** The one checkpoint each file can have. */
 const CHECKPOINT = 'checkpoint';
 const CHECKPOINT_FOLDER = '.ipynb_checkpoints';
@@ -48,8 +51,12 @@ export function mimeTypeOf(path: string): string | undefined {
 }
 
 export class Contents {
+  readonly #trust: TrustStore;
+
   /** `root` must be a real path (links resolved). */
-  constructor(readonly root: string) {}
+  constructor(readonly root: string) {
+    this.#trust = new TrustStore(root);
+  }
 
   async get(
     apiPath: string,
@@ -65,9 +72,20 @@ export class Contents {
     if (o.content === false) return model;
     if (model.type === 'directory')
       return { ...model, format: 'json', content: await this.#list(path, file) };
-    const bytes = await readFile(file);
+    if (info.size > MAX_FILE_BYTES) {
+      throw new HttpError(
+        413,
+        'SB_FILE_TOO_LARGE',
+        `Cannot open "${path}": it has ${info.size} bytes, ${MAX_FILE_BYTES} at most`,
+      );
+    }
+    const bytes = await readFile(file).catch((error) => {
+      throw fileError(error, path);
+    });
     if (model.type === 'notebook' && o.type !== 'file') {
-      return { ...model, format: 'json', mimetype: null, content: parseNotebook(path, bytes) };
+      const content = parseNotebook(path, bytes);
+      await this.#trust.mark(path, bytes, content);
+      return { ...model, format: 'json', mimetype: null, content };
     }
     const text = o.format === 'base64' ? undefined : decodeUtf8(bytes);
     if (text === undefined && o.format === 'text') {
@@ -100,12 +118,16 @@ export class Contents {
     const file = await resolveInside(this.root, path);
     const before = await stat(file).catch(() => undefined);
     if (body['type'] === 'directory') {
-      await mkdir(file, { recursive: true });
+      await makeFolder(file, path);
     } else {
       if (before?.isDirectory())
         throw new HttpError(400, 'SB_WRONG_TYPE', `Cannot save "${path}": it is a folder`);
-      await mkdir(dirname(file), { recursive: true });
-      await writeWhole(file, encodeContent(path, body), before);
+      await makeFolder(dirname(file), path);
+      const isNotebook = body['type'] === 'notebook' || body['format'] === 'json';
+      const own = isNotebook && this.#trust.takeMarks(body['content']);
+      const bytes = encodeContent(path, body);
+      await writeWhole(file, bytes, before);
+      if (isNotebook) await this.#trust.saved(path, bytes, own);
     }
     return { model: await this.get(path, { content: false }), created: before === undefined };
   }
@@ -146,6 +168,7 @@ export class Contents {
     await rename(source, target).catch((error) => {
       throw fileError(error, apiPath);
     });
+    await this.#trust.moved(normalizeApiPath(apiPath), normalizeApiPath(to));
     return this.get(to, { content: false });
   }
 
@@ -156,11 +179,13 @@ export class Contents {
     const info = await this.#stat(file, apiPath);
     try {
       if (info.isDirectory()) {
+        await realInside(this.root, join(file, CHECKPOINT_FOLDER));
         await rm(join(file, CHECKPOINT_FOLDER), { recursive: true, force: true });
         await rmdir(file);
       } else {
+        const copy = await this.#checkpointFile(file);
         await rm(file);
-        await rm(checkpointFile(file), { force: true });
+        await rm(copy, { force: true });
       }
     } catch (error) {
       throw fileError(error, apiPath);
@@ -168,15 +193,18 @@ export class Contents {
   }
 
   async checkpoints(apiPath: string): Promise<CheckpointModel[]> {
-    const info = await stat(checkpointFile(await resolveInside(this.root, apiPath))).catch(() => undefined);
+    const copy = await this.#checkpointFile(await resolveInside(this.root, apiPath));
+    const info = await stat(copy).catch(() => undefined);
     return info === undefined ? [] : [{ id: CHECKPOINT, last_modified: info.mtime.toISOString() }];
   }
 
   async createCheckpoint(apiPath: string): Promise<CheckpointModel> {
     const file = await resolveInside(this.root, apiPath);
-    await this.#stat(file, apiPath);
-    const copy = checkpointFile(file);
-    await mkdir(dirname(copy), { recursive: true });
+    const info = await this.#stat(file, apiPath);
+    if (!info.isFile())
+      throw new HttpError(400, 'SB_WRONG_TYPE', `Cannot make a checkpoint of "${apiPath}": it is no file`);
+    const copy = await this.#checkpointFile(file);
+    await makeFolder(dirname(copy), apiPath);
     await writeWhole(copy, await readFile(file), undefined);
     return { id: CHECKPOINT, last_modified: (await stat(copy)).mtime.toISOString() };
   }
@@ -184,12 +212,21 @@ export class Contents {
   async restoreCheckpoint(apiPath: string, id: string): Promise<void> {
     const file = await resolveInside(this.root, apiPath);
     await this.#needCheckpoint(apiPath, id);
-    await writeWhole(file, await readFile(checkpointFile(file)), undefined);
+    await writeWhole(file, await readFile(await this.#checkpointFile(file)), undefined);
   }
 
   async removeCheckpoint(apiPath: string, id: string): Promise<void> {
     await this.#needCheckpoint(apiPath, id);
-    await rm(checkpointFile(await resolveInside(this.root, apiPath)));
+    await rm(await this.#checkpointFile(await resolveInside(this.root, apiPath)));
+  }
+
+  /** Where the copy of a file is; the folder's name is hidden, so a link of that name was not put there by us. */
+  async #checkpointFile(file: string): Promise<string> {
+    const extension = extname(file);
+    const name = `${basename(file, extension)}-${CHECKPOINT}${extension}`;
+    const copy = join(dirname(file), CHECKPOINT_FOLDER, name);
+    await realInside(this.root, copy);
+    return copy;
   }
 
   async #needCheckpoint(apiPath: string, id: string): Promise<void> {
@@ -198,9 +235,13 @@ export class Contents {
   }
 
   async #stat(file: string, path: string): Promise<Stats> {
-    return await stat(file).catch((error) => {
+    const info = await stat(file).catch((error) => {
       throw fileError(error, path);
     });
+    // A pipe or a device would never end.
+    if (!info.isFile() && !info.isDirectory())
+      throw new HttpError(400, 'SB_WRONG_TYPE', `Cannot use "${path}": it is neither a file nor a folder`);
+    return info;
   }
 
   #model(path: string, info: Stats): ContentsModel {
@@ -221,7 +262,10 @@ export class Contents {
 
   async #list(path: string, folder: string): Promise<ContentsModel[]> {
     const models: ContentsModel[] = [];
-    for (const name of (await readdir(folder)).sort()) {
+    const names = await readdir(folder).catch((error) => {
+      throw fileError(error, path);
+    });
+    for (const name of names.sort()) {
       if (name.startsWith('.')) continue;
       const child = path === '' ? name : `${path}/${name}`;
       // What leads out of the workspace or has just gone is not shown.
@@ -240,9 +284,10 @@ export class Contents {
   }
 }
 
-function checkpointFile(file: string): string {
-  const extension = extname(file);
-  return join(dirname(file), CHECKPOINT_FOLDER, `${basename(file, extension)}-${CHECKPOINT}${extension}`);
+async function makeFolder(folder: string, path: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((error) => {
+    throw fileError(error, path);
+  });
 }
 
 /** Writes beside the file and renames, so that a crash leaves the old file or the new one, never half of it. */
@@ -304,6 +349,14 @@ function decodeUtf8(bytes: Buffer): string | undefined {
 function fileError(error: unknown, path: string): Error {
   if (error instanceof HttpError) return error;
   const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'ENAMETOOLONG')
+    return new HttpError(
+      400,
+      'SB_PATH_REFUSED',
+      `Cannot use the path "${path.slice(0, 40)}...": a name in it is too long`,
+    );
+  if (code === 'EISDIR' || code === 'EEXIST' || code === 'EINVAL' || code === 'EXDEV')
+    return new HttpError(400, 'SB_WRONG_TYPE', `Cannot use "${path}": another kind of file is there`);
   if (code === 'ENOENT' || code === 'ENOTDIR')
     return new HttpError(404, 'SB_NOT_FOUND', `Cannot find "${path}"`);
   if (code === 'ENOTEMPTY')

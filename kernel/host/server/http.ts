@@ -1,5 +1,6 @@
 /** Small helpers over node:http: JSON in and out with a size limit, and a router of patterns. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ShardbookError } from '../../runtime/base/index.js';
 import { HttpError } from './http-error.js';
 
 export interface Call {
@@ -60,7 +61,12 @@ function decodePart(text: string): string {
   }
 }
 
+/** What a form of another site can send without being asked; our callers send JSON. */
+const FORM_TYPES = /^\s*(application\/x-www-form-urlencoded|multipart\/form-data)/i;
+
 async function readJson(request: IncomingMessage): Promise<Record<string, unknown>> {
+  if (FORM_TYPES.test(request.headers['content-type'] ?? ''))
+    throw new HttpError(415, 'SB_BAD_BODY', 'Cannot read the request: its body is a form, want JSON');
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -110,12 +116,13 @@ export function sendEmpty(response: ServerResponse, status = 204): void {
 
 /** An error as Jupyter's REST gives it; what is not the caller's fault keeps its details to the log. */
 export function sendError(response: ServerResponse, error: unknown): void {
-  const known = error instanceof HttpError;
+  const known = error instanceof HttpError || error instanceof ShardbookError;
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  const status = known ? error.status : 500;
+  // A coded error of what stands behind the server is something the learner can act on.
+  const status = error instanceof HttpError ? error.status : known ? 409 : 500;
   const message = known ? error.message : 'Cannot answer: the server failed, see its log';
   // A body that was not read would block the connection: end it with the answer.
   const headers: Record<string, string> = response.req.complete ? {} : { Connection: 'close' };

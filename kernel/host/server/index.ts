@@ -1,6 +1,9 @@
 /** The embedded Jupyter server: REST, kernel WebSockets and the browser app, on 127.0.0.1. */
 export type {
+  CheckResult,
+  CheckView,
   CurriculumView,
+  ExerciseProvider,
   KernelHandle,
   KernelProvider,
   KernelStartOptions,
@@ -10,5 +13,6 @@ export type {
   RankView,
   WireMessage,
 } from './kernel-port.js';
+export type { LessonProgress, ProgressView } from './progress.js';
 export { DEFAULT_PORT, type RunningServer, type ServerOptions, startServer } from './server.js';
 export { type SessionKernelParts, sessionKernelProvider } from './session-kernel.js';

@@ -2,6 +2,8 @@
  * What the server needs of a kernel, as a port: `cli` plugs the real one in (protocol's KernelCore over a Session),
  * tests plug a fake one. A message has the fields of Jupyter's wire protocol, unsigned: signatures belong to ZeroMQ.
  */
+import type { ClusterView } from '../session/types.js';
+
 export type Channel = 'shell' | 'iopub' | 'control' | 'stdin';
 
 export interface WireHeader {
@@ -42,6 +44,8 @@ export interface KernelHandle {
   restart(): Promise<void>;
   shutdown(): Promise<void>;
   ranks(): readonly RankView[];
+  /** What the cluster panel shows; absent where a kernel has no such view. */
+  cluster?(): ClusterView;
 }
 
 export interface KernelStartOptions {
@@ -65,6 +69,10 @@ export interface LessonView {
   world: number;
   teaches: readonly string[];
   requires: readonly string[];
+  /** Ids of its code cells, of those to be predicted among them, and its exercises: what progress is counted by. */
+  cells: readonly string[];
+  predictions: readonly string[];
+  exercises: readonly string[];
 }
 
 export interface LayerView {
@@ -84,4 +92,44 @@ export interface LessonProvider {
   curriculum(): Promise<CurriculumView>;
   /** The lesson as notebook JSON (nbformat 4.5); undefined when there is no such lesson. */
   notebook(id: string): Promise<unknown | undefined>;
+}
+
+/** One check of an exercise, as a learner may see it. */
+export interface CheckView {
+  id: string;
+  title: string;
+  verdict: string;
+  weight: number;
+  earned: number;
+  feedback?: {
+    message: string;
+    case?: string;
+    mismatch?: { rank: number; tensor: string; got: string; expected: string; index?: readonly number[] };
+    hypothesis?: string;
+    details?: readonly string[];
+    line?: number;
+  };
+}
+
+export interface CheckResult {
+  verdict: string;
+  score: { earned: number; possible: number };
+  /** What ended the checking before any check. */
+  feedback?: CheckView['feedback'];
+  checks: readonly CheckView[];
+  types: readonly { line: number; message: string }[];
+  notes: readonly string[];
+  prints: readonly { rank: number; text: string }[];
+  milliseconds: number;
+  hintsLeft: number;
+}
+
+/** The grader's public side. Unknown ids are refused with a coded error. */
+export interface ExerciseProvider {
+  /** The lesson that an exercise belongs to; '' for none, undefined when there is no such exercise. */
+  lessonOf(id: string): Promise<string | undefined>;
+  check(id: string, source: string): Promise<CheckResult>;
+  hint(id: string): Promise<{ hint: string; number: number; of: number }>;
+  /** Refused until the checks passed, unless the learner insists. */
+  solution(id: string, reveal: boolean): Promise<string>;
 }

@@ -8,6 +8,7 @@ import type { Contents } from './contents.js';
 import { HttpError } from './http-error.js';
 import type { CurriculumView, LessonProvider } from './kernel-port.js';
 import { resolveInside } from './paths.js';
+import type { LessonProgress, ProgressChange, ProgressFile } from './progress.js';
 
 export const LESSON_FOLDER = 'lessons';
 
@@ -17,14 +18,23 @@ export class LessonLibrary {
   constructor(
     private readonly contents: Contents,
     private readonly provider: LessonProvider,
+    private readonly progress: ProgressFile,
   ) {}
 
-  /** The curriculum, with which lessons the learner has begun. */
-  async list(): Promise<CurriculumView & { started: string[] }> {
-    const curriculum = await this.provider.curriculum();
+  /** The curriculum, with which lessons the learner has begun and how far. */
+  async list(): Promise<CurriculumView & { started: string[]; progress: Record<string, LessonProgress> }> {
+    const [curriculum, { progress, problem }] = await Promise.all([
+      this.provider.curriculum(),
+      this.progress.read(),
+    ]);
     const ids = curriculum.layers.flatMap((layer) => layer.lessons.map((lesson) => lesson.id));
     const begun = await Promise.all(ids.map((id) => this.#exists(notebookPath(id))));
-    return { ...curriculum, started: ids.filter((_, index) => begun[index]) };
+    return {
+      ...curriculum,
+      problems: [...curriculum.problems, ...(problem === undefined ? [] : [problem])],
+      started: ids.filter((_, index) => begun[index]),
+      progress: progress.lessons,
+    };
   }
 
   /** Path of the learner's notebook of the lesson. */
@@ -52,7 +62,16 @@ export class LessonLibrary {
       );
     }
     await this.contents.save(path, { type: 'notebook', format: 'json', content: notebook });
+    await this.progress.restart(id);
     return { path, kept };
+  }
+
+  /** Says what the learner did in a lesson that is open. */
+  async note(id: string, change: ProgressChange): Promise<LessonProgress> {
+    checkId(id);
+    if (!(await this.#exists(notebookPath(id))))
+      throw new HttpError(404, 'SB_NO_LESSON', `Cannot keep progress of "${id}": it was never opened`);
+    return this.progress.change(id, change);
   }
 
   async #open(id: string): Promise<string> {

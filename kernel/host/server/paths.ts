@@ -24,11 +24,20 @@ export function normalizeApiPath(raw: string): string {
 export async function resolveInside(root: string, apiPath: string): Promise<string> {
   const normal = normalizeApiPath(apiPath);
   const wanted = normal === '' ? root : join(root, ...normal.split('/'));
-  const real = await realpathOfExistingPart(wanted);
-  if (real !== root && !real.startsWith(root.endsWith(sep) ? root : root + sep)) {
-    throw refusePath(apiPath, 'a symbolic link in it leads out of its root');
-  }
+  await realInside(root, wanted, apiPath);
   return wanted;
+}
+
+/** Refuses `file`, which the server made up itself below `root`, when a symbolic link leads it out. */
+export async function realInside(
+  root: string,
+  file: string,
+  shown = file.slice(root.length + 1),
+): Promise<void> {
+  const real = await realpathOfExistingPart(file);
+  if (real !== root && !real.startsWith(root.endsWith(sep) ? root : root + sep)) {
+    throw refusePath(shown, 'a symbolic link in it leads out of its root');
+  }
 }
 
 async function realpathOfExistingPart(path: string): Promise<string> {

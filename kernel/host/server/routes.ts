@@ -3,15 +3,18 @@ import type { Contents } from './contents.js';
 import { mimeTypeOf } from './contents.js';
 import { type Call, type Route, route, sendEmpty, sendJson } from './http.js';
 import { HttpError } from './http-error.js';
-import type { KernelProvider } from './kernel-port.js';
+import type { ExerciseProvider, KernelProvider } from './kernel-port.js';
 import type { Kernels } from './kernels.js';
 import type { LessonLibrary } from './lesson-library.js';
+import { type ProgressFile, progressChange } from './progress.js';
 import { FILES_SECURITY_POLICY, sendFile } from './static.js';
 
 export interface Services {
   contents: Contents;
   kernels: Kernels;
   lessons: LessonLibrary;
+  progress: ProgressFile;
+  exercises: ExerciseProvider | undefined;
   provider: KernelProvider;
   version: string;
   started: Date;
@@ -25,6 +28,7 @@ export function apiRoutes(services: Services): Route[] {
     ...checkpointRoutes(services),
     ...contentsRoutes(services),
     ...shardbookRoutes(services),
+    ...exerciseRoutes(services),
   ];
 }
 
@@ -170,16 +174,23 @@ function contentsRoutes({ contents }: Services): Route[] {
       await contents.remove(params[0]!);
       sendEmpty(response);
     }),
-    route('GET', /^\/files\/(.+)$/, ({ request, response, params }: Call) =>
-      sendFile(request, response, contents.root, params[0]!, {
+    route('GET', /^\/files\/(.+)$/, ({ request, response, params }: Call) => {
+      // A file of the workspace is data: a page may show it, never run it.
+      const use = request.headers['sec-fetch-dest'];
+      if (typeof use === 'string' && !SHOWN_AS.includes(use))
+        throw new HttpError(403, 'SB_REFUSED', `Cannot give a file of the workspace as ${use}`);
+      return sendFile(request, response, contents.root, params[0]!, {
         mimeType: mimeTypeOf(params[0]!) ?? 'application/octet-stream',
         policy: FILES_SECURITY_POLICY,
-      }),
-    ),
+      });
+    }),
   ];
 }
 
-function shardbookRoutes({ lessons, kernels }: Services): Route[] {
+/** `Sec-Fetch-Dest` of requests that cannot run what they get. */
+const SHOWN_AS = ['document', 'image', 'audio', 'video', 'track', 'empty'];
+
+function shardbookRoutes({ lessons, kernels, progress }: Services): Route[] {
   return [
     route('GET', /^\/api\/shardbook\/curriculum$/, async ({ response }) =>
       sendJson(response, 200, await lessons.list()),
@@ -194,6 +205,58 @@ function shardbookRoutes({ lessons, kernels }: Services): Route[] {
     route('GET', /^\/api\/shardbook\/kernels\/([^/]+)\/ranks$/, ({ response, params }) => {
       const entry = kernels.get(params[0]!);
       sendJson(response, 200, { state: entry.state, ranks: entry.handle.ranks() });
+    }),
+    route('GET', /^\/api\/shardbook\/kernels\/([^/]+)\/cluster$/, ({ response, params }) => {
+      const { handle, state } = kernels.get(params[0]!);
+      const view = handle.cluster?.() ?? {
+        watching: false,
+        machine: '',
+        ranks: handle.ranks(),
+        failures: [],
+      };
+      sendJson(response, 200, { state, ...view });
+    }),
+    route('GET', /^\/api\/shardbook\/progress$/, async ({ response }) =>
+      sendJson(response, 200, (await progress.read()).progress),
+    ),
+    route('POST', /^\/api\/shardbook\/lessons\/([^/]+)\/progress$/, async ({ response, params, json }) => {
+      sendJson(response, 200, await lessons.note(params[0]!, progressChange(await json())));
+    }),
+  ];
+}
+
+/** A submission is text of a person. */
+const MOST_SOURCE = 1024 * 1024;
+
+function exerciseRoutes({ exercises, progress }: Services): Route[] {
+  const known = async (id: string): Promise<ExerciseProvider> => {
+    const named = exercises !== undefined && /^[a-z0-9][a-z0-9-]*$/.test(id);
+    if (named && (await exercises.lessonOf(id)) !== undefined) return exercises;
+    throw new HttpError(404, 'SB_NO_EXERCISE', `Cannot find exercise "${id}": there is no such exercise`);
+  };
+  return [
+    route('POST', /^\/api\/shardbook\/exercises\/([^/]+)\/check$/, async ({ response, params, json }) => {
+      const id = params[0]!;
+      const provider = await known(id);
+      const { source } = await json();
+      if (typeof source !== 'string' || source.length > MOST_SOURCE)
+        throw new HttpError(
+          400,
+          'SB_BAD_BODY',
+          'Cannot check: the body has no "source", or a text over 1 MiB',
+        );
+      const result = await provider.check(id, source);
+      const lesson = await provider.lessonOf(id);
+      if (lesson !== undefined && lesson !== '' && result.verdict !== 'infra-error')
+        await progress.checked(lesson, id, { verdict: result.verdict, ...result.score });
+      sendJson(response, 200, result);
+    }),
+    route('POST', /^\/api\/shardbook\/exercises\/([^/]+)\/hint$/, async ({ response, params }) => {
+      sendJson(response, 200, await (await known(params[0]!)).hint(params[0]!));
+    }),
+    route('POST', /^\/api\/shardbook\/exercises\/([^/]+)\/solution$/, async ({ response, params, json }) => {
+      const reveal = (await json())['reveal'] === true;
+      sendJson(response, 200, { solution: await (await known(params[0]!)).solution(params[0]!, reveal) });
     }),
   ];
 }

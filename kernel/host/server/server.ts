@@ -16,10 +16,11 @@ import { Contents, type ContentsModel } from './contents.js';
 import { V1_PROTOCOL } from './framing.js';
 import { dispatch, MAX_BODY_BYTES, type Route, route, sendError } from './http.js';
 import { HttpError } from './http-error.js';
-import type { KernelProvider, KernelStartOptions, LessonProvider } from './kernel-port.js';
+import type { ExerciseProvider, KernelProvider, KernelStartOptions, LessonProvider } from './kernel-port.js';
 import { Kernels } from './kernels.js';
 import { LessonLibrary } from './lesson-library.js';
 import { resolveInside } from './paths.js';
+import { ProgressFile } from './progress.js';
 import { apiRoutes } from './routes.js';
 import { securityHeaders, sendFile } from './static.js';
 
@@ -34,6 +35,8 @@ export interface ServerOptions {
   appFolder: string;
   kernels: KernelProvider;
   lessons: LessonProvider;
+  /** Without it exercises cannot be checked here. */
+  exercises?: ExerciseProvider;
   version: string;
   /** World size of notebooks that don't say theirs. */
   worldSize: number;
@@ -60,7 +63,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   const kernels = new Kernels(options.kernels, (path, name) =>
     kernelOptions(contents, path, name, options.worldSize),
   );
-  const lessons = new LessonLibrary(contents, options.lessons);
+  const progress = new ProgressFile(contents.root);
+  const lessons = new LessonLibrary(contents, options.lessons, progress);
   const app = await findApp(options.appFolder);
 
   const http = createServer();
@@ -71,6 +75,8 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     contents,
     kernels,
     lessons,
+    progress,
+    exercises: options.exercises,
     provider: options.kernels,
     version: options.version,
     started: new Date(),
@@ -205,6 +211,7 @@ function upgrade({ request, socket, head, guard, sockets, kernels, log }: Upgrad
 }
 
 async function stop(http: Server, sockets: WebSocketServer, kernels: Kernels): Promise<void> {
+  http.closeIdleConnections();
   const closed = new Promise<void>((resolve) => http.close(() => resolve()));
   await kernels.shutdownAll();
   for (const client of sockets.clients) client.terminate();

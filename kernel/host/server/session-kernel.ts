@@ -1,6 +1,6 @@
 /** The real kernel behind the port: protocol's core over a session, without ZeroMQ between. */
 import type { KernelCore, MessageSink } from '../protocol/index.js';
-import type { SessionApi, SessionOptions } from '../session/index.js';
+import type { ClusterView, SessionApi, SessionOptions } from '../session/index.js';
 import type {
   KernelHandle,
   KernelProvider,
@@ -26,6 +26,7 @@ export function sessionKernelProvider(parts: SessionKernelParts): KernelProvider
       const session = await parts.startSession({
         world: options.worldSize,
         cwd: options.cwd,
+        watch: true,
         ...(parts.heapLimitMb === undefined ? {} : { heapLimitMb: parts.heapLimitMb }),
       });
       return new SessionKernel(session, parts);
@@ -90,6 +91,10 @@ class SessionKernel implements KernelHandle {
 
   ranks(): readonly RankView[] {
     return this.session.ranks();
+  }
+
+  cluster(): ClusterView {
+    return this.session.cluster();
   }
 
   async #onShutdown(restart: boolean): Promise<void> {

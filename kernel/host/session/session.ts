@@ -31,6 +31,7 @@ import type {
   CellError,
   CellOutput,
   CheckLevel,
+  ClusterView,
   CompleteResult,
   ExecuteOptions,
   ExecuteResult,
@@ -38,7 +39,9 @@ import type {
   InspectResult,
   InterruptSummary,
   IsCompleteResult,
+  ObservedFailure,
   RankInfo,
+  RankObservation,
   SessionApi,
   SessionOptions,
   UserExpressionResult,
@@ -86,6 +89,7 @@ export class Session implements SessionApi {
   #queue: Promise<unknown> = Promise.resolve();
   #interrupts = 0;
   #closed = false;
+  #lastCell: { name: string; seen: Map<number, RankObservation>; failures: ObservedFailure[] } | undefined;
 
   private constructor(options: SessionOptions) {
     this.#options = options;
@@ -272,6 +276,7 @@ export class Session implements SessionApi {
           sideFiles: this.#newSideFiles(rank),
           wantResult: !options.silent,
           instruments,
+          watch: this.#options.watch === true && !options.silent,
         };
         const reply = await this.#ask<RunReply>(world, rank, request);
         fold.finished(rank);
@@ -291,6 +296,13 @@ export class Session implements SessionApi {
     bars.flush();
     this.#running = undefined;
     const failures = replies.flatMap(({ rank, reply }) => (reply.ok ? [] : [{ rank, value: reply.error }]));
+    if (!options.silent) {
+      this.#lastCell = {
+        name: program.name,
+        seen: new Map(replies.flatMap(({ rank, reply }) => (reply.seen ? [[rank, reply.seen]] : []))),
+        failures: failures.map(({ rank, value }) => observedFailure(rank, value)),
+      };
+    }
     this.#commitPrevious = failures.length === 0;
     if (failures.length === 0) this.#compiler.commit();
     this.#showResults(replies, options);
@@ -343,7 +355,7 @@ export class Session implements SessionApi {
     world: World,
     rank: number,
     request: RankRequest,
-  ): Promise<A | { ok: false; took?: number; error: RankFailure }> {
+  ): Promise<A | { ok: false; took?: number; seen?: RankObservation; error: RankFailure }> {
     try {
       return await world.request<RankRequest, A>(rank, request);
     } catch (error) {
@@ -523,6 +535,21 @@ export class Session implements SessionApi {
     }));
   }
 
+  cluster(): ClusterView {
+    const last = this.#lastCell;
+    const ranks = this.ranks().map((info) => {
+      const seen = last?.seen.get(info.rank);
+      return { ...info, ...(seen === undefined ? {} : { seen }) };
+    });
+    return {
+      watching: this.#options.watch === true,
+      machine: String(Cluster.of(this.#cluster ?? clusterOptions(this.worldSize, {}))),
+      ...(last === undefined ? {} : { cell: last.name }),
+      ranks,
+      failures: last?.failures ?? [],
+    };
+  }
+
   onRanksChanged(listener: (ranks: RankInfo[]) => void): () => void {
     this.#rankListeners.add(listener);
     return () => void this.#rankListeners.delete(listener);
@@ -562,6 +589,7 @@ export class Session implements SessionApi {
     const old = await this.#world;
     this.#compiler.reset();
     this.#commitPrevious = false;
+    this.#lastCell = undefined;
     this.#sent = [];
     this.#world = Promise.all([this.#startWorld(size), old.stop()]).then(([fresh]) => fresh);
     await this.#world;
@@ -628,6 +656,16 @@ export class Session implements SessionApi {
     const world = this.#world.then((started) => started.stop()).catch(() => {});
     await Promise.all([world, this.#compiler.close()]);
   }
+}
+
+function observedFailure(rank: number, { name, message, code, position }: RankFailure): ObservedFailure {
+  return {
+    rank,
+    name,
+    message,
+    ...(code === undefined ? {} : { code }),
+    ...(position === undefined ? {} : { position }),
+  };
 }
 
 function requireTypes(file: string): void {

@@ -101,6 +101,8 @@ export interface SessionOptions {
   patience?: number;
   /** Memory limit of each rank's heap in MiB. */
   heapLimitMb?: number;
+  /** Follow memory, calls and meshes of every cell for `cluster()`. */
+  watch?: boolean;
 }
 
 export interface HistoryEntry {
@@ -115,6 +117,70 @@ export interface RankInfo {
   rank: number;
   state: 'starting' | 'idle' | 'running' | 'dead';
   reason?: string;
+}
+
+/** One call of a rank, in milliseconds since its cell began. */
+export interface ObservedCall {
+  op: string;
+  group: string;
+  groupRanks: readonly number[];
+  seq: number;
+  tensors: readonly string[];
+  bytes: number;
+  async: boolean;
+  start: number;
+  /** Absent: it was never done. */
+  end?: number;
+  peer?: number;
+  /** The caller's line: `cell 3:2:6`. */
+  place?: string;
+  error?: string;
+}
+
+/** A variable that holds a mesh. */
+export interface MeshView {
+  name: string;
+  shape: readonly number[];
+  dimNames: readonly string[] | null;
+  /** Global ranks, row by row. */
+  ranks: readonly number[];
+}
+
+/** What was seen of a rank while it ran a cell. */
+export interface RankObservation {
+  /** Wall clock, in milliseconds. */
+  began: number;
+  took: number;
+  calls: readonly ObservedCall[];
+  /** There were more calls before the ones kept. */
+  truncated: boolean;
+  memory: {
+    bytes: number;
+    categories: Record<string, number>;
+    peak: { bytes: number; at: string; categories: Record<string, number> };
+  };
+  meshes: readonly MeshView[];
+}
+
+/** Why a rank failed the cell. */
+export interface ObservedFailure {
+  rank: number;
+  name: string;
+  message: string;
+  code?: string;
+  /** The learner's line. */
+  position?: { cell: string; line: number; column: number };
+}
+
+/** The world as a cluster panel shows it: the ranks now, and the last cell that ran on them. */
+export interface ClusterView {
+  watching: boolean;
+  /** The machine that virtual times are of. */
+  machine: string;
+  /** Name of the last cell, `cell 3`; absent before the first. */
+  cell?: string;
+  ranks: readonly (RankInfo & { seen?: RankObservation })[];
+  failures: readonly ObservedFailure[];
 }
 
 export interface InterruptSummary {
@@ -139,6 +205,8 @@ export interface SessionApi {
   readonly history: readonly HistoryEntry[];
   /** State of every rank, for status displays. */
   ranks(): RankInfo[];
+  /** The ranks with what was seen of the last cell, when the session watches. */
+  cluster(): ClusterView;
   onRanksChanged(listener: (ranks: RankInfo[]) => void): () => void;
   /** Stops what runs; variables are kept where possible. */
   interrupt(): Promise<InterruptSummary>;

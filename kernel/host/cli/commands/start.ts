@@ -4,22 +4,11 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ShardbookError } from '../../../runtime/base/index.js';
-import {
-  findLesson,
-  lessonToNotebook,
-  loadManifest,
-  type Manifest,
-  manifestLessons,
-} from '../../lesson/index.js';
 import { KernelCore } from '../../protocol/index.js';
-import {
-  type CurriculumView,
-  type LessonProvider,
-  sessionKernelProvider,
-  startServer,
-} from '../../server/index.js';
+import { sessionKernelProvider, startServer } from '../../server/index.js';
 import { Session } from '../../session/index.js';
 import type { Command } from '../command.js';
+import { exercisesIn, lessonsIn } from '../content.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
 
@@ -31,6 +20,7 @@ Opens the curriculum in a browser notebook, served from this machine alone (127.
   --workspace DIR  where your notebooks are kept; default .shardbook/workspace in this folder
   --world N        ranks of notebooks that don't say theirs; default 4
   --lessons DIR    take the lessons from here; default the ones that come with Shardbook
+  --dir DIR        take exercises/ and solutions/ from here; default the ones that come with Shardbook
   --no-open        do not open the browser`;
 
 const MAX_WORLD = 64;
@@ -51,7 +41,8 @@ async function run(args: string[]): Promise<number> {
     workspace: options.workspace,
     appFolder: join(root, 'dist', 'app'),
     kernels: sessionKernelProvider({ startSession: (o) => Session.start(o), KernelCore, log, version }),
-    lessons: lessonsIn(options.lessons ?? join(root, 'lessons')),
+    lessons: lessonsIn(options.lessons ?? join(root, 'lessons'), options.exercises ?? root),
+    exercises: exercisesIn(options.exercises ?? root, options.workspace, version),
     version,
     worldSize: options.world,
     ...(options.port === undefined ? {} : { port: options.port }),
@@ -71,6 +62,7 @@ interface StartOptions {
   workspace: string;
   world: number;
   lessons: string | undefined;
+  exercises: string | undefined;
   open: boolean;
 }
 
@@ -81,6 +73,7 @@ function readOptions(args: string[]): StartOptions {
     workspace: resolve(values.workspace ?? join('.shardbook', 'workspace')),
     world: wholeNumber('--world', values.world, 1, MAX_WORLD) ?? 4,
     lessons: values.lessons === undefined ? undefined : resolve(values.lessons),
+    exercises: values.dir === undefined ? undefined : resolve(values.dir),
     open: values['no-open'] !== true,
   };
 }
@@ -94,6 +87,7 @@ function parse(args: string[]) {
         workspace: { type: 'string' },
         world: { type: 'string' },
         lessons: { type: 'string' },
+        dir: { type: 'string' },
         'no-open': { type: 'boolean' },
       },
     });
@@ -119,45 +113,6 @@ function wholeNumber(
     code: 'SB_BAD_OPTION',
     message: `Cannot start: ${name} is "${text}", want a whole number from ${least} to ${most}`,
   });
-}
-
-/** The lessons of a folder as the server wants them; read anew each time, so that an author sees what was just written. */
-function lessonsIn(folder: string): LessonProvider {
-  const open = (): { manifest: Manifest } | { problem: string } => {
-    try {
-      return { manifest: loadManifest(folder) };
-    } catch (error) {
-      return { problem: error instanceof Error ? error.message : String(error) };
-    }
-  };
-  return {
-    async curriculum(): Promise<CurriculumView> {
-      const found = open();
-      if ('problem' in found) return { layers: [], problems: [found.problem] };
-      const problems = manifestLessons(found.manifest).flatMap(({ problem }) =>
-        problem === undefined ? [] : [problem.message],
-      );
-      const layers = found.manifest.layers.map(({ layer, title, lessons }) => ({
-        id: String(layer),
-        title,
-        summary: '',
-        lessons: lessons.flatMap(({ lesson }) => {
-          if (lesson === undefined) return [];
-          const { id, title, minutes, world, teaches, requires } = lesson;
-          return [{ id, title, layer: String(layer), minutes, world, teaches, requires }];
-        }),
-      }));
-      return { layers, problems };
-    },
-    async notebook(id: string): Promise<unknown | undefined> {
-      const found = open();
-      if ('problem' in found) return undefined;
-      if (!manifestLessons(found.manifest).some((entry) => entry.id === id)) return undefined;
-      const { lesson, problem } = findLesson(found.manifest, id);
-      if (lesson === undefined) throw problem ?? new Error(`Lesson "${id}" could not be read`);
-      return lessonToNotebook(lesson);
-    },
-  };
 }
 
 /** Opens the address where there is a desktop; without one nothing happens, the address is printed anyway. */

@@ -9,6 +9,7 @@ import { DisplayHandle, represent, setDisplayOutlet, text } from './display.js';
 import { CellPlaces, toFailure } from './failure.js';
 import type { RankEvent, RankRequest, RunReply, WhoEntry } from './messages.js';
 import { CellModules, type ImportModule } from './modules.js';
+import { RankObserver } from './observe.js';
 import { setProgressOutlet } from './progress.js';
 
 export interface RankSetup {
@@ -60,6 +61,7 @@ class RankExecutor {
   #namespace: Namespace;
   /** What the last cell declared, until the session says whether every rank succeeded. */
   #pending: Namespace | undefined;
+  #observer: RankObserver | undefined;
   #seq = 0;
   #nextInput = 0;
 
@@ -125,6 +127,7 @@ class RankExecutor {
     this.#setup.beginWork?.();
     setProgressOutlet((progress) => this.#emit({ type: 'progress', seq: request.seq, ...progress }));
     const watches: Watch[] = [];
+    if (request.watch) this.#beginObservation();
     const started = performance.now();
     try {
       this.#modules.update(request.sideFiles);
@@ -145,12 +148,32 @@ class RankExecutor {
       }
       this.#setup.endWork?.();
       this.#pending = exports;
-      return { ok: true, took, ...result };
+      return { ok: true, took, ...result, ...this.#seen(request.watch, exports) };
     } catch (thrown) {
       const took = performance.now() - started;
       for (const watch of watches) watch.stop();
       this.#setup.endWork?.(thrown ?? new Error(String(thrown)));
-      return { ok: false, took, error: toFailure(thrown, this.#places) };
+      const error = toFailure(thrown, this.#places);
+      return { ok: false, took, error, ...this.#seen(request.watch, exports) };
+    }
+  }
+
+  #beginObservation(): void {
+    try {
+      this.#observer ??= new RankObserver(this.#setup.link.rank);
+      this.#observer.begin();
+    } catch {
+      // A picture for a panel is not worth a failing cell.
+      this.#observer = undefined;
+    }
+  }
+
+  #seen(watch: boolean | undefined, exports: Namespace): Pick<RunReply, 'seen'> {
+    if (!watch || this.#observer === undefined) return {};
+    try {
+      return { seen: this.#observer.end([this.#namespace, exports]) };
+    } catch {
+      return {};
     }
   }
 

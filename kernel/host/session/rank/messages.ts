@@ -1,7 +1,7 @@
 /** What the session and its ranks say to each other over a world's requests and events. */
 import type { CellProgram, SideFile } from '../compiler/index.js';
 import type { Instrument } from '../magics.js';
-import type { MimeBundle } from '../types.js';
+import type { MimeBundle, RankObservation } from '../types.js';
 
 export type RankRequest =
   | {
@@ -15,6 +15,8 @@ export type RankRequest =
       /** The value of the last expression is shown. */
       wantResult: boolean;
       instruments: readonly Instrument[];
+      /** Say what was seen of the cell. */
+      watch?: boolean;
     }
   | { type: 'settle'; commit: boolean }
   | { type: 'who'; commitPrevious: boolean }
@@ -24,6 +26,7 @@ export type RankRequest =
 export type RunReply = ({ ok: true; result?: RankDisplay } | { ok: false; error: RankFailure }) & {
   /** How long the cell ran on this rank, in milliseconds; absent when the rank could not say. */
   took?: number;
+  seen?: RankObservation;
 };
 
 export interface RankDisplay {
