@@ -178,7 +178,7 @@ function describe({ error, exitCode, exited }: Failure): string {
 /** Frames of the runtime say nothing to the author of the script. */
 function ownFrames(error: Error): string[] {
   const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line));
-  return frames.filter((line) => !/node:|[\\/]dist[\\/]/.test(line));
+  return frames.filter((line) => !/node:|[\\/]dist[\\/]|\(<anonymous>\)/.test(line));
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -89,6 +89,8 @@ async function runFiles(files: ScriptFile[], runtime: object): Promise<void> {
 
 /** From now on stacks of this thread name lines of the sources. */
 function mapStacks(files: readonly ScriptFile[]): void {
+  // The runtime's own frames stand above the script's.
+  Error.stackTraceLimit = 50;
   const maps = new Map<string, { source: string; map: Decoded }>();
   for (const { path: name, source, map } of files) maps.set(name, { source, map: decode(map) });
   Error.prepareStackTrace = (error, sites) => {

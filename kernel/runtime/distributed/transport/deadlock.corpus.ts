@@ -242,7 +242,10 @@ dist.barrier({ group: g[[2, 0, 1][rank]] });`,
     size: 2,
     code: ['dist.send(tensor([1, 2]), 1)', 'dist.recv(tensor([0]), 0)'],
     codes: [M, M],
-    says: ['Cannot send to rank 1: rank 0 sends f32[2], rank 1 receives f32[1]'],
+    says: [
+      'Cannot send to rank 1: rank 0 sends f32[2], rank 1 receives f32[1]',
+      'note: rank 0: send(f32[2], dst 1) of group world at line 3',
+    ],
   },
   {
     name: 'a timeout',

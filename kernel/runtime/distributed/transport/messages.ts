@@ -14,6 +14,8 @@ export interface MessageKey {
   print: number;
   /** For error texts. */
   tensor: string;
+  /** "recv(f32[3], src 0) of group world at cell 2, line 5". */
+  describe: () => string;
 }
 
 const CHUNK_MAX = 128 * 1024;
@@ -113,7 +115,7 @@ export class Outbox {
       this.#writeText(post + Post.wanted, key.tensor);
       Atomics.store(words, post + Post.state, PostState.refused);
       this.table.ring(source);
-      throw mismatch(`receive from rank ${source}`, source, sent, this.rank, key.tensor);
+      throw mismatch(`receive from rank ${source}`, source, sent, this.rank, key.tensor, this.#note(key));
     }
     Atomics.store(words, post + Post.state, PostState.taken);
     const buffer = (Atomics.load(words, post + Post.buffer) - 1) * 64;
@@ -178,7 +180,11 @@ export class Outbox {
   #checkRefused(post: number, to: number, key: MessageKey): void {
     if (Atomics.load(this.table.words, post + Post.state) !== PostState.refused) return;
     const wanted = this.#readText(post + Post.wanted);
-    throw mismatch(`send to rank ${to}`, this.rank, key.tensor, to, wanted);
+    throw mismatch(`send to rank ${to}`, this.rank, key.tensor, to, wanted, this.#note(key));
+  }
+
+  #note(key: MessageKey): string {
+    return `rank ${this.rank}: ${key.describe()}`;
   }
 
   /** Tensors are written in ASCII. */
@@ -194,10 +200,18 @@ export class Outbox {
   }
 }
 
-function mismatch(action: string, from: number, sent: string, to: number, wanted: string): ShardbookError {
+function mismatch(
+  action: string,
+  from: number,
+  sent: string,
+  to: number,
+  wanted: string,
+  note: string,
+): ShardbookError {
   return new ShardbookError({
     code: 'SB_COLLECTIVE_MISMATCH',
     message: `Cannot ${action}: rank ${from} sends ${sent}, rank ${to} receives ${wanted}`,
+    notes: [note],
     help: 'give send and recv tensors of the same size and dtype',
   });
 }

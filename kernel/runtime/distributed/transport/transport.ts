@@ -10,7 +10,7 @@ import { ShardbookError } from '../../base/index.js';
 import { type Call, Channel, hash } from './channel.js';
 import { findStuck, missingMembers, type Stuck } from './detect.js';
 import { Global, GROUPS_MAX, Kind, Row, readMask, Slot, State, setMask, type WorldMemory } from './layout.js';
-import { Outbox } from './messages.js';
+import { type MessageKey, Outbox } from './messages.js';
 import { Op, type Steps } from './op.js';
 import { type CallInfo, list, stuckError } from './report.js';
 import { StagingPool } from './staging.js';
@@ -119,7 +119,7 @@ export class Transport {
   }
 
   isend(channel: Channel, to: number, tag: number, data: Uint8Array, call: Call): Op<void> {
-    const key = { group: channel.id, tag, print: hash(call.print), tensor: call.tensor ?? '' };
+    const key = this.#messageKey(channel, tag, call);
     return this.#message(channel, Kind.send, to, tag, this.#outbox.send(to, data, key), call);
   }
 
@@ -132,7 +132,7 @@ export class Transport {
     call: Call,
     arrived?: () => void,
   ): Op<number> {
-    const key = { group: channel.id, tag, print: hash(call.print), tensor: call.tensor ?? '' };
+    const key = this.#messageKey(channel, tag, call);
     const sources = from === undefined ? channel.ranks.filter((rank) => rank !== this.rank) : [from];
     const kind = from === undefined ? Kind.recvAny : Kind.recv;
     const receive = this.#outbox.receive(sources, out, key);
@@ -228,6 +228,15 @@ export class Transport {
       const woken = Atomics.wait(this.#table.words, bellWord, bell, sleepMs);
       if (woken !== 'timed-out' || performance.now() >= deadline) return;
     }
+  }
+
+  #messageKey(channel: Channel, tag: number, call: Call): MessageKey {
+    const describe = () => {
+      const args = [call.tensor, call.detail, tag === 0 ? undefined : `tag ${tag}`].filter((part) => part);
+      const place = call.place ?? this.#place();
+      return `${call.op}(${args.join(', ')}) of group ${channel.name}${place === undefined ? '' : ` at ${place}`}`;
+    };
+    return { group: channel.id, tag, print: hash(call.print), tensor: call.tensor ?? '', describe };
   }
 
   #message<T>(channel: Channel, kind: number, peer: number, tag: number, steps: Steps<T>, call: Call): Op<T> {
