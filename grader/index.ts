@@ -50,5 +50,12 @@ export {
   neutralize,
   reportSchema,
 } from './reports/index.js';
-export { findProgram, type Proof, proveSandbox, requireSandbox, sandboxState } from './sandbox/index.js';
+export {
+  benchCage,
+  findProgram,
+  type Proof,
+  proveSandbox,
+  requireSandbox,
+  sandboxState,
+} from './sandbox/index.js';
 export { type Feedback, type Mismatch, VERDICTS, type Verdict } from './verdict.js';

@@ -10,6 +10,7 @@ const LONGEST_LINE = 2000;
 export function neutralize(text: string): string {
   return text
     .slice(0, LONGEST_LINE)
+    .replace(/[\n\t]+/g, ' ')
     .replace(HIDDEN, '\u00b7')
     .replace(/^(\s*)::/, '$1: :')
     .replace(/##\[|##vso\[/g, '# #[');

@@ -147,6 +147,17 @@ export function runCaged(cage: Cage, launch: Launch, seconds = 20): Promise<Cage
   });
 }
 
+/** Milliseconds that an empty run of Node takes, in the sandbox or as a bare process, with what is made and removed around it. */
+export async function benchCage(packageRoot: string, folder: string, sandboxed: boolean): Promise<number> {
+  const recipe = sandboxed ? await requireSandbox(packageRoot) : undefined;
+  const started = performance.now();
+  const cage = new Cage(makeKit(packageRoot), folder, recipe, { memoryMb: 256, ranks: 1 });
+  const { code } = await runCaged(cage, { args: ['-e', '0'], folder, memoryMb: 256, bare: !sandboxed });
+  await cage.close();
+  if (code !== 0) throw new Error(`an empty run ended with ${code}`);
+  return performance.now() - started;
+}
+
 /** What most often stands in the way of user namespaces. */
 function mendFor(): string {
   const says = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8').trim() : '');

@@ -1,4 +1,4 @@
 export { Cage, type CagedProcess, findProgram, type Isolation, type Recipe } from './cage.js';
-export { requireSandbox, runCaged, type SandboxState, sandboxState } from './detect.js';
+export { benchCage, requireSandbox, runCaged, type SandboxState, sandboxState } from './detect.js';
 export { closure, type Kit, makeKit } from './kit.js';
 export { type Proof, proveSandbox } from './proofs.js';

@@ -6,6 +6,7 @@ import { cpus } from 'node:os';
 import { benchCollectives } from './collectives.js';
 import { benchDTensor } from './dtensor.js';
 import { benchFsdp } from './fsdp.js';
+import { benchGrader } from './grader.js';
 import { benchKernels } from './kernels.js';
 import { benchTensors } from './tensors.js';
 
@@ -15,6 +16,7 @@ const SECTIONS: Record<string, () => Promise<Record<string, unknown>>> = {
   tensors: benchTensors,
   fsdp: benchFsdp,
   dtensor: benchDTensor,
+  grader: benchGrader,
 };
 
 const wanted = process.argv.slice(2);

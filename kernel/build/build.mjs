@@ -70,7 +70,9 @@ async function buildTypes() {
   const { default: ts } = await import('typescript');
   const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile);
   const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);
-  const sources = ['kernel/runtime/index.ts', 'kernel/preload.ts'].map((file) => join(root, file));
+  const sources = ['kernel/runtime/index.ts', 'kernel/preload.ts', 'grader/authoring.ts'].map((file) =>
+    join(root, file),
+  );
   const program = ts.createProgram(
     sources.filter((file) => existsSync(file)),
     { ...options, incremental: false, tsBuildInfoFile: undefined, emitDeclarationOnly: true, noEmit: false },
