@@ -75,15 +75,56 @@ export function transformerStepPlan(o: TransformerStep): TransformerStepPlan {
   const activations = layers * perLayer + BYTES * tokens * d + inputs;
   const logits = BYTES * tokens * v;
   const kept = o.reshardAfterForward === false ? layers * layer : 0;
-  const reduced = layers * layerPiece;
+  const floats = (n: number): number => BYTES * n;
+  const headGrads = floats(v * d + v);
+  const rootGrads = floats(2 * v * d + v + o.positions * d);
+  const layerGrads = floats(layerShapes.reduce((sum, [rows, rest]) => sum + rows * rest, 0));
+  // The layer before is on its way while the last one computes backward.
+  const coming = kept > 0 || layers === 1 ? 0 : layer;
+  const own = kept > 0 ? 0 : layer;
   const moments = {
     // Log-probabilities, their gradient and the logits'.
     'softmax backward': state + root + kept + activations + 3 * logits,
-    // The layer before is gathered while the last one's gradients and their flat buffer are there.
-    'first layer reduced':
-      state + root + kept + (o.reshardAfterForward === false ? 0 : layer) + 2 * layer + activations,
+    // In the last layer's MLP: gradients of the second matrix, of its bias and norm, of the hidden rows before and after.
+    'relu backward':
+      state +
+      root +
+      kept +
+      headGrads +
+      own +
+      coming +
+      floats(d * f + 3 * d + 2 * tokens * f + tokens * d) +
+      activations -
+      floats(2 * tokens * d + 2 * tokens),
+    ...inner(),
+    // The first layer's reduction is under way while the token table's gradient is computed.
+    'embedding backward':
+      state +
+      root +
+      headGrads +
+      floats(o.positions * d + v * d + tokens * d) +
+      layer +
+      layers * layerPiece +
+      INDEX * tokens,
     // All gradients of the root and their flat buffer; the layers' are shards by now.
-    'root reduced': state + 2 * root + rootPiece + reduced,
+    'root reduced': state + rootGrads + root + layers * layerPiece,
   };
+  /** With `done` layers behind it in backward, the last of which is still being reduced. */
+  function inner(): Record<string, number> {
+    const found: Record<string, number> = {};
+    for (let done = 0; done < layers; done++) {
+      const reducing = done === 0 ? 0 : layer + layerPiece;
+      const base = state + root + kept + headGrads + reducing + Math.max(0, done - 1) * layerPiece;
+      const left = activations - done * perLayer - floats(tokens * d);
+      const next = kept > 0 || done === layers - 1 ? 0 : layer;
+      // Its own gradients are nearly all there, the next layer is on its way.
+      found[`attention backward, layer ${layers - 1 - done}`] =
+        base + own + next + layerGrads + floats(5 * tokens * d) + left - perLayer;
+      // Its gathered parameters are copied out of the flat buffer.
+      if (done > 0 && kept === 0)
+        found[`gathered again, layer ${layers - 1 - done}`] = base + 2 * layer + left + floats(tokens * d);
+    }
+    return found;
+  }
   return { state, root, layer, activations, moments, peak: Math.max(...Object.values(moments)) };
 }

@@ -182,7 +182,7 @@ for (const world of [2, 4]) {
     let cluster: Cluster;
     beforeAll(async () => {
       cluster = await Cluster.start(world);
-    });
+    }, 60_000);
     afterAll(() => cluster.stop());
 
     it.each(

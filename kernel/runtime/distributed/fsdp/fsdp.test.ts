@@ -36,7 +36,7 @@ describe.each([1, 2, 3, 4, 8])('fullyShard on %i ranks', (world) => {
   let cluster: Cluster;
   beforeAll(async () => {
     cluster = await Cluster.start(world);
-  });
+  }, 60_000);
   afterAll(() => cluster.stop());
 
   it('trains as one process does on the whole batch', async () => {
@@ -70,7 +70,7 @@ describe('fullyShard', () => {
   let cluster: Cluster;
   beforeAll(async () => {
     cluster = await Cluster.start(4);
-  });
+  }, 60_000);
   afterAll(() => cluster.stop());
 
   it('refuses parameters that an optimizer has', async () => {
