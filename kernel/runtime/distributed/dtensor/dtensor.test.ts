@@ -179,6 +179,48 @@ test('DTensors travel inside objects as the part of their sender', async () => {
   expect(first).toMatchObject([true, 'S(0)', [0, 1, 2, 3], 3, true]);
 });
 
+test('ranks outside the mesh take part and hold nothing', async () => {
+  const code = `
+    const one = new runtime.DeviceMesh([0]);
+    const d = distributeTensor(x, one, [Shard(0)]).mul(2).add(1);
+    return [d.shape, [...d.toLocal().shape], d.sum().placements.join(), one.getCoordinate()]`;
+  expect(await run(code)).toEqual([
+    [[4, 2], [4, 2], 'P(sum)', [0]],
+    [[4, 2], [0], 'P(sum)', null],
+  ]);
+});
+
+test('gradients of gradients go through redistributions', async () => {
+  const code = `
+    const d = sharded().detach().requiresGrad_(true);
+    const y = d.redistribute([Replicate()]).pow(3).sum();
+    const [first] = runtime.autograd.grad(y, d, null, { createGraph: true });
+    const [second] = runtime.autograd.grad(first.sum(), d);
+    return [first.placements.join(), first.fullTensor().equal(x.pow(2).mul(3)), second.fullTensor().equal(x.mul(6))]`;
+  expect(await run(code)).toEqual(both(['S(0)', true, true]));
+});
+
+test('Shard.localShardSizeAndOffset() cuts as torch.chunk does; the part of a parameter is a parameter', async () => {
+  const code = `
+    const p = new nn.Parameter(sharded());
+    return [[0, 1, 2, 3].map((r) => Shard.localShardSizeAndOffset(5, 4, r)), p.toLocal() instanceof nn.Parameter, p.toLocal().requiresGrad,
+      runtime.noGrad(() => p.toLocal()) instanceof nn.Parameter, p.localTensor instanceof nn.Parameter]`;
+  expect(await run(code)).toEqual(
+    both([
+      [
+        [2, 0],
+        [2, 2],
+        [1, 4],
+        [0, 5],
+      ],
+      true,
+      true,
+      true,
+      false,
+    ]),
+  );
+});
+
 test('strategies are found once for equal calls', async () => {
   const code = `
     let asked = 0;

@@ -1,5 +1,6 @@
 /** The distributed tensor: a whole tensor of which every rank of a mesh holds a part. */
 import { ShardbookError } from '../../base/index.js';
+import { isParameter, markParameter } from '../../nn/index.js';
 import {
   AutogradFunction,
   contiguousStrides,
@@ -193,8 +194,12 @@ export class DTensor extends Tensor {
 
   /** This rank's part as a plain tensor. Gradients pass through. */
   toLocal(options: ToLocalOptions = {}): Tensor {
-    if (!isGradEnabled()) return this.localTensor;
-    return ToLocal.apply(this, options.gradPlacements ?? null) as Tensor;
+    const parameter = isParameter(this);
+    // The part of a parameter is a parameter too, but never the object that this DTensor holds.
+    if (!isGradEnabled())
+      return parameter ? markParameter(noGrad(() => this.localTensor.alias())) : this.localTensor;
+    const local = ToLocal.apply(this, options.gradPlacements ?? null) as Tensor;
+    return parameter ? markParameter(local) : local;
   }
 
   /** The same tensor lying otherwise, by collectives. Gradients go back the reverse way. */

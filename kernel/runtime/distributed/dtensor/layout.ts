@@ -1,7 +1,8 @@
 /** Which part of a tensor lies where: sizes and offsets of shards, shapes of the whole from a part. */
 import { ShardbookError } from '../../base/index.js';
-import { contiguousStrides, type Tensor } from '../../tensor/index.js';
+import type { Tensor } from '../../tensor/index.js';
 import type { DeviceMesh } from '../mesh/index.js';
+import { chunkExtent, type Extent } from './chunk.js';
 import {
   isShardLike,
   type Placement,
@@ -13,17 +14,7 @@ import {
   StridedShardPlacement,
 } from './placements.js';
 
-export interface Extent {
-  readonly size: number;
-  readonly offset: number;
-}
-
-/** Piece `index` of `size` rows cut in `pieces` as torch.chunk cuts: ceil(size / pieces) each, the last ones short or empty. */
-export function chunkExtent(size: number, pieces: number, index: number): Extent {
-  const full = Math.ceil(size / pieces);
-  const offset = Math.min(size, full * index);
-  return { size: Math.max(0, Math.min(size, offset + full) - offset), offset };
-}
+export { chunkExtent, type Extent };
 
 /** Of `size` rows those that piece `index` of a strided cut holds, in its order. */
 export function stridedRows(splitFactor: number, size: number, pieces: number, index: number): number[] {
@@ -143,24 +134,6 @@ export function globalLayout(
       if (d !== p.dim && strides[d]! >= strides[p.dim]!) strides[d] = strides[d]! * size;
   });
   return { shape, strides };
-}
-
-/** The strides of a part of a tensor with these strides. */
-export function localStrides(
-  shape: readonly number[],
-  strides: readonly number[],
-  local: readonly number[],
-): number[] {
-  const plain = contiguousStrides(shape);
-  if (strides.every((s, d) => s === plain[d])) return contiguousStrides(local);
-  const order = shape.map((_, d) => d).sort((a, b) => strides[a]! - strides[b]! || b - a);
-  const out = new Array<number>(shape.length).fill(1);
-  let next = 1;
-  for (const d of order) {
-    out[d] = strides[d] === 0 ? 0 : next;
-    if (strides[d] !== 0) next *= Math.max(1, local[d]!);
-  }
-  return out;
 }
 
 const meshes = new Map<string, WeakRef<DeviceMesh>>();

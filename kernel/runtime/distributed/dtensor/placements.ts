@@ -3,6 +3,7 @@
  * changed. `key` is their text and tells them apart, so it serves in cache keys.
  */
 import { ShardbookError } from '../../base/index.js';
+import { chunkExtent } from './chunk.js';
 
 export type ReduceKind = 'sum' | 'avg' | 'min' | 'max' | 'product' | 'band' | 'bor' | 'bxor';
 
@@ -170,8 +171,7 @@ function maker<A extends unknown[], P extends Placement>(
   return placement as unknown as Maker<A, P>;
 }
 
-/** The ranks of the axis hold consecutive pieces along `dim`, cut as `torch.chunk` cuts: the last may be short or empty. */
-export const Shard = maker('Shard', ShardPlacement, (dim: number | { dim: number }): ShardPlacement => {
+const makeShard = maker('Shard', ShardPlacement, (dim: number | { dim: number }): ShardPlacement => {
   const d = typeof dim === 'object' && dim !== null ? dim.dim : dim;
   let made = shards.get(d);
   if (!made) {
@@ -179,6 +179,15 @@ export const Shard = maker('Shard', ShardPlacement, (dim: number | { dim: number
     shards.set(d, made);
   }
   return made;
+});
+
+/** The ranks of the axis hold consecutive pieces along `dim`, cut as `torch.chunk` cuts: the last may be short or empty. */
+export const Shard = Object.assign(makeShard, {
+  /** Size of piece `rank` of `size` rows cut in `pieces`, and where it begins. */
+  localShardSizeAndOffset(size: number, pieces: number, rank: number): [size: number, offset: number] {
+    const piece = chunkExtent(size, pieces, rank);
+    return [piece.size, piece.offset];
+  },
 });
 
 /** Every rank of the axis holds the whole. */
