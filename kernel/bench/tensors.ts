@@ -1,6 +1,7 @@
 /**
- * Compute kernels and a training step on one thread beside PyTorch's, tfjs's WASM backend's and ml-matrix's. Every figure is the
- * fastest of several runs, ours and the peers' alike: what the machine does when nobody else is on it.
+ * Compute kernels and a training step on one thread beside PyTorch's, tfjs's WASM backend's and ml-matrix's. Everybody is
+ * measured in turn, several rounds long, and every figure is the fastest run of all rounds, ours and the peers' alike: what the
+ * machine does when nobody else is on it.
  */
 import { Matrix } from 'ml-matrix';
 import { F, optim, type Tensor, torch } from '../runtime/index.js';
@@ -13,15 +14,26 @@ const SIZES = [256, 512, 1024] as const;
 /** What must hold, as speed of ours over the peer's. */
 const WANTED = { matmul: 0.4, matmulOfTfjs: 1.3, kernels: 0.25, trainingStep: 1 / 3 };
 
+const ROUNDS = 3;
+
+type Times = Record<string, number>;
+/** The smaller of both by name; the reason of an absent peer stays. */
+function fastest<T extends Times | string | undefined>(before: T | undefined, now: T): T {
+  if (typeof before !== 'object' || typeof now !== 'object') return now;
+  return Object.fromEntries(
+    Object.entries(now).map(([name, ms]) => [name, Math.min(ms, before[name] ?? ms)]),
+  ) as T;
+}
+
 const gflops = (n: number, ms: number): number => (2 * n ** 3) / ms / 1e6;
 
 /** Milliseconds of tfjs's product by size; the reason when it cannot be had. */
-async function tfjsMatmul(): Promise<Record<number, number> | string> {
+async function tfjsMatmul(): Promise<Times | string> {
   try {
     await import('@tensorflow/tfjs-backend-wasm');
     const tf = await import('@tensorflow/tfjs-core');
     await tf.setBackend('wasm');
-    const result: Record<number, number> = {};
+    const result: Times = {};
     for (const n of SIZES) {
       const [a, b] = [tf.randomNormal([n, n]), tf.randomNormal([n, n])] as [TfMatrix, TfMatrix];
       result[n] = fastestMs(() => {
@@ -37,8 +49,8 @@ async function tfjsMatmul(): Promise<Record<number, number> | string> {
 }
 type TfMatrix = import('@tensorflow/tfjs-core').Tensor2D;
 
-function products(): Record<number, number> {
-  const result: Record<number, number> = {};
+function products(): Times {
+  const result: Times = {};
   for (const n of SIZES) {
     const [a, b] = [torch.randn([n, n]), torch.randn([n, n])];
     result[n] = fastestMs(() => a.matmul(b));
@@ -46,8 +58,8 @@ function products(): Record<number, number> {
   return result;
 }
 
-function kernels(): Record<string, number> {
-  const result: Record<string, number> = {};
+function kernels(): Times {
+  const result: Times = {};
   const x = torch.randn([512, 2048]);
   const [w, c] = [torch.randn([2048]), torch.randn([2048])];
   result['softmaxMs'] = fastestMs(() => F.softmax(x, -1));
@@ -83,9 +95,21 @@ function beside(
 
 export async function benchTensors(): Promise<Record<string, unknown>> {
   const result: Record<string, unknown> = {};
-  const [ours, other, stepMs] = [products(), kernels(), fastestMs(trainingStep(), 5)];
-  const theirs = torchPeer('tensors');
-  const tfjs = await tfjsMatmul();
+  let [ours, other, theirs, tfjs]: [Times, Times, Times | undefined, Times | string] = [
+    {},
+    {},
+    undefined,
+    '',
+  ];
+  const step = trainingStep();
+  let stepMs = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < ROUNDS; round++) {
+    ours = fastest(ours, products());
+    other = fastest(other, kernels());
+    stepMs = Math.min(stepMs, fastestMs(step, 3, 0, round === 0 ? 2 : 0));
+    theirs = fastest(theirs, torchPeer('tensors'));
+    tfjs = fastest(tfjs, await tfjsMatmul());
+  }
   for (const n of SIZES) {
     const line: Record<string, unknown> = {
       ours: round(gflops(n, ours[n]!)),
@@ -102,7 +126,7 @@ export async function benchTensors(): Promise<Record<string, unknown>> {
       line['mlMatrix'] = round(
         gflops(
           n,
-          fastestMs(() => a.mmul(b), 3, 1),
+          fastestMs(() => a.mmul(b), 2, 0, 1),
         ),
       );
     }

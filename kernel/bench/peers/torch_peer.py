@@ -16,13 +16,14 @@ def median_ms(work, runs=7, warmup=2):
     return statistics.median(samples) * 1e3
 
 
-def fastest_ms(work, runs=15, warmup=3):
-    best = float("inf")
-    for i in range(-warmup, runs):
+def fastest_ms(work, runs=5, budget_ms=700, warmup=3):
+    for _ in range(warmup):
+        work()
+    best, i, end = float("inf"), 0, time.perf_counter() + budget_ms / 1e3
+    while i < runs or time.perf_counter() < end:
         start = time.perf_counter()
         work()
-        if i >= 0:
-            best = min(best, time.perf_counter() - start)
+        best, i = min(best, time.perf_counter() - start), i + 1
     return best * 1e3
 
 
@@ -57,7 +58,7 @@ def training_step_ms():
         optimizer.zero_grad()
         return loss.item()
 
-    return fastest_ms(step, runs=5)
+    return fastest_ms(step, runs=3, warmup=2)
 
 
 def tensors():
