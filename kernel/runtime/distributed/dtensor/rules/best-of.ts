@@ -7,7 +7,7 @@ import { dist } from '../../group/index.js';
 import { localShapeAt, rowsAt } from '../layout.js';
 import { isShardLike } from '../placements.js';
 import type { DTensorSpec } from '../spec.js';
-import { reduceFrom } from './reduce-from.js';
+import { neutral, reduceFrom } from './reduce-from.js';
 import type { MeshRule } from './rule.js';
 import { reduced } from './shared.js';
 
@@ -42,13 +42,7 @@ function ownBest(x: DTensorSpec, part: Tensor, dim: number | null, largest: bool
   const at = dim ?? 0;
   if (flat.shape[at] === 0) {
     const shape = flat.shape.map((n, d) => (d === at ? 1 : n));
-    const worst = part.dtype.isFloatingPoint
-      ? largest
-        ? Number.NEGATIVE_INFINITY
-        : Number.POSITIVE_INFINITY
-      : largest
-        ? torch.iinfo(part.dtype).min
-        : torch.iinfo(part.dtype).max;
+    const worst = neutral(part.dtype, largest);
     return [torch.full(shape, worst, { dtype: part.dtype }), torch.zeros(shape, { dtype: torch.int64 })];
   }
   const [values, places] = applyMulti(largest ? 'max' : 'min', [flat], { dim: at, keepdim: true });

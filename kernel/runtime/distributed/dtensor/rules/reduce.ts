@@ -2,10 +2,10 @@
  * Reductions. They run where the input is: a cut dimension that is reduced makes a pending reduction of the same kind. Where
  * the parts' results do not add up (variance, uneven means, pending reductions of another kind) the input is made whole first.
  */
-import type { OpName } from '../../../tensor/index.js';
+import { type OpName, torch } from '../../../tensor/index.js';
 import { NormPartial, type Placement, Shard } from '../placements.js';
 import { bestOf } from './best-of.js';
-import { reduceFrom } from './reduce-from.js';
+import { neutral, reduceFrom } from './reduce-from.js';
 import {
   type AxisRule,
   cut,
@@ -41,8 +41,26 @@ function reduction(pending: (call: RuleCall<DimsName>) => Placement | null): Mes
     kind: 'mesh',
     strategies: (call) => {
       const { dims, keepdim } = call.params as DimsParams;
-      const { input, output } = reduceFrom(call.inputs[0]!.placements, dims, keepdim, pending(call));
+      // Counting what is not zero needs the values, not their parts.
+      const through = call.name !== 'norm' || (call.params as { ord: number }).ord !== 0;
+      const { input, output } = reduceFrom(call.inputs[0]!.placements, dims, keepdim, pending(call), through);
       return [{ out: [output], in: [input] }];
+    },
+  };
+}
+
+/** The extremes of parts, of which some may be empty. */
+function extreme(largest: boolean): MeshRule<'amax' | 'amin'> {
+  return {
+    ...(reduction(() => (largest ? max : min)) as MeshRule<'amax' | 'amin'>),
+    runLocal: (call, _chosen, local, run) => {
+      const part = local.inputs[0]!;
+      const { dims, keepdim } = call.params;
+      if (!dims.some((d) => part.shape[d] === 0)) return run(local.inputs, local.params);
+      const shape = part.shape
+        .map((n, d) => (dims.includes(d) ? 1 : n))
+        .filter((_, d) => keepdim || !dims.includes(d));
+      return torch.full(shape, neutral(part.dtype, largest), { dtype: part.dtype });
     },
   };
 }
@@ -61,14 +79,15 @@ function normPending(call: RuleCall<DimsName>): Placement {
   return ord === 0 ? sum : NormPartial(ord);
 }
 
-/** `count_nonzero` has no rule of its own in PyTorch: it is derived from its parts, which never pass what is pending. */
-const countRule: MeshRule<'countNonzero'> = {
-  kind: 'mesh',
-  strategies: (call) => {
+/** `count_nonzero` has no rule of its own in PyTorch: it is derived from its parts, which pass nothing that is pending. */
+const countRule: AxisRule<'countNonzero'> = {
+  kind: 'axis',
+  ways: (call) => {
     const { dims, keepdim } = call.params;
-    const x = call.inputs[0]!;
-    const input = settled(x.placements, []);
-    return [{ out: [reduceFrom(input, dims, keepdim, sum).output], in: [input] }];
+    return call.inputs[0]!.shape.map((_, d): Way => {
+      if (dims.includes(d)) return { out: [sum], in: [cut(d)] };
+      return { out: [cut(keepdim ? d : d - dims.filter((k) => k < d).length)], in: [cut(d)] };
+    });
   },
 };
 
@@ -116,8 +135,8 @@ export const reduceRules: RuleTable = {
     ['prod', 'all'],
     reduction(() => product),
   ),
-  amax: reduction(() => max) as MeshRule<'amax'>,
-  amin: reduction(() => min) as MeshRule<'amin'>,
+  amax: extreme(true),
+  amin: extreme(false),
   mean: reduction(meanPending) as MeshRule<'mean'>,
   norm: reduction(normPending) as MeshRule<'norm'>,
   ...each(

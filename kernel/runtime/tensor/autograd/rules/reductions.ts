@@ -93,7 +93,7 @@ function normGrad(c: RuleContext<{ ord: number; dims: readonly number[]; keepdim
   const safe = (z: Tensor): Tensor => f.maskedFillLike(z, f.eq(y, 0));
   if (ord === 0) return null;
   if (ord === 1) return f.mul(f.sign(x), g);
-  if (ord === 2) return safe(f.mul(f.div(x, y), g));
+  if (ord === 2) return f.mul(g, safe(f.div(x, y)));
   if (!Number.isFinite(ord)) {
     const hit = f.eq(f.abs(x), y);
     return f.mul(f.mul(f.sign(x), hit), f.div(g, r.sum(hit, dims as number[], true)));
