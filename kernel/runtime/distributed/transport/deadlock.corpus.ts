@@ -291,7 +291,7 @@ if (rank === 1) dist.recv(tensor([1]), 0, { group: b });
 dist.barrier();`,
     codes: [D, D, D, D],
     says: [
-      'rank 2: waits in barrier #N (group world) at line 6 for ranks 0 and 1',
+      'rank 0: waits in send (f32[1], dst 1, group 1 (ranks 0, 1)) at line 4 for rank 1',
       'first difference: rank 0 sends to rank 1 in group 1 (ranks 0, 1), tag 0 at line 4, rank 1 receives in group 2 (ranks 0, 1), tag 0 at line 5',
       'help: match every send with one recv of the same tag and group',
     ],

@@ -47,7 +47,14 @@ export const TEXT_BYTES = [4096, 4096, 32768] as const;
 export const RANK_TEXT_BYTES = TEXT_BYTES[0] + TEXT_BYTES[1] + TEXT_BYTES[2];
 
 /** Words before the first row. */
-export const Global = { incidents: 1, groupsMade: 2, groupsFree: 3, words: 16 } as const;
+export const Global = {
+  incidents: 1,
+  groupsMade: 2,
+  groupsFree: 3,
+  /** 1 + the rank that is convicting. */
+  judge: 4,
+  words: 16,
+} as const;
 
 /** A rank's row. */
 export const Row = {
@@ -85,6 +92,8 @@ export const Row = {
   reportBytes: 21,
   /** How much of its segment of the arena is taken, in units of 64 bytes. */
   arenaNext: 22,
+  /** It is inside a call that waits: if it runs, it is about to fall asleep or to go on. */
+  inCall: 23,
   words: 32,
 } as const;
 

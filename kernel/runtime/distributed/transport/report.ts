@@ -150,7 +150,8 @@ function skipped(
   collectives: readonly Waiting[],
 ): Divergence | undefined {
   for (const w of collectives) {
-    const absent = absentees(table, w).filter((rank) => !waiting.some((other) => other.rank === rank));
+    // A rank that runs may still come to it.
+    const absent = absentees(table, w).filter((rank) => isDone(table, rank));
     if (absent.length === 0) continue;
     return {
       text: `${callersOf(table, w)}, ${list(absent, 'rank')} did not`,
@@ -234,6 +235,11 @@ function messagesOnly(waiting: readonly Waiting[]): Divergence {
 
 function isMessage({ kind }: Waiting): boolean {
   return kind === Kind.send || kind === Kind.recv || kind === Kind.recvAny;
+}
+
+function isDone(table: Table, rank: number): boolean {
+  const state = table.get(rank, Row.state);
+  return state === State.idle || state === State.dead;
 }
 
 const at = ({ place }: Waiting): string => (place === undefined ? '' : ` at ${place}`);

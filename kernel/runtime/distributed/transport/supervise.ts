@@ -38,6 +38,7 @@ export function superviseWorld(memory: WorldMemory): WorldMemorySupervisor {
         Atomics.add(table.words, table.layout.group(group) + Slot.epoch, 1);
     }
     Atomics.compareExchange(storeLock, 0, 1 + rank, 0);
+    Atomics.compareExchange(table.words, Global.judge, 1 + rank, 0);
     table.set(rank, Row.verdict, 0);
     table.setState(rank, state);
     table.ringAll(rank);

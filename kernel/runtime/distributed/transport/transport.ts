@@ -17,15 +17,15 @@ import { StagingPool } from './staging.js';
 import { Table } from './table.js';
 import { callerPlace } from './where.js';
 
-const GRACE_MS = 20;
+const GRACE_MS = 30;
+/** The same while a rank that is about to fall asleep only lacks a core to do so. */
+const BUSY_GRACE_MS = 500;
 /** Several find the same deadlock at once: who does not get to speak looks again. */
 const AGAIN_MS = 2;
 /** How long convicted ranks wait for each other's words on a busy machine; one that is stopped meanwhile is not waited for. */
 const DESCRIBE_MS = 10_000;
 /** Where every rank has a core, a short wait ends sooner than a sleep would. */
 const SPIN_MS = 0.05;
-/** A verdict that is being written. */
-const CLAIMED = -1;
 
 export class Transport {
   readonly worldSize: number;
@@ -53,6 +53,7 @@ export class Transport {
       if (channel.isStale) channel.abandon(cutOffError());
     }
     this.#table.setLastWords(this.rank, '');
+    this.#table.set(this.rank, Row.inCall, 0);
     this.#table.setState(this.rank, State.running);
   }
 
@@ -187,6 +188,7 @@ export class Transport {
     const deadline = timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeoutMs;
     // A verdict on an operation that timed out before it was heard.
     this.#table.set(this.rank, Row.verdict, 0);
+    this.#table.set(this.rank, Row.inCall, 1);
     for (;;) {
       const bell = Atomics.load(words, row + Row.bell);
       this.progress();
@@ -206,6 +208,7 @@ export class Transport {
         this.#table.set(this.rank, Row.verdict, 0);
       }
     }
+    this.#table.set(this.rank, Row.inCall, 0);
     if (op.failed) throw op.error;
     return op.result as T;
   }
@@ -213,17 +216,18 @@ export class Transport {
   /** Until the bell rings or the deadline has passed. While it looks again and again, the rank counts as asleep. */
   #sleep(bell: number, deadline: number): void {
     const bellWord = this.#table.layout.row(this.rank) + Row.bell;
-    let graceEnds = 0;
+    let since = 0;
     for (;;) {
       const now = performance.now();
       let sleepMs = Math.max(0, deadline - now);
       const stuck = this.#look();
       if (stuck !== undefined) {
-        if (graceEnds === 0) graceEnds = now + GRACE_MS;
-        if (now < graceEnds && this.#mayStillCome(stuck)) sleepMs = Math.min(sleepMs, graceEnds - now + 0.1);
+        if (since === 0) since = now;
+        const graceMs = since + this.#graceMs(stuck) - now;
+        if (graceMs > 0) sleepMs = Math.min(sleepMs, graceMs + 0.1, GRACE_MS);
         else if (!this.#convict(stuck)) sleepMs = Math.min(sleepMs, AGAIN_MS + this.rank / 8);
       } else {
-        graceEnds = 0;
+        since = 0;
       }
       const woken = Atomics.wait(this.#table.words, bellWord, bell, sleepMs);
       if (woken !== 'timed-out' || performance.now() >= deadline) return;
@@ -291,37 +295,37 @@ export class Transport {
   }
 
   /** An idle rank may be about to begin its cell; a running member may be about to join those who are stuck. */
-  #mayStillCome({ stuck, absent }: Stuck): boolean {
+  #graceMs({ stuck, absent }: Stuck): number {
     const table = this.#table;
-    if (absent.some((rank) => table.get(rank, Row.state) === State.idle)) return true;
     const involved = new Set(stuck.flatMap((rank) => table.members(table.get(rank, Row.group))));
-    return [...involved].some(
+    const running = [...involved].filter(
       (rank) => !stuck.includes(rank) && table.get(rank, Row.state) === State.running,
     );
+    if (running.some((rank) => table.get(rank, Row.inCall) === 1)) return BUSY_GRACE_MS;
+    const mayCome = running.length > 0 || absent.some((rank) => table.get(rank, Row.state) === State.idle);
+    return mayCome ? GRACE_MS : 0;
   }
 
   #convict({ stuck, absent }: Stuck): boolean {
     const table = this.#table;
-    // Several ranks may find the same deadlock at once; the one that gets hold of its first member speaks for all.
-    const first = table.layout.row(stuck[0]!) + Row.verdict;
-    if (Atomics.compareExchange(table.words, first, 0, CLAIMED) !== 0) return false;
-    const again = findStuck(table, this.rank);
-    if (again === undefined || again.stuck.join() !== stuck.join() || table.get(this.rank, Row.verdict) > 0) {
-      // Another has spoken in the meantime.
-      Atomics.compareExchange(table.words, first, CLAIMED, 0);
-      return false;
+    // Several ranks may find the same deadlock at once; who becomes the judge speaks for all, and the others look again.
+    if (Atomics.compareExchange(table.words, Global.judge, 0, 1 + this.rank) !== 0) return false;
+    try {
+      const again = findStuck(table, this.rank);
+      if (again === undefined || again.stuck.join() !== stuck.join()) return false;
+      // Those who have heard a verdict are awake, so whoever has one and sleeps is about to hear it.
+      if (stuck.some((rank) => table.get(rank, Row.verdict) > 0)) return false;
+      const incident = Atomics.add(table.words, Global.incidents, 1) + 1;
+      table.set(this.rank, Row.incident, incident);
+      const row = table.layout.row(this.rank);
+      setMask(table.words, row + Row.stuckLow, stuck);
+      setMask(table.words, row + Row.blamedLow, absent);
+      for (const rank of stuck) table.set(rank, Row.verdict, 1 + this.rank);
+      for (const rank of stuck) table.ring(rank);
+      return true;
+    } finally {
+      Atomics.store(table.words, Global.judge, 0);
     }
-    const incident = Atomics.add(table.words, Global.incidents, 1) + 1;
-    table.set(this.rank, Row.incident, incident);
-    const row = table.layout.row(this.rank);
-    setMask(table.words, row + Row.stuckLow, stuck);
-    setMask(table.words, row + Row.blamedLow, absent);
-    for (const rank of stuck) {
-      const verdict = table.layout.row(rank) + Row.verdict;
-      Atomics.compareExchange(table.words, verdict, rank === stuck[0] ? CLAIMED : 0, 1 + this.rank);
-      table.ring(rank);
-    }
-    return true;
   }
 
   /** This rank is stuck, by the word of `finder`: say what it waits for, then take the report. */
