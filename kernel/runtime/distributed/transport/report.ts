@@ -135,7 +135,7 @@ function firstDivergence(table: Table, waiting: readonly Waiting[]): Divergence 
     .filter((w) => w.kind === Kind.collective)
     .sort((a, b) => a.seq - b.seq || a.groupId - b.groupId);
   return (
-    skipped(table, waiting, collectives) ??
+    skipped(table, collectives) ??
     unanswered(waiting) ??
     crossedMessages(waiting) ??
     elsewhere(table, waiting, collectives) ??
@@ -144,11 +144,7 @@ function firstDivergence(table: Table, waiting: readonly Waiting[]): Divergence 
 }
 
 /** A collective that a rank, done with its work, never called. */
-function skipped(
-  table: Table,
-  waiting: readonly Waiting[],
-  collectives: readonly Waiting[],
-): Divergence | undefined {
+function skipped(table: Table, collectives: readonly Waiting[]): Divergence | undefined {
   for (const w of collectives) {
     // A rank that runs may still come to it.
     const absent = absentees(table, w).filter((rank) => isDone(table, rank));
