@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { DOUBLE, SHARDED, writeFiles } from './fixtures/exercises.js';
+import { DOUBLE, FSDP, SHARDED, writeFiles } from './fixtures/exercises.js';
 import { type Exercise, gradeSubmission, loadExercise, type Report } from './index.js';
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
@@ -115,6 +115,18 @@ describe('an exercise over dist', () => {
   });
 });
 
+describe('FSDP under the grader', () => {
+  it('trains over processes, and its all-gathers and reduce-scatters are counted outside', async () => {
+    writeFiles(root, FSDP);
+    const report = await grade(load('fsdp'), FSDP['solutions/fsdp/reference.ts']!);
+    expect(verdicts(report)).toEqual(['sharded pass', 'traffic pass']);
+    const root_only = FSDP['solutions/fsdp/reference.ts']!.replace('fullyShard(model.at(0), { mesh });', '');
+    const lazy = await grade(load('fsdp'), root_only);
+    expect(verdicts(lazy)).toEqual(['sharded pass', 'traffic wrong']);
+    expect(lazy.checks[1]?.feedback?.message).toContain('1 all-gathers');
+  });
+});
+
 describe('checks.ts of an exercise', () => {
   it('compares with the reference, and hides what hidden checks know', async () => {
     const passed = await grade(load('double'), DOUBLE['solutions/double/reference.ts']!);
@@ -134,6 +146,16 @@ describe('checks.ts of an exercise', () => {
     );
     expect(narrow.checks[1]).toMatchObject({ verdict: 'wrong', feedback: { message: 'Try other numbers' } });
     expect(Object.keys(narrow.checks[1]!.feedback!)).toEqual(['message']);
+  });
+
+  it('changes the numbers of hidden checks with a secret, and only those', async () => {
+    const said =
+      "import type { Tensor } from 'shardbook';\nexport const double = (t: Tensor) => { console.log(t.sum().item()); return t.mul(2); };";
+    const printed = async (secret: string): Promise<string[]> =>
+      (await grade(load('double'), said, 'submission.ts', { secret })).prints[0]!.text.trim().split('\n');
+    const [plain, first, again] = [await printed(''), await printed('x'), await printed('x')];
+    expect(first).toEqual(again);
+    expect([first[0] === plain[0], first[1] === plain[1]]).toEqual([true, false]);
   });
 
   it('runs only what learners see when asked to', async () => {

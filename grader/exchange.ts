@@ -67,6 +67,8 @@ const MOST_MESSAGES = 20_000;
 export class Exchange {
   readonly transfers: Transfer[] = [];
   readonly collectives: CollectiveRecord[] = [];
+  /** Collectives of instruments, by their own word: not the program's, but their bytes are counted all the same. */
+  readonly instruments: CollectiveRecord[] = [];
   /** Set when ranks talk nonsense or without end: the run is over. */
   violation: string | undefined;
   private readonly open = new Map<string, Operation>();
@@ -219,9 +221,18 @@ export class Exchange {
         this.complete(rank, { handle: sides[i]!.handle, error, help: notes });
       return;
     }
-    const { op, group, seq, detail, root, tensors } = sides[0]!.call;
+    const { op, group, seq, detail, root, tensors, quiet } = sides[0]!.call;
     const bytes = sides.map(({ body }) => body.length);
-    this.collectives.push({ op, group, ranks: members, seq, detail, root, tensors, bytes });
+    (quiet === true ? this.instruments : this.collectives).push({
+      op,
+      group,
+      ranks: members,
+      seq,
+      detail,
+      root,
+      tensors,
+      bytes,
+    });
     const body = Buffer.concat(sides.map((side) => side.body));
     for (const [i, rank] of members.entries())
       this.complete(rank, { handle: sides[i]!.handle, body, parts: bytes });

@@ -8,6 +8,7 @@ import * as shardbook from 'shardbook';
 import { type CheckTable, checksOf, solutionsOf, specHash } from './checks/index.js';
 import type { CheckSpec, Exercise } from './exercise.js';
 import { compileFiles, readSubmission, type SourceFile, type Submission } from './intake/index.js';
+import { deriveSeed } from './random.js';
 import { type Case, type CaseRun, HARNESS_FILE, RankWorld } from './rank-world.js';
 import { type CheckReport, REPORT_FORMAT, type Report, type TypeNote } from './report.js';
 import { Cage, makeKit, type Recipe, requireSandbox } from './sandbox/index.js';
@@ -23,6 +24,8 @@ export interface GradeOptions {
   readonly seed?: number;
   /** Nobody trusts it: run it in the sandbox, or refuse. */
   readonly untrusted?: boolean;
+  /** Hidden checks take their numbers from the seed and from this, which no report names. */
+  readonly secret?: string;
   /** Only the checks that a learner sees. */
   readonly publicOnly?: boolean;
   /** Run the starter as well instead of calling it not attempted; for the self-check of an exercise. */
@@ -134,6 +137,7 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
       world,
       reference,
       seed,
+      hiddenSeed: hiddenSeed(seed, options.secret),
       placed,
       stopAtFailure: options.stopAtFailure === true,
       deadline: started + SUBMISSION_SECONDS * 1000,
@@ -273,6 +277,7 @@ interface Run {
   readonly world: RankWorld;
   readonly reference: Reference;
   readonly seed: number;
+  readonly hiddenSeed: number;
   readonly placed: (feedback: Feedback) => Feedback;
   readonly stopAtFailure: boolean;
   readonly deadline: number;
@@ -329,7 +334,8 @@ async function runCheck(
   exercise: Exercise,
   run: Run,
 ): Promise<CheckFailure | undefined> {
-  const { world, reference, seed } = run;
+  const { world, reference } = run;
+  const seed = spec.visibility === 'hidden' ? run.hiddenSeed : run.seed;
   const limited = (work: Case): Case =>
     spec.caseSeconds === undefined || work.seconds !== undefined
       ? work
@@ -354,6 +360,11 @@ async function runCheck(
       if (failure.verdict !== 'infra-error' || attempt >= 1) return failure;
     }
   }
+}
+
+/** Without a secret it is the seed's own, so that an author can run what failed again. */
+function hiddenSeed(seed: number, secret: string | undefined): number {
+  return secret === undefined || secret === '' ? seed : deriveSeed(seed, secret);
 }
 
 /** A hidden check says one authored sentence: no case, no values, no line. */

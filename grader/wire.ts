@@ -38,6 +38,8 @@ export interface WireCollective {
   readonly tensors: WireTensor[];
   readonly detail?: string;
   readonly root?: number;
+  /** An instrument exchanges what it measured. */
+  readonly quiet?: boolean;
   readonly place?: string;
 }
 

@@ -6,7 +6,7 @@ import type { Queue, QueueEvents } from 'bullmq';
 import { ShardbookError } from 'shardbook';
 import type { Report } from '../report.js';
 import { nothingLeft } from './drain.js';
-import { type Executor, gradeJob, type Place } from './executor.js';
+import { type Executor, failed, gradeJob, type Place } from './executor.js';
 import type { Job } from './jobs.js';
 
 export interface QueueOptions {
@@ -87,7 +87,9 @@ export class BullmqExecutor implements Executor {
         settle(id);
         onResult(
           job,
-          state === 'completed' ? (queued.returnvalue as Report) : lost(job, queued.failedReason),
+          state === 'completed'
+            ? (queued.returnvalue as Report)
+            : failed(job, new Error(`no worker could grade it: ${queued.failedReason}`)),
         );
         // Results are kept in files; the queue forgets them, so that a later run may put the job in again.
         await queued.remove().catch(() => {});
@@ -154,30 +156,5 @@ export async function startWorker(
       await worker.close();
       connection.disconnect();
     },
-  };
-}
-
-function lost(job: Job, reason: string): Report {
-  return {
-    format: 'shardbook.grade/1',
-    exercise: { id: job.exercise, title: job.exercise },
-    submission: { name: job.learner, kind: 'file', sha256: '' },
-    grader: {
-      shardbook: '',
-      runtime: '',
-      spec: '',
-      node: process.versions.node,
-      isolation: 'process',
-      layers: [],
-    },
-    seed: job.seed,
-    verdict: 'infra-error',
-    score: { earned: 0, possible: 0 },
-    feedback: { message: `No worker could grade it: ${reason}` },
-    checks: [],
-    types: [],
-    notes: [],
-    prints: [],
-    milliseconds: 0,
   };
 }

@@ -1,7 +1,9 @@
 /** Who does the jobs: the pool in this process, or a queue that workers on many machines take from. */
+
+import { ShardbookError } from 'shardbook';
 import { loadExercise } from '../exercise.js';
 import { type GradeOptions, gradeSubmission } from '../grade.js';
-import type { Report } from '../report.js';
+import { REPORT_FORMAT, type Report } from '../report.js';
 import type { Job } from './jobs.js';
 
 export interface Executor {
@@ -13,11 +15,13 @@ export interface Executor {
 export interface Place {
   readonly packageRoot: string;
   readonly version: string;
+  /** See `GradeOptions.secret`. */
+  readonly secret?: string;
 }
 
 export function gradeJob(
   job: Job,
-  { packageRoot, version }: Place,
+  { packageRoot, version, secret }: Place,
   more: Partial<GradeOptions> = {},
 ): Promise<Report> {
   return gradeSubmission({
@@ -28,6 +32,8 @@ export function gradeJob(
     seed: job.seed,
     untrusted: job.untrusted,
     publicOnly: job.publicOnly,
+    types: job.types,
+    ...(secret === undefined ? {} : { secret }),
     ...more,
   });
 }
@@ -45,7 +51,7 @@ export class PoolExecutor implements Executor {
     const waiting = [...jobs];
     const work = async (): Promise<void> => {
       for (let job = waiting.shift(); job !== undefined && !this.closed; job = waiting.shift()) {
-        onResult(job, await gradeJob(job, this.place));
+        onResult(job, await gradeJob(job, this.place).catch((error: unknown) => failed(job, error)));
       }
     };
     await Promise.all(Array.from({ length: Math.min(this.width, jobs.length) }, work));
@@ -54,4 +60,32 @@ export class PoolExecutor implements Executor {
   async close(): Promise<void> {
     this.closed = true;
   }
+}
+
+/** What went wrong with one submission in the grader itself must not end the others. */
+export function failed(job: Job, error: unknown): Report {
+  // An exercise that cannot be read, a sandbox that is not there: that concerns all.
+  if (error instanceof ShardbookError) throw error;
+  return {
+    format: REPORT_FORMAT,
+    exercise: { id: job.exercise, title: job.exercise },
+    submission: { name: job.learner, kind: 'file', sha256: '' },
+    grader: {
+      shardbook: '',
+      runtime: '',
+      spec: '',
+      node: process.versions.node,
+      isolation: 'process',
+      layers: [],
+    },
+    seed: job.seed,
+    verdict: 'infra-error',
+    score: { earned: 0, possible: 0 },
+    feedback: { message: `The grader failed: ${error instanceof Error ? error.message : String(error)}` },
+    checks: [],
+    types: [],
+    notes: [],
+    prints: [],
+    milliseconds: 0,
+  };
 }

@@ -21,6 +21,8 @@ export interface Job {
   readonly seed: number;
   readonly untrusted: boolean;
   readonly publicOnly: boolean;
+  /** Look for type errors as well; it does not change a verdict. */
+  readonly types: boolean;
 }
 
 export interface JobOptions {
@@ -32,6 +34,9 @@ export interface JobOptions {
   readonly seed: number;
   readonly untrusted: boolean;
   readonly publicOnly: boolean;
+  readonly types?: boolean;
+  /** See `GradeOptions.secret`: another one gives other results. */
+  readonly secret?: string;
 }
 
 const SUBMISSION = /\.(ts|ipynb|md)$/i;
@@ -82,7 +87,7 @@ export function shardOf(jobs: readonly Job[], index: number, count: number): Job
 }
 
 function makeJob(learner: string, exercise: Exercise, file: string, options: JobOptions): Job {
-  const { seed, untrusted, publicOnly, packageRoot } = options;
+  const { seed, untrusted, publicOnly, packageRoot, types = false, secret = '' } = options;
   const parts = [
     contentOf(file, exercise),
     exercise.id,
@@ -91,6 +96,7 @@ function makeJob(learner: string, exercise: Exercise, file: string, options: Job
     String(seed),
     untrusted ? 'sandbox' : 'process',
     publicOnly ? 'public' : 'all',
+    secret,
   ];
   const key = createHash('sha256').update(parts.join('\n')).digest('hex');
   return {
@@ -102,6 +108,7 @@ function makeJob(learner: string, exercise: Exercise, file: string, options: Job
     seed,
     untrusted,
     publicOnly,
+    types,
   };
 }
 

@@ -32,6 +32,7 @@ export {
   endWork,
   type Group,
   GroupMember,
+  isUnheard,
   markCompute,
   onComm,
   ProcessGroup,

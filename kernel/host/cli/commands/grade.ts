@@ -60,9 +60,12 @@ Many submissions:
 --exercises FOLDER folder of the exercises, default those that come with Shardbook
 --jobs N           gradings at once, default one for each core
 --shard I/N        only part I of N; "grade merge" puts the parts together
+--types            look for type errors as well (slow)
 --again            grade also what is there, and show what changed
 --redis URL        put the jobs into a queue there instead, for "grade worker"s to take; FOLDER holds the results
 --queue NAME       name of the queue, default shardbook
+
+SHARDBOOK_SECRET in the environment changes the numbers of hidden checks to ones that nobody can know who knows the checks.
 
 Exit code: 0 passed, 1 did not pass, 2 the grader could not work.
 `;
@@ -80,6 +83,7 @@ const OPTIONS = {
   public: { type: 'boolean', default: false },
   'no-types': { type: 'boolean', default: false },
   untrusted: { type: 'boolean', default: false },
+  types: { type: 'boolean', default: false },
   out: { type: 'string' },
   exercise: { type: 'string', multiple: true },
   exercises: { type: 'string' },
@@ -129,6 +133,7 @@ async function gradeOne(folder: string, values: Values): Promise<number> {
     types: !values['no-types'],
     untrusted: values.untrusted,
     publicOnly: values.public,
+    ...secretOf(),
   });
   if (values.json !== '-')
     process.stdout.write(`${formatReport(report, { colours: process.stdout.isTTY === true })}\n`);
@@ -149,12 +154,17 @@ async function gradeMany(folder: string, values: Values): Promise<number> {
     seed: seedOf(values),
     untrusted: values.untrusted,
     publicOnly: values.public,
+    types: values.types,
+    ...secretOf(),
   });
   const jobs = values.shard === undefined ? all : shardOf(all, ...shardNumbers(values.shard));
   const results = new Results(resolve(values.out));
   const executor: Executor =
     values.redis === undefined
-      ? new PoolExecutor({ packageRoot: packageRoot(), version: packageVersion() }, jobCount(values))
+      ? new PoolExecutor(
+          { packageRoot: packageRoot(), version: packageVersion(), ...secretOf() },
+          jobCount(values),
+        )
       : await BullmqExecutor.start({ url: values.redis, name: values.queue });
   const started = Date.now();
   try {
@@ -203,7 +213,7 @@ async function work(values: Values): Promise<number> {
   const lockMs = Number(process.env['SHARDBOOK_QUEUE_LOCK_MS'] ?? 30_000);
   const worker = await startWorker(
     { url: values.redis, name: values.queue, jobs: jobCount(values), lockMs },
-    { packageRoot: packageRoot(), version: packageVersion() },
+    { packageRoot: packageRoot(), version: packageVersion(), ...secretOf() },
     (job, report) =>
       void process.stdout.write(`${report.verdict.padEnd(13)} ${job.learner}, ${job.exercise}\n`),
   );
@@ -255,6 +265,12 @@ function seedOf(values: Values): number {
   const seed = Number(values.seed);
   if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) return seed;
   throw usageError('grade', `the seed is "${values.seed}", wanted a whole number from 0 to ${2 ** 32 - 1}`);
+}
+
+/** The environment and not an option: a command line stands in logs. */
+function secretOf(): { secret?: string } {
+  const secret = process.env['SHARDBOOK_SECRET'];
+  return secret === undefined ? {} : { secret };
 }
 
 function jobCount(values: Values): number {

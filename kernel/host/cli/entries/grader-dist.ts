@@ -11,6 +11,7 @@ import {
   type CommCall,
   type CommTensor,
   createWorldMemory,
+  isUnheard,
   type ReduceOp,
   reduceBytes,
   ShardbookError,
@@ -31,6 +32,7 @@ export function joinWorld(link: Link): () => void {
   beginWork();
   const world = new World(link);
   return addCommHook({
+    carries: true,
     before: (call) => world.begin(call),
     waited: (call) => world.finish(call),
   });
@@ -84,9 +86,10 @@ class World {
     const body = contribution(call, ++this.groups);
     // What the call names on every member, also where only the root contributes.
     const tensors = call.shapes.map((shape) => ({ dtype: call.dtype as WireDType, shape: [...shape] }));
-    const about: { tensors: WireTensor[]; detail?: string; root?: number } = { tensors };
+    const about: { tensors: WireTensor[]; detail?: string; root?: number; quiet?: boolean } = { tensors };
     if (call.detail !== undefined) about.detail = call.detail;
     if (call.root !== undefined) about.root = call.root;
+    if (isUnheard()) about.quiet = true;
     const side = { op: call.op, group: call.group, ranks: [...call.groupRanks], seq, ...about };
     const handle = link.begin((id) => ({ type: 'collective', ...id, call: side }), body);
     return () => {

@@ -94,6 +94,8 @@ export interface CommAnswer {
 }
 
 export interface CommHook {
+  /** It carries the calls instead of shared memory, and so is asked also inside `withoutCommHooks`. */
+  readonly carries?: boolean;
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook that only listens returns nothing
   before?(call: CommCall): CommAnswer | undefined | void;
   /** The call is done on this rank; `error` if it failed. */
@@ -172,14 +174,24 @@ export class HookedCall {
   }
 }
 
+let quiet = false;
+
+/** Whether this is inside `withoutCommHooks`. */
+export function isUnheard(): boolean {
+  return quiet;
+}
+
 /** Calls that `body` makes are nobody's business: instruments that exchange what they measured. */
 export function withoutCommHooks<T>(body: () => T): T {
   const before = hooks;
-  hooks = [];
+  const wasQuiet = quiet;
+  hooks = hooks.filter((hook) => hook.carries === true);
+  quiet = true;
   try {
     return body();
   } finally {
     hooks = before;
+    quiet = wasQuiet;
   }
 }
 

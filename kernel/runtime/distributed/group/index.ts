@@ -6,6 +6,7 @@ export {
   type CommEvent,
   type CommHook,
   type CommStream,
+  isUnheard,
   markCompute,
   onComm,
   streamWaitsFor,
