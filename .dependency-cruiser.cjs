@@ -52,7 +52,11 @@ module.exports = {
       'Modules are built from tensors alone, so that they run without a world.',
     ),
     only('optim', ['base/', 'tensor/'], 'An optimizer sees parameters as tensors; it must work without nn.'),
-    only('distributed/store', ['base/', 'platform/'], 'A store is a key-value meeting place; it knows no tensor.'),
+    only(
+      'distributed/store',
+      ['base/', 'platform/'],
+      'A store is a key-value meeting place; it knows no tensor.',
+    ),
     only('distributed/transport', ['base/'], 'A transport moves bytes; it knows no tensor and no group.'),
     only(
       'distributed/group',
