@@ -195,7 +195,7 @@ function openStore(memory: WorldMemory, rank: number): void {
   const over = transport!;
   store = new MemoryStore(memory.store, rank, {
     waiter: (keys, ready) => over.waitForKeys(keys, ready),
-    changed: () => over.ringAll(),
+    changed: () => over.keysChanged(),
   });
   shareStores(store);
 }

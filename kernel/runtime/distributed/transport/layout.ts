@@ -53,6 +53,8 @@ export const Global = {
   groupsFree: 3,
   /** 1 + the rank that is convicting. */
   judge: 4,
+  /** Ranks that wait for keys of the store. */
+  keyWaiters: 5,
   words: 16,
 } as const;
 

@@ -153,14 +153,20 @@ export class Transport {
     };
     const target = () => ({ kind: Kind.store, group: 0, barrier: 0, seq: 0, peer: -1, tag: 0 });
     const op = new Op<void>(steps(), info, target, undefined);
-    op.step();
-    this.#messages.push(op as Op);
-    this.wait(op);
+    // Counted before the first look, so that who sets a key either is seen to have set it or sees that somebody waits.
+    Atomics.add(this.#table.words, Global.keyWaiters, 1);
+    try {
+      op.step();
+      this.#messages.push(op as Op);
+      this.wait(op);
+    } finally {
+      Atomics.sub(this.#table.words, Global.keyWaiters, 1);
+    }
   }
 
-  /** Something that other ranks may wait for has changed outside the table. */
-  ringAll(): void {
-    this.#table.ringAll(this.rank);
+  /** The store has changed. */
+  keysChanged(): void {
+    if (Atomics.load(this.#table.words, Global.keyWaiters) > 0) this.#table.ringAll(this.rank);
   }
 
   /** Ends every group of this rank. */
