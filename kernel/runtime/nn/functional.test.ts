@@ -176,3 +176,23 @@ describe('nn.init', () => {
     expect(torch.rand([1]).item()).toBe(before);
   });
 });
+
+describe('second derivatives', () => {
+  const at = (...shape: number[]): Tensor => torch.randn(shape, { dtype: torch.float64 }).requiresGrad_();
+  const forms: [string, (q: Tensor, k: Tensor, v: Tensor) => Tensor][] = [
+    ['plain', (q, k, v) => F.scaledDotProductAttention(q, k, v)],
+    ['causal', (q, k, v) => F.scaledDotProductAttention(q, k, v, { isCausal: true, scale: 0.7 })],
+    [
+      'masked',
+      (q, k, v) => {
+        const attnMask = torch.ones([3, 3], { dtype: torch.bool }).tril().logicalNot();
+        return F.scaledDotProductAttention(q, k, v, { attnMask });
+      },
+    ],
+  ];
+  it.each(forms)('of %s attention agree with finite differences', (_, attention) => {
+    torch.manualSeed(3);
+    const inputs = [at(2, 3, 2), at(2, 3, 2), at(2, 3, 2)] as const;
+    expect(torch.autograd.gradgradcheck(attention as never, [...inputs])).toBe(true);
+  });
+});

@@ -22,7 +22,7 @@ export {
   isBackwardRunning,
   queueCallback,
 } from './autograd/engine.js';
-export { type GradcheckOptions, gradcheck, registerMultiGradHook } from './autograd/extras.js';
+export { type GradcheckOptions, gradcheck, gradgradcheck, registerMultiGradHook } from './autograd/extras.js';
 export {
   AutogradFunction,
   AutogradFunction as Function,

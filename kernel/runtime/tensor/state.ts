@@ -91,6 +91,12 @@ export const belowAutograd = <R>(body: () => R): R => {
 /** Runs `body` with another device for tensors that are not told theirs: `torch.device('meta', () => new Model())`. */
 export const withDevice = <R>(device: Device, body: () => R): R => withState({ defaultDevice: device }, body);
 
+/** The device of tensors that are not told theirs, until changed again. */
+export function setDefaultDevice(device: Device): void {
+  state.defaultDevice = device;
+}
+export const getDefaultDevice = (): Device => state.defaultDevice;
+
 /** Runs matrix products inside `body` in `dtype` (bfloat16 unless told), as torch.autocast('cpu', ...). */
 export function autocast<R>(
   options: { dtype?: DType; enabled?: boolean },

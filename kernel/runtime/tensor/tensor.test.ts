@@ -27,6 +27,18 @@ describe('Tensor', () => {
     );
     expect(String(torch.ones([2]).requiresGrad_().mul(2))).toBe('tensor([2., 2.], grad_fn=<MulBackward0>)');
   });
+  it('a default device holds inside a scope or until it is changed', () => {
+    const inside = torch.device('meta', () => [torch.zeros([2]), torch.randn([2]), torch.tensor([1])]);
+    expect(inside.map((t) => t.device)).toEqual(['meta', 'meta', 'meta']);
+    expect(torch.zeros([2]).device).toBe('cpu');
+    torch.setDefaultDevice('meta');
+    try {
+      expect([torch.ones([2]).device, torch.ones([2], { device: 'cpu' }).device]).toEqual(['meta', 'cpu']);
+    } finally {
+      torch.setDefaultDevice('cpu');
+    }
+    expect(() => torch.setDefaultDevice('cuda' as 'cpu')).toThrow(/no device "cuda"/);
+  });
   it('get gives views that share storage; writing one is seen by the other', () => {
     const x = torch.zeros([2, 3]);
     x.get(1, slice(0, 2)).fill_(7);

@@ -6,7 +6,7 @@ import {
   createSelectiveCheckpointContexts,
 } from './autograd/checkpoint.js';
 import * as grad from './autograd/engine.js';
-import { gradcheck, registerMultiGradHook } from './autograd/extras.js';
+import { gradcheck, gradgradcheck, registerMultiGradHook } from './autograd/extras.js';
 import { AutogradFunction, onceDifferentiable } from './autograd/function.js';
 import * as dt from './dtype.js';
 import * as creation from './ops/creation.js';
@@ -21,12 +21,14 @@ import * as v from './ops/views.js';
 import { broadcastShapes as joinShapes } from './shape.js';
 import {
   enableGrad,
+  getDefaultDevice,
   inferenceMode,
   isGradEnabled,
   isInferenceModeEnabled,
   noGrad,
   autocast as runAutocast,
   savedTensorsHooks,
+  setDefaultDevice,
   setGradEnabled,
   withDevice,
 } from './state.js';
@@ -81,6 +83,7 @@ export const autograd = {
   backward: grad.backward,
   grad: grad.grad,
   gradcheck,
+  gradgradcheck,
   Function: AutogradFunction,
   onceDifferentiable,
   queueCallback: grad.queueCallback,
@@ -130,6 +133,8 @@ export const torch = {
   inferenceMode,
   autocast,
   device,
+  setDefaultDevice: (name: Device): void => setDefaultDevice(v.checkDevice(name)!),
+  getDefaultDevice,
   isFloatScalar,
   linalg: {
     vectorNorm: (

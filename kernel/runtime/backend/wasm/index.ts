@@ -5,6 +5,7 @@
 import type { AdamParams, Backend, Nd } from '../backend.js';
 import { contiguousStrides, sizeOf } from '../reference/access.js';
 import { dense, ELEMENTS_MIN, elementwiseKernels, isF32, PIECE, place } from './elementwise.js';
+import { embeddingKernels } from './embedding.js';
 import { type Kernels, Scratch } from './module.js';
 import { reduceKernels } from './reduce.js';
 
@@ -296,6 +297,7 @@ export function createWasmBackend(reference: Backend, enableRelaxed?: () => void
     name: 'wasm',
     ...elementwiseKernels(reference, scratch),
     ...reduceKernels(reference, scratch),
+    ...embeddingKernels(reference, scratch),
     matmul,
     softmax,
     softmaxBackward,

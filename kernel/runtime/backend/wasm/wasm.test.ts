@@ -229,6 +229,19 @@ describe('rows', () => {
   }
 });
 
+describe('embedding', () => {
+  const ids = BigInt64Array.from({ length: 700 }, (_, i) => BigInt((i * i) % (i < 400 ? 7 : 41)));
+  const index: Nd = { dtype: 'int64', data: ids, shape: [700], strides: [1], offset: 0 };
+  for (const width of [5, 33, 64]) {
+    for (const byFrequency of [false, true]) {
+      it(`the gradient of width ${width} agrees${byFrequency ? ', by frequency' : ''}`, () => {
+        const grad = nd([700, width], values(700 * width, 40));
+        same([[45, width]], (b, [o]) => b.embeddingBackward(grad, index, 45, 2, byFrequency, o!), 1e-5);
+      });
+    }
+  }
+});
+
 describe('attention', () => {
   for (const [n, m, causal, masked] of [
     [70, 70, true, false],

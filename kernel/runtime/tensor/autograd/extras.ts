@@ -1,6 +1,6 @@
 /** Hooks over several tensors, gradient checking. */
 import { ShardbookError } from '../../base/index.js';
-import { getBackend, noGrad } from '../state.js';
+import { getBackend } from '../state.js';
 import { Tensor } from '../tensor.js';
 import { grad, queueCallback, willExecute } from './engine.js';
 import type { RemovableHandle } from './node.js';
@@ -94,9 +94,9 @@ export function gradcheck(
     for (const [i, x] of checked.entries()) {
       for (let e = 0; e < x.numel(); e++) {
         const shifted = (by: number): number[] => {
-          nudge(x, e, by);
-          const out = noGrad(() => values(outputs()[k]!));
-          nudge(x, e, -by);
+          const back = nudge(x, e, by);
+          const out = values(outputs()[k]!);
+          back();
           return out;
         };
         const [up, down] = [shifted(eps), shifted(-eps)];
@@ -116,11 +116,38 @@ export function gradcheck(
   return true;
 }
 
-/** Adds to one element without counting a version. */
-function nudge(x: Tensor, element: number, by: number): void {
+/** Whether the derivatives of the gradients of `f` agree with central differences, in float64. */
+export function gradgradcheck(
+  f: (...inputs: Tensor[]) => Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  o: GradcheckOptions = {},
+): boolean {
+  const list = inputs instanceof Tensor ? [inputs] : [...inputs];
+  const run = (given: readonly Tensor[]): Tensor[] => {
+    const y = f(...given);
+    return (y instanceof Tensor ? [y] : [...y]).filter((t) => t.requiresGrad);
+  };
+  // Gradients of the outputs that are inputs too, so that the derivative for them is checked as well.
+  const seeds = run(list).map((y) => y.detach().mul(0.5).add(1).requiresGrad_());
+  const gradients = (...all: Tensor[]): Tensor[] => {
+    const given = all.slice(0, list.length);
+    const checked = given.filter((t) => t.requiresGrad);
+    return grad(run(given), checked, all.slice(list.length), {
+      createGraph: true,
+      allowUnused: true,
+      materializeGrads: true,
+    }) as Tensor[];
+  };
+  return gradcheck(gradients, [...list, ...seeds], o);
+}
+
+/** Adds to one element without counting a version; returns what puts it back. */
+function nudge(x: Tensor, element: number, by: number): () => void {
   const flat = x.detach().reshape(-1);
   if (flat.storage !== x.storage) throw new Error('gradcheck needs dense inputs');
   const one = flat.select(0, element);
   const nd = one.nd();
-  getBackend().fill(Number(one.item()) + by, nd);
+  const before = Number(one.item());
+  getBackend().fill(before + by, nd);
+  return () => getBackend().fill(before, nd);
 }

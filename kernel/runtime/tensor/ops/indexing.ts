@@ -260,6 +260,8 @@ function scatterCall(
   { dim: number; reduce: 'add' | 'mul' | 'prod' | 'mean' | 'amax' | 'amin' | null; includeSelf: boolean },
 ] {
   const s = source instanceof Tensor ? source : expand(to(wrap(source), x.dtype), index.shape);
+  // The same number everywhere: however a subclass cuts the index, there is enough of it.
+  if (!(source instanceof Tensor) && x.constructor !== Tensor) s.wrapped = true;
   const mode = reduce === 'sum' ? 'add' : reduce === 'multiply' ? 'mul' : reduce;
   return [[x, index, s], { dim: wrapDim(dim, x.shape.length, 'scatter'), reduce: mode, includeSelf }];
 }

@@ -85,7 +85,12 @@ export const pointwiseRules = {
     save: [0, 1, -1],
     grad: (c) => {
       const [x, p] = [c.input(0), c.input(1)];
-      const base = (): Tensor => f.mul(c.grad, f.whereOp(f.eq(p, 0), 0, f.mul(p, f.pow(x, f.sub(p, 1)))));
+      const slope = (): Tensor => f.mul(p, f.pow(x, f.sub(p, 1)));
+      // Of a tensor of exponents the gradient is chosen after the product, as PyTorch does: nothing pending passes a choice.
+      const base = (): Tensor =>
+        p.wrapped
+          ? f.mul(c.grad, f.whereOp(f.eq(p, 0), 0, slope()))
+          : f.whereOp(f.eq(p, 0), 0, f.mul(c.grad, slope()));
       const exponent = (): Tensor =>
         f.mul(c.grad, f.whereOp(f.logicalAnd(f.eq(x, 0), f.ge(p, 0)), 0, f.mul(c.output(0), f.log(x))));
       return [
