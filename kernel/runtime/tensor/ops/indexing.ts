@@ -247,6 +247,7 @@ export function takeAlongDim(x: Tensor, index: Tensor, dim?: number): Tensor {
 }
 export const take = (x: Tensor, index: Tensor): Tensor =>
   applyOp('index', [reshape(x, [-1]), index], { dims: [0] });
+const REDUCTIONS: ReadonlySet<string> = new Set(['sum', 'prod', 'mean', 'amax', 'amin', 'add', 'multiply']);
 type Reduce = 'add' | 'multiply' | 'sum' | 'prod' | 'mean' | 'amax' | 'amin';
 function scatterCall(
   x: Tensor,
@@ -262,6 +263,13 @@ function scatterCall(
   const s = source instanceof Tensor ? source : expand(to(wrap(source), x.dtype), index.shape);
   // The same number everywhere: however a subclass cuts the index, there is enough of it.
   if (!(source instanceof Tensor) && x.constructor !== Tensor) s.wrapped = true;
+  if (reduce !== null && !REDUCTIONS.has(reduce)) {
+    throw opError(
+      'scatter',
+      [x, index],
+      `reduce is "${reduce}", wanted ${[...REDUCTIONS].map((r) => `"${r}"`).join(', ')}`,
+    );
+  }
   const mode = reduce === 'sum' ? 'add' : reduce === 'multiply' ? 'mul' : reduce;
   return [[x, index, s], { dim: wrapDim(dim, x.shape.length, 'scatter'), reduce: mode, includeSelf }];
 }

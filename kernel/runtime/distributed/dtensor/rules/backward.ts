@@ -4,8 +4,8 @@
  */
 import type { OpName } from '../../../tensor/index.js';
 import { isShardLike, Shard, shardOn } from '../placements.js';
-import { type AxisRule, cut, type MeshRule, type RuleTable, type Way } from './rule.js';
-import { allReplicated, each, follows, R, shifted, sum, uncut } from './shared.js';
+import { type AxisRule, cut, type MeshRule, type RuleCall, type RuleTable, type Way } from './rule.js';
+import { allReplicated, each, follows, R, replicasLast, shifted, sum, uncut } from './shared.js';
 
 /** The parameters of an op that names the shape of its result: on a rank it makes this rank's part. */
 function ownShape<K extends OpName>(): NonNullable<MeshRule<K>['localParams']> {
@@ -61,10 +61,11 @@ const restDims = (shape: readonly number[], dims: readonly number[]): number[] =
 
 const indexSelectBackward: AxisRule<'indexSelectBackward'> = {
   kind: 'axis',
-  ways: (call) => [
-    ...restDims(call.params.shape, [call.params.dim]).map((d): Way => ({ out: [cut(d)], in: [cut(d), R] })),
-    { out: [sum], in: [sum, R] },
-  ],
+  ways: (call) =>
+    replicasLast(call as unknown as RuleCall, [
+      ...restDims(call.params.shape, [call.params.dim]).map((d): Way => ({ out: [cut(d)], in: [cut(d), R] })),
+      { out: [sum], in: [sum, R] },
+    ]),
   localParams: ownShape<'indexSelectBackward'>(),
 };
 

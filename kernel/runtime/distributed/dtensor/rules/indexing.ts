@@ -11,7 +11,7 @@ import {
   type Slot,
   type Way,
 } from './rule.js';
-import { avg, each, R, sum } from './shared.js';
+import { avg, each, R, replicasLast, sum } from './shared.js';
 
 const PLAIN: readonly Slot[] = ['sum', 'avg', 'min', 'max', 'product'].map((op) => Partial(op));
 
@@ -90,12 +90,13 @@ const indexSelect: AxisRule<'indexSelect'> = {
 /** self, index, source: the indexed dimension is whole. */
 const writeAlong: AxisRule<'indexAdd' | 'indexCopy'> = {
   kind: 'axis',
-  ways: (call) => [
-    ...otherDims(call as unknown as RuleCall<OpName>).map(
-      (d): Way => ({ out: [cut(d)], in: [cut(d), R, cut(d)] }),
-    ),
-    { out: [sum], in: [sum, R, sum] },
-  ],
+  ways: (call) =>
+    replicasLast(call as unknown as RuleCall, [
+      ...otherDims(call as unknown as RuleCall<OpName>).map(
+        (d): Way => ({ out: [cut(d)], in: [cut(d), R, cut(d)] }),
+      ),
+      { out: [sum], in: [sum, R, sum] },
+    ]),
 };
 
 const gather: AxisRule<'gather'> = {

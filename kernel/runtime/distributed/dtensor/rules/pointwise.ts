@@ -5,7 +5,7 @@
  */
 import type { OpName } from '../../../tensor/index.js';
 import type { AxisRule, RuleCall, RuleTable, Slot, Way } from './rule.js';
-import { avg, each, elementwise, max, min, R, sum } from './shared.js';
+import { avg, each, elementwise, max, min, R, replicasLast, sum } from './shared.js';
 
 /** A pending reduction that passes: the result's, then one for each tensor input. */
 type Pass = readonly Slot[];
@@ -74,7 +74,14 @@ function pointwise(
 /** `number / x` is not linear in x. */
 const numeratorIsTensor = (call: RuleCall): boolean => call.inputs[0] !== null;
 
+/** Taken apart by PyTorch into comparisons and choices. */
+const takenApart: AxisRule<OpName> = {
+  kind: 'axis',
+  ways: (call) => replicasLast(call, elementwise(call.inputs, call.outputs[0]!.shape)),
+};
+
 export const pointwiseRules: RuleTable = {
+  ...each(['softplusBackward', 'leakyReluBackward'], takenApart),
   ...each(['add', 'sub'], pointwise(ADDITIVE)),
   mul: pointwise(MULTIPLY) as AxisRule<'mul'>,
   div: pointwise(DIVIDE, numeratorIsTensor) as AxisRule<'div'>,
@@ -184,8 +191,6 @@ export const pointwiseRules: RuleTable = {
       'tanhBackward',
       'siluBackward',
       'eluBackward',
-      'softplusBackward',
-      'leakyReluBackward',
       // A copy counts as elementwise: nothing pending passes it.
       'clone',
     ],

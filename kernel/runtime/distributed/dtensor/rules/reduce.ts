@@ -15,7 +15,7 @@ import {
   type Slot,
   type Way,
 } from './rule.js';
-import { avg, cutsEvenly, each, max, min, product, settled, sum } from './shared.js';
+import { avg, cutsEvenly, each, max, min, product, replicasLast, settled, sum } from './shared.js';
 
 interface DimsParams {
   readonly dims: readonly number[];
@@ -84,10 +84,11 @@ const countRule: AxisRule<'countNonzero'> = {
   kind: 'axis',
   ways: (call) => {
     const { dims, keepdim } = call.params;
-    return call.inputs[0]!.shape.map((_, d): Way => {
+    const ways = call.inputs[0]!.shape.map((_, d): Way => {
       if (dims.includes(d)) return { out: [sum], in: [cut(d)] };
       return { out: [cut(keepdim ? d : d - dims.filter((k) => k < d).length)], in: [cut(d)] };
     });
+    return replicasLast(call as unknown as RuleCall, ways);
   },
 };
 

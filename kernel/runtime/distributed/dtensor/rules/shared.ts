@@ -59,6 +59,14 @@ export function everywhere(inputs: readonly (DTensorSpec | null)[], slot: Slot):
   return inputs.map((input) => (input === null ? null : slot));
 }
 
+/**
+ * Ops that PyTorch has no rule for but takes apart list "everything replicated" last, and so prefer a free cut to it.
+ * Otherwise that way is added by itself, first.
+ */
+export function replicasLast(call: RuleCall, ways: readonly Way[]): Way[] {
+  return [...ways, { out: call.outputs.map(() => R), in: everywhere(call.inputs, R) }];
+}
+
 /** Nothing pending and nothing cut along `dims`. */
 export function settled(placements: Placements, dims: readonly number[]): Placements {
   return placements.map((p) => (p.isPartial() || (isShardLike(p) && dims.includes(p.dim)) ? R : p));
