@@ -187,6 +187,11 @@ export class Exchange {
     }
   }
 
+  /** Messages that were sent and never received. */
+  get pending(): number {
+    return this.sends.length;
+  }
+
   /** Bytes that each rank sent. */
   sentBytes(): number[] {
     const sent = new Array<number>(this.worldSize).fill(0);
