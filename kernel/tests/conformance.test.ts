@@ -14,7 +14,7 @@ const claimed = read<string[]>('claimed.json');
 const knownWrong = read<Record<string, string>>('known-wrong.json');
 const key = ({ suite, name }: ProgramResult): string => `${suite}/${name}`;
 
-test.each(claimed)('suite %s observes what PyTorch observed', { timeout: 300_000 }, async (suite) => {
+test.each(claimed)('suite %s observes what PyTorch observed', { timeout: 900_000 }, async (suite) => {
   const results = await conformFiles([fileURLToPath(new URL(`programs/${suite}.json`, folder))]);
   const failed = results.filter((result) => !result.passed);
   expect(failed.filter((result) => !(key(result) in knownWrong)).map(failureLine)).toEqual([]);
