@@ -59,7 +59,7 @@ op('opt.group_sizes', 'optimizer', (a) =>
   parameterGroups(a.get('optimizer')).map((group) => (group['params'] as unknown[]).length),
 );
 op('opt.set_option', 'optimizer group key value', (a) => {
-  parameterGroups(a.get('optimizer'))[a.number('group')]![camelCase(a.get('key'))] = a.get('value');
+  parameterGroups(a.get('optimizer')).at(a.number('group'))![camelCase(a.get('key'))] = a.get('value');
 });
 
 /** The factor at scheduler step `s`, by kind. */

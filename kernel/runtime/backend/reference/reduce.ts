@@ -1,4 +1,5 @@
 /** Reductions, scans and sorting. Floats accumulate in double and round once at the end. */
+import { decodeTable, encoder, isSmallFloat } from '../../base/index.js';
 import type { Backend, Nd, ReduceName, ScanName } from '../backend.js';
 import {
   bigs,
@@ -97,6 +98,9 @@ function reduceBig(op: ReduceName, v: BigInt64Array, base: number, n: number): b
   return BigInt.asIntN(64, acc);
 }
 
+/** Longer rows are multiplied in lanes, in an order that depends on the machine. */
+const PRODUCT_RUN = 64;
+
 export const reduce: Backend['reduce'] = (op, x, dims, out) => {
   const { moved, outer, n } = split(x, dims);
   const exact = kindOf(out.dtype) === 'i64' && op !== 'countNonzero';
@@ -110,6 +114,16 @@ export const reduce: Backend['reduce'] = (op, x, dims, out) => {
   const kind = kindOf(x.dtype);
   const v = kind === 'i64' ? doubles(moved) : (load(moved) as Numbers);
   const o = new Float64Array(outer);
+  if (op === 'prod' && isSmallFloat(out.dtype) && n < PRODUCT_RUN) {
+    // Unlike sums, PyTorch's products are rounded at every step.
+    const [encode, decode] = [encoder(out.dtype), decodeTable(out.dtype)];
+    for (let r = 0; r < outer; r++) {
+      o[r] = 1;
+      for (let i = r * n; i < (r + 1) * n; i++) o[r] = decode[encode(o[r]! * v[i]!)]!;
+    }
+    store(narrow(o, out), out);
+    return;
+  }
   for (let r = 0; r < outer; r++) o[r] = reduceFloat(op, v, r * n, n);
   store(narrow(o, out), out);
 };

@@ -41,7 +41,7 @@ function lift(x: Tensor): Tensor {
 }
 
 function product(op: string, a: Tensor, b: Tensor, bias: Tensor | null, alpha: number, beta: number): Tensor {
-  const batched = a.shape.length === 3;
+  const batched = op === 'bmm' || op === 'baddbmm';
   checkProduct(op, a, b, batched ? 3 : 2);
   const shape = [...a.shape.slice(0, -1), b.shape[b.shape.length - 1]!];
   if (bias) {
