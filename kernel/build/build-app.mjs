@@ -71,7 +71,7 @@ async function bundleInto(target, minify) {
   await rm(temporary, { recursive: true, force: true });
   await mkdir(temporary, { recursive: true });
   await build({
-    entryPoints: { app: join(web, 'main.ts') },
+    entryPoints: { app: join(web, 'main.ts'), lab: join(web, 'lab.css') },
     outdir: temporary,
     bundle: true,
     splitting: true,

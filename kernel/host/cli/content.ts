@@ -20,6 +20,8 @@ const grader = () => import('../../../grader/index.js');
 
 /** The lessons of `folder`, with the exercises below `exercises` that belong to them. */
 export function lessonsIn(folder: string, exercises: string): LessonProvider {
+  // Ready before the browser asks.
+  setTimeout(() => void grader().catch(() => {}), 0);
   const open = (): { manifest: Manifest } | { problem: string } => {
     try {
       return { manifest: loadManifest(folder) };

@@ -58,7 +58,32 @@ export class Contents {
     this.#trust = new TrustStore(root);
   }
 
+  #turns = new Map<string, Promise<unknown>>();
+
+  /**
+   * One after the other on the same path: a page that is loaded again while its last save is under way must see that save,
+   * or it would take the file for changed by somebody else.
+   */
+  #inTurn<T>(apiPath: string, work: () => Promise<T>): Promise<T> {
+    const path = normalizeApiPath(apiPath);
+    const before = this.#turns.get(path) ?? Promise.resolve();
+    const result = before.then(work, work);
+    const settled = result.catch(() => {});
+    this.#turns.set(path, settled);
+    void settled.then(() => {
+      if (this.#turns.get(path) === settled) this.#turns.delete(path);
+    });
+    return result;
+  }
+
   async get(
+    apiPath: string,
+    o: { content?: boolean; type?: string; format?: string } = {},
+  ): Promise<ContentsModel> {
+    return this.#inTurn(apiPath, () => this.#get(apiPath, o));
+  }
+
+  async #get(
     apiPath: string,
     o: { content?: boolean; type?: string; format?: string } = {},
   ): Promise<ContentsModel> {
@@ -112,6 +137,13 @@ export class Contents {
     apiPath: string,
     body: Record<string, unknown>,
   ): Promise<{ model: ContentsModel; created: boolean }> {
+    return this.#inTurn(apiPath, () => this.#save(apiPath, body));
+  }
+
+  async #save(
+    apiPath: string,
+    body: Record<string, unknown>,
+  ): Promise<{ model: ContentsModel; created: boolean }> {
     const path = normalizeApiPath(apiPath);
     if (path === '')
       throw new HttpError(400, 'SB_WRONG_TYPE', 'Cannot save the workspace itself: want a file in it');
@@ -129,7 +161,7 @@ export class Contents {
       await writeWhole(file, bytes, before);
       if (isNotebook) await this.#trust.saved(path, bytes, own);
     }
-    return { model: await this.get(path, { content: false }), created: before === undefined };
+    return { model: await this.#get(path, { content: false }), created: before === undefined };
   }
 
   /** A new untitled file or folder in `folder`, or a copy of `copy_from`. */

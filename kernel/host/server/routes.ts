@@ -238,7 +238,7 @@ function exerciseRoutes({ exercises, progress }: Services): Route[] {
     route('POST', /^\/api\/shardbook\/exercises\/([^/]+)\/check$/, async ({ response, params, json }) => {
       const id = params[0]!;
       const provider = await known(id);
-      const { source } = await json();
+      const { source, lesson: asked } = await json();
       if (typeof source !== 'string' || source.length > MOST_SOURCE)
         throw new HttpError(
           400,
@@ -246,7 +246,9 @@ function exerciseRoutes({ exercises, progress }: Services): Route[] {
           'Cannot check: the body has no "source", or a text over 1 MiB',
         );
       const result = await provider.check(id, source);
-      const lesson = await provider.lessonOf(id);
+      // A lesson may ask for an exercise of another: it counts where it was done.
+      const inLesson = typeof asked === 'string' && /^[a-z0-9][a-z0-9-]{0,79}$/.test(asked);
+      const lesson = inLesson ? asked : await provider.lessonOf(id);
       if (lesson !== undefined && lesson !== '' && result.verdict !== 'infra-error')
         await progress.checked(lesson, id, { verdict: result.verdict, ...result.score });
       sendJson(response, 200, result);

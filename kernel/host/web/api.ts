@@ -1,7 +1,9 @@
 /** Calls to the server's own addresses; Jupyter's are called by @jupyterlab/services. */
-import type { CurriculumView, RankView } from '../server/index.js';
 
-export type Curriculum = CurriculumView & { started: string[] };
+import type { CheckResult, CurriculumView, LessonProgress, RankView } from '../server/index.js';
+import type { ClusterView } from '../session/types.js';
+
+export type Curriculum = CurriculumView & { started: string[]; progress: Record<string, LessonProgress> };
 
 export interface RankStatus {
   state: string;
@@ -20,18 +22,54 @@ export function resetLesson(id: string): Promise<{ path: string; kept: string | 
   return call('POST', `/api/shardbook/lessons/${encodeURIComponent(id)}/reset`);
 }
 
+/** Tells what the learner did; failing to is no reason to disturb. */
+export function noteProgress(
+  id: string,
+  change: { run?: string[]; predicted?: { cell: string; right?: boolean } },
+): Promise<LessonProgress | undefined> {
+  return call<LessonProgress>(
+    'POST',
+    `/api/shardbook/lessons/${encodeURIComponent(id)}/progress`,
+    change,
+  ).catch(() => undefined);
+}
+
 export function fetchRanks(kernelId: string): Promise<RankStatus> {
   return call('GET', `/api/shardbook/kernels/${encodeURIComponent(kernelId)}/ranks`);
 }
 
-async function call<T>(method: string, path: string): Promise<T> {
-  const response = await fetch(path, { method, credentials: 'same-origin' });
-  const body: unknown = await response.json().catch(() => undefined);
+export function fetchCluster(kernelId: string): Promise<ClusterView & { state: string }> {
+  return call('GET', `/api/shardbook/kernels/${encodeURIComponent(kernelId)}/cluster`);
+}
+
+export function checkExercise(id: string, source: string, lesson: string): Promise<CheckResult> {
+  return call('POST', `/api/shardbook/exercises/${encodeURIComponent(id)}/check`, { source, lesson });
+}
+
+export function nextHint(id: string): Promise<{ hint: string; number: number; of: number }> {
+  return call('POST', `/api/shardbook/exercises/${encodeURIComponent(id)}/hint`);
+}
+
+export function fetchSolution(id: string, reveal: boolean): Promise<{ solution: string }> {
+  return call('POST', `/api/shardbook/exercises/${encodeURIComponent(id)}/solution`, { reveal });
+}
+
+async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const response = await fetch(path, {
+    method,
+    credentials: 'same-origin',
+    ...(body === undefined
+      ? {}
+      : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } }),
+  }).catch(() => {
+    throw new Error('Cannot reach the server: is "npm start" still running?');
+  });
+  const answer: unknown = await response.json().catch(() => undefined);
   if (!response.ok) {
-    const message = (body as { message?: unknown } | undefined)?.message;
+    const message = (answer as { message?: unknown } | undefined)?.message;
     throw new Error(
       typeof message === 'string' ? message : `Cannot reach the server: status ${response.status}`,
     );
   }
-  return body as T;
+  return answer as T;
 }

@@ -1,7 +1,9 @@
 /** What can be done with a notebook, and the keys of JupyterLab for it. */
 import type { ISessionContext } from '@jupyterlab/apputils';
+import { CodeCell } from '@jupyterlab/cells';
 import { type Notebook, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { CommandRegistry } from '@lumino/commands';
+import { PART_CLASS } from './cell-parts.js';
 import type { Completion } from './completion.js';
 
 export interface NotebookCommands {
@@ -10,7 +12,32 @@ export interface NotebookCommands {
   save(): Promise<void>;
   interrupt(): Promise<void>;
   restart(): Promise<void>;
+  showKeys(): void;
 }
+
+/** What the keys do, for the learner: JupyterLab's, as far as a notebook has them. */
+export const KEYS: readonly [string, string][] = [
+  ['Shift Enter', 'Run the cell, go to the next'],
+  ['Ctrl Enter', 'Run the cell'],
+  ['Alt Enter', 'Run the cell, insert one below'],
+  ['Esc / Enter', 'Command mode / edit mode'],
+  ['↑ ↓ or K J', 'Cell above, below (with Shift: select)'],
+  ['A / B', 'Insert a cell above / below'],
+  ['X C V', 'Cut, copy, paste cells'],
+  ['D D', 'Delete cells'],
+  ['Z / Shift Z', 'Undo / redo in cells'],
+  ['Y M R', 'To code, Markdown, raw'],
+  ['1 to 6', 'To a heading'],
+  ['Shift M', 'Merge cells'],
+  ['Ctrl Shift -', 'Split the cell'],
+  ['O', 'Fold the output'],
+  ['Tab / Shift Tab', 'Complete / explain'],
+  ['I I', 'Interrupt'],
+  ['0 0', 'Restart'],
+  ['Ctrl S', 'Save'],
+  ['Alt C', 'Check the exercise'],
+  ['Ctrl Shift H', 'These keys'],
+];
 
 const COMMAND_MODE = '.jp-Notebook.jp-mod-commandMode:not(.jp-mod-readWrite) :focus';
 const EDIT_MODE = '.jp-Notebook.jp-mod-editMode';
@@ -59,6 +86,13 @@ export function bindKeys(panel: NotebookPanel, completion: Completion, own: Note
   inCommand(['Shift M'], () => NotebookActions.mergeCells(notebook));
   inCommand(['Shift L'], () => NotebookActions.toggleAllLineNumbers(notebook));
   inCommand(['Accel A'], () => NotebookActions.selectAll(notebook));
+  for (const level of [1, 2, 3, 4, 5, 6])
+    inCommand([String(level)], () => NotebookActions.setMarkdownHeader(notebook, level));
+  inCommand(['O'], () => toggleOutput());
+  inCommand(['Shift V'], () => NotebookActions.paste(notebook, 'above'));
+  inCommand(['Home'], () => goTo(0));
+  inCommand(['End'], () => goTo(notebook.widgets.length - 1));
+  bind('body', ['Accel Shift H'], () => own.showKeys());
   inCommand(['I', 'I'], () => own.interrupt());
   inCommand(['0', '0'], () => own.restart());
 
@@ -67,9 +101,25 @@ export function bindKeys(panel: NotebookPanel, completion: Completion, own: Note
   bind('.jp-mod-completer-active', ['Enter'], () => completion.select());
   bind(EDIT_MODE, ['Shift Tab'], () => completion.inspect());
 
-  const listener = (event: KeyboardEvent) => commands.processKeydownEvent(event);
+  const listener = (event: KeyboardEvent) => {
+    // What stands inside a cell of its own (a prediction, a check) has its own keys.
+    const inPart = event.target instanceof Element && event.target.closest(`.${PART_CLASS}`) !== null;
+    if (!inPart) commands.processKeydownEvent(event);
+  };
   document.addEventListener('keydown', listener, true);
   return () => document.removeEventListener('keydown', listener, true);
+
+  function toggleOutput(): void {
+    for (const cell of notebook.widgets)
+      if (cell instanceof CodeCell && notebook.isSelectedOrActive(cell))
+        cell.outputHidden = !cell.outputHidden;
+  }
+
+  function goTo(index: number): void {
+    notebook.deselectAll();
+    notebook.activeCellIndex = index;
+    void notebook.scrollToItem(index);
+  }
 
   function leaveEditor(): void {
     notebook.mode = 'command';

@@ -27,6 +27,20 @@ export interface Lab {
 }
 
 let created: Lab | undefined;
+let styled: Promise<void> | undefined;
+
+/** JupyterLab's styles, before the app's own: they are not needed before the first notebook. */
+export function loadLabStyles(): Promise<void> {
+  styled ??= new Promise((resolve, reject) => {
+    const link = document.createElement('link');
+    link.rel = 'stylesheet';
+    link.href = '/app/lab.css';
+    link.onload = () => resolve();
+    link.onerror = () => reject(new Error('Cannot load the styles of notebooks from the server'));
+    document.head.insertBefore(link, document.head.querySelector('link[rel=stylesheet]'));
+  });
+  return styled;
+}
 
 export function getLab(): Lab {
   created ??= createLab();

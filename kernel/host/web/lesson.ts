@@ -1,14 +1,20 @@
-/** A lesson as a notebook: bar, tools, ranks, cells. The notebook is the learner's copy and is saved by itself. */
-import { Dialog, showDialog } from '@jupyterlab/apputils';
+/** A lesson as a notebook: bar, tools, contents, cells, cluster. The notebook is the learner's copy and is saved by itself. */
+import { Dialog, type ISessionContext, showDialog } from '@jupyterlab/apputils';
+import { CodeCell } from '@jupyterlab/cells';
 import type { DocumentRegistry } from '@jupyterlab/docregistry';
 import { type INotebookModel, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
 import { BoxPanel, Widget } from '@lumino/widgets';
-import { openLesson, resetLesson } from './api.js';
-import { bindKeys, type NotebookCommands } from './commands.js';
+import { noteProgress, openLesson, resetLesson } from './api.js';
+import { attachCellParts } from './cell-parts.js';
+import { createClusterPanel } from './cluster.js';
+import { bindKeys, KEYS, type NotebookCommands } from './commands.js';
 import { attachCompletion } from './completion.js';
 import { element, icon, toast } from './dom.js';
-import { getLab } from './lab.js';
+import { dropDraft, keepDraft, restoreDraft } from './draft.js';
+import { getLab, loadLabStyles } from './lab.js';
 import { createRankStatus } from './rank-status.js';
+import { themeButton } from './theme.js';
+import { createTableOfContents } from './toc.js';
 
 const ICONS = {
   run: 'M7 4l12 8-12 8z',
@@ -16,15 +22,22 @@ const ICONS = {
   interrupt: 'M6 6h12v12H6z',
   restart: 'M4 12a8 8 0 1 0 2.5-5.8M4 4v4.5h4.5',
   add: 'M12 5v14M5 12h14',
+  contents: 'M4 6h10M4 12h16M4 18h12',
+  cluster: 'M5 4h14v6H5zM5 14h14v6H5zM8 7h.01M8 17h.01',
+  keys: 'M3 7h18v10H3zM7 11h.01M11 11h.01M15 11h.01M8 14h8',
   reset: 'M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13',
 };
 
 type RunAction = Parameters<NotebookCommands['run']>[0];
 
+/** Wide enough for the table of contents beside the notebook, and for the cluster as well. */
+const ROOM_FOR_CONTENTS = '(min-width: 1100px)';
+const ROOM_FOR_CLUSTER = '(min-width: 1400px)';
+
 /** Draws the lesson; the returned function saves and takes the page down. */
 export async function showLesson(page: HTMLElement, id: string): Promise<() => Promise<void>> {
+  const [{ path }] = await Promise.all([openLesson(id), loadLabStyles()]);
   const lab = getLab();
-  const { path } = await openLesson(id);
   const panel = lab.documents.open(path, 'Notebook') as NotebookPanel | undefined;
   if (panel === undefined) throw new Error(`Cannot open "${path}" as a notebook`);
   const context = lab.documents.contextForWidget(panel) as DocumentRegistry.IContext<INotebookModel>;
@@ -33,9 +46,40 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
 
   const title = element('h1', {}, id);
   const saveState = element('span', { class: 'sb-save-state', role: 'status' }, '');
+  const connection = element('span', { class: 'sb-connection', role: 'status' }, '');
   const ranks = createRankStatus(session, setWorld);
+  const contents = createTableOfContents(notebook, () => {
+    if (!matchMedia(ROOM_FOR_CONTENTS).matches) sideContents.show(false);
+  });
+  const cluster = createClusterPanel(notebook, session, (deadlocked) =>
+    sideCluster.button.toggleAttribute('data-alert', deadlocked),
+  );
+  const sideContents = sidePanel(
+    'Contents',
+    'Table of contents',
+    ICONS.contents,
+    'contents',
+    ROOM_FOR_CONTENTS,
+    (on) => {
+      contents.node.hidden = !on;
+      if (on && !matchMedia(ROOM_FOR_CONTENTS).matches) sideCluster.show(false);
+    },
+  );
+  const sideCluster = sidePanel(
+    'Cluster',
+    'Ranks, meshes, memory, collectives',
+    ICONS.cluster,
+    'cluster',
+    ROOM_FOR_CLUSTER,
+    (on) => {
+      cluster.show(on);
+      if (on && !matchMedia(ROOM_FOR_CONTENTS).matches) sideContents.show(false);
+    },
+  );
   const tools = element('div', { class: 'sb-tools', role: 'toolbar', 'aria-label': 'Notebook' });
   tools.append(
+    sideContents.button,
+    element('span', { class: 'sb-separator' }),
     button('Run', 'Run the cell and go to the next (Shift+Enter)', ICONS.run, () =>
       run(NotebookActions.runAndAdvance),
     ),
@@ -44,7 +88,9 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
     button('Restart', 'Start all ranks afresh; variables are lost (0, 0)', ICONS.restart, restart),
     button('Cell', 'Insert a cell below (B)', ICONS.add, () => NotebookActions.insertBelow(notebook)),
     button('Reset lesson', 'Begin the lesson again from its text', ICONS.reset, reset),
+    button('Keys', 'What the keys do (Ctrl+Shift+H)', ICONS.keys, showKeys),
     ...ranks.nodes,
+    sideCluster.button,
   );
   const host = element('main', { class: 'sb-notebook-host', 'aria-label': 'Notebook' });
   const homeLink = element(
@@ -63,10 +109,12 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
         homeLink,
         element('span', { class: 'sb-separator' }),
         title,
+        connection,
         saveState,
+        themeButton(),
       ),
       tools,
-      host,
+      element('div', { class: 'sb-columns' }, contents.node, host, cluster.node),
     ),
   );
   const root = new BoxPanel();
@@ -77,24 +125,44 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
   resize.observe(host);
 
   const completion = attachCompletion(panel, lab.rendermime);
-  const unbind = bindKeys(panel, completion, { run, save, interrupt, restart });
+  const unbind = bindKeys(panel, completion, { run, save, interrupt, restart, showKeys });
   keepLateChanges(context);
   showSaveState(context, saveState);
+  showConnection(session, connection);
   const onHide = () => {
     if (document.visibilityState === 'hidden') void save();
   };
   document.addEventListener('visibilitychange', onHide);
   await context.ready;
+  if (restoreDraft(context)) toast('Changes that had not been saved are back.');
+  const stopDrafts = keepDraft(context);
   const name = (context.model.getMetadata('title') as string | undefined) ?? id;
   title.textContent = name;
   document.title = `${name} - Shardbook`;
+  const parts = attachCellParts(notebook, { lesson: id, rendermime: lab.rendermime, run: runOne, save });
+  const onExecuted = (_: unknown, { notebook: where, cell, success }: Executed) => {
+    if (where !== notebook || !(cell instanceof CodeCell)) return;
+    parts.ran(cell);
+    const tags = cell.model.getMetadata('tags');
+    const mayFail = Array.isArray(tags) && tags.includes('raises-exception');
+    if (success || mayFail) void noteProgress(id, { run: [cell.model.id] });
+  };
+  NotebookActions.executed.connect(onExecuted);
   notebook.activeCellIndex = 0;
   void panel.revealed.then(() => notebook.node.focus({ preventScroll: true }));
+  void Promise.all([panel.revealed, session.ready])
+    .then(() => session.session?.kernel?.info)
+    .then(() => performance.mark('shardbook-usable'));
 
   return async () => {
     document.removeEventListener('visibilitychange', onHide);
+    NotebookActions.executed.disconnect(onExecuted);
     await save();
+    stopDrafts();
     unbind();
+    parts.dispose();
+    contents.dispose();
+    cluster.dispose();
     completion.dispose();
     ranks.dispose();
     resize.disconnect();
@@ -111,6 +179,12 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
     await session.ready;
     await session.session?.kernel?.info;
     return action(notebook, session);
+  }
+
+  async function runOne(cell: CodeCell): Promise<unknown> {
+    notebook.deselectAll();
+    notebook.activeCellIndex = notebook.widgets.indexOf(cell);
+    return run(NotebookActions.run);
   }
 
   async function interrupt(): Promise<void> {
@@ -134,6 +208,7 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
     if (!(await ask('Reset this lesson?', body, 'Reset'))) return;
     await save();
     const { kept } = await resetLesson(id);
+    dropDraft(context);
     await context.revert();
     await session.session?.kernel?.restart();
     notebook.activeCellIndex = 0;
@@ -157,6 +232,58 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
     const metadata = (context.model.getMetadata('shardbook') as Record<string, unknown> | undefined) ?? {};
     context.model.setMetadata('shardbook', { ...metadata, world: size });
   }
+}
+
+type Executed = Parameters<Parameters<typeof NotebookActions.executed.connect>[0]>[1];
+
+interface SidePanel {
+  button: HTMLElement;
+  show(on: boolean): void;
+}
+
+/** A panel beside the notebook: open where there is room unless the learner closed it, a drawer where there is not. */
+function sidePanel(
+  label: string,
+  hint: string,
+  path: string,
+  name: string,
+  room: string,
+  onChange: (on: boolean) => void,
+): SidePanel {
+  const key = `shardbook-panel-${name}`;
+  const wide = matchMedia(room).matches;
+  let on = wide && localStorage.getItem(key) !== 'closed';
+  const node = button(label, hint, path, () => {
+    show(!on);
+    if (matchMedia(room).matches) localStorage.setItem(key, on ? 'open' : 'closed');
+  });
+  node.setAttribute('aria-pressed', String(on));
+  const show = (wanted: boolean) => {
+    on = wanted;
+    node.setAttribute('aria-pressed', String(on));
+    onChange(on);
+  };
+  // Both panels exist before either is shown.
+  queueMicrotask(() => onChange(on));
+  return { button: node, show };
+}
+
+function showKeys(): void {
+  const rows = KEYS.map(([keys, what]) =>
+    element('tr', {}, element('th', { scope: 'row' }, element('kbd', {}, keys)), element('td', {}, what)),
+  );
+  const body = new Widget({ node: element('div', {}, element('table', { class: 'sb-keys' }, ...rows)) });
+  void showDialog({ title: 'Keys', body, buttons: [Dialog.okButton({ label: 'Close' })] });
+}
+
+/** Says when the kernel is out of reach; JupyterLab's services try again by themselves. */
+function showConnection(session: ISessionContext, node: HTMLElement): void {
+  const show = () => {
+    const status = session.session?.kernel?.connectionStatus;
+    node.textContent = status === 'connected' || status === undefined ? '' : 'Connecting to the kernel…';
+  };
+  session.connectionStatusChanged.connect(show);
+  show();
 }
 
 function button(label: string, hint: string, path: string, action: () => unknown, extra = ''): HTMLElement {

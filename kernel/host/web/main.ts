@@ -1,8 +1,7 @@
 /** Entry of the browser app: `#/` is the curriculum, `#/lesson/ID` a lesson. */
 import './styles.css';
 import { element } from './dom.js';
-import { showHome } from './home.js';
-import { showLesson } from './lesson.js';
+import { followTheme } from './theme.js';
 
 const page = document.getElementById('page')!;
 let leave: (() => Promise<void>) | undefined;
@@ -14,8 +13,9 @@ async function show(hash: string): Promise<void> {
   await previous?.();
   const lesson = /^#\/lesson\/([^/]+)$/.exec(hash)?.[1];
   try {
-    if (lesson === undefined) await showHome(page);
-    else leave = await showLesson(page, decodeURIComponent(lesson));
+    // Notebooks are most of the app: the curriculum is shown without them.
+    if (lesson === undefined) await (await import('./home.js')).showHome(page);
+    else leave = await (await import('./lesson.js')).showLesson(page, decodeURIComponent(lesson));
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     const home = element('p', {}, element('a', { href: '#/' }, 'To the lessons'));
@@ -23,20 +23,12 @@ async function show(hash: string): Promise<void> {
   }
 }
 
-/** JupyterLab's widgets and icons ask the body which theme is on. */
-function followTheme(): void {
-  const dark = matchMedia('(prefers-color-scheme: dark)');
-  const apply = () => {
-    document.body.dataset['jpThemeLight'] = String(!dark.matches);
-    document.body.dataset['jpThemeName'] = dark.matches ? 'Shardbook Dark' : 'Shardbook Light';
-  };
-  dark.addEventListener('change', apply);
-  apply();
-}
-
 followTheme();
 window.addEventListener('hashchange', () => {
   // One page at a time: the next waits until the last one has saved.
   turn = turn.then(() => show(location.hash));
 });
-turn = show(location.hash);
+turn = show(location.hash).then(() => {
+  // Read ahead while the learner looks for a lesson.
+  if (leave === undefined) requestIdleCallback?.(() => void import('./lesson.js'));
+});

@@ -34,6 +34,7 @@ function loadPlotly(): Promise<Plotly> {
 
 class PlotlyRenderer extends Widget implements IRenderMime.IRenderer {
   #plotly: Plotly | undefined;
+  #retheme: (() => void) | undefined;
   #observer = new ResizeObserver(() => {
     if (this.node.offsetWidth > 0) this.#plotly?.Plots.resize(this.node);
   });
@@ -61,11 +62,15 @@ class PlotlyRenderer extends Widget implements IRenderMime.IRenderer {
     });
     this.#plotly = plotly;
     this.#observer.observe(this.node);
+    if (this.#retheme !== undefined) return;
+    this.#retheme = () => void this.renderModel(model);
+    document.addEventListener('shardbook-theme', this.#retheme);
   }
 
   override dispose(): void {
     if (this.isDisposed) return;
     this.#observer.disconnect();
+    if (this.#retheme !== undefined) document.removeEventListener('shardbook-theme', this.#retheme);
     this.#plotly?.purge(this.node);
     super.dispose();
   }

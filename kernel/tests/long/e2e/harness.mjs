@@ -47,7 +47,7 @@ export async function startShardbook(args) {
       });
     }
   });
-  state.url = await Promise.race([printed, state.exited.then(() => undefined), sleep(20_000)]);
+  state.url = await Promise.race([printed, state.exited.then(() => undefined), sleep(60_000)]);
   return state;
 }
 
@@ -69,7 +69,7 @@ export async function openBrowser() {
     colorScheme: 'light',
   });
   const page = context.pages()[0] ?? (await context.newPage());
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(45_000);
   const problems = [];
   watch(page, problems);
   return {
@@ -127,7 +127,7 @@ export function expect(condition, message) {
 }
 
 /** Polls until `probe` gives something true; its last value is in the error. */
-export async function eventually(probe, what, milliseconds = 30_000) {
+export async function eventually(probe, what, milliseconds = 60_000) {
   const end = Date.now() + milliseconds;
   let last;
   while (Date.now() < end) {

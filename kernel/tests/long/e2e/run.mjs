@@ -1,5 +1,5 @@
 /**
- * The app in a real browser, against the built package: `node kernel/tests/long/e2e/run.mjs [--shots DIR]`.
+ * The app in a real browser, against the built package: `node kernel/tests/long/e2e/run.mjs [--shots DIR] [--only app|learn|first]`.
  * Every step is one that a learner takes; nothing may reach another host or write an error to the console.
  */
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -16,10 +16,12 @@ import {
   startShardbook,
   stopShardbook,
 } from './harness.mjs';
+import { testLearning } from './learn.mjs';
 
 const shots = process.argv.includes('--shots')
   ? process.argv[process.argv.indexOf('--shots') + 1]
   : undefined;
+const only = process.argv.includes('--only') ? process.argv[process.argv.indexOf('--only') + 1] : undefined;
 if (browserPath() === undefined) {
   console.log('Cannot run the browser test: no Chromium (apt-get install chromium, or name one in CHROMIUM)');
   console.log('0 passed, 1 failed');
@@ -28,8 +30,9 @@ if (browserPath() === undefined) {
 const folder = await mkdtemp(join(tmpdir(), 'shardbook-e2e-'));
 const checks = new Checks();
 try {
-  await testApp();
-  await testFirstLesson();
+  if (only === undefined || only === 'app') await testApp();
+  if (only === undefined || only === 'learn') await testLearning({ folder, checks, shots });
+  if (only === undefined || only === 'first') await testFirstLesson();
 } finally {
   await rm(folder, { recursive: true, force: true });
 }
@@ -109,14 +112,14 @@ async function testApp() {
   });
 
   await check('a lesson opens as a notebook', async () => {
-    await page.getByRole('link', { name: 'A tour of four ranks' }).click();
+    await page.locator('[data-lesson="tour"] h3 a').click();
     await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
     await page.waitForSelector('.jp-RenderedMarkdown h1');
     expect((await page.title()) === 'A tour of four ranks - Shardbook', await page.title());
     await page.locator('.sb-admonition-note').waitFor();
     await page.locator('mjx-container').first().waitFor();
     await eventually(
-      async () => (await page.locator('.sb-rank[data-state="idle"]').count()) === 4,
+      async () => (await page.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === 4,
       'four idle ranks',
     );
   });
@@ -201,11 +204,11 @@ async function testApp() {
 
   await check('interrupt stops a loop and keeps the variables', async () => {
     await run(LAST, 'while (true) {}');
-    await page.locator('.sb-rank[data-state="running"]').first().waitFor();
+    await page.locator('.sb-ranks .sb-rank[data-state="running"]').first().waitFor();
     await page.getByRole('button', { name: 'Interrupt' }).click();
     await eventually(async () => (await output(LAST)).length > 0, 'the error of the interrupt');
     await eventually(
-      async () => (await page.locator('.sb-rank[data-state="idle"]').count()) === 4,
+      async () => (await page.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === 4,
       'idle ranks',
     );
     await run(SUM, 'base + 5');
@@ -218,7 +221,7 @@ async function testApp() {
   await check('the world size can be chosen', async () => {
     await page.getByLabel('World size').selectOption('2');
     await eventually(
-      async () => (await page.locator('.sb-rank[data-state="idle"]').count()) === 2,
+      async () => (await page.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === 2,
       'two ranks',
     );
     await run(HELLO, 'console.log(`${rank} of ${worldSize}`);');
@@ -233,7 +236,7 @@ async function testApp() {
     await page.getByRole('button', { name: 'Restart' }).click();
     await page.locator('.jp-Dialog').getByRole('button', { name: 'Restart' }).click();
     await eventually(
-      async () => (await page.locator('.sb-rank[data-state="idle"]').count()) >= 1,
+      async () => (await page.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) >= 1,
       'idle ranks',
     );
     await run(SUM, 'base + 6');
@@ -279,8 +282,8 @@ async function testApp() {
 
   await check('home and back to another lesson, with its own world', async () => {
     await page.getByRole('link', { name: 'Lessons' }).click();
-    await page.getByText('Started').first().waitFor();
-    await page.getByRole('link', { name: 'What comes after' }).click();
+    await page.locator('.sb-tag-started').first().waitFor();
+    await page.locator('[data-lesson="after-the-tour"] h3 a').click();
     await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
     await page.getByRole('button', { name: 'Run all' }).click();
     await eventually(
@@ -311,7 +314,7 @@ async function testApp() {
 
   await check('Ctrl-C stops it while a cell runs, with nothing left behind', async () => {
     await run(1, 'for (;;) {}');
-    await page.locator('.sb-rank[data-state="running"]').first().waitFor();
+    await page.locator('.sb-ranks .sb-rank[data-state="running"]').first().waitFor();
     await browser.close();
     const ended = await stopShardbook(shardbook);
     expect(ended?.code === 0, `ended with ${JSON.stringify(ended)}:\n${shardbook.output}`);
@@ -341,7 +344,7 @@ async function testFirstLesson() {
     "the curriculum's first lesson runs from the first cell to the last",
     async () => {
       await page.goto(shardbook.url);
-      await page.locator('.sb-lesson a').first().click();
+      await page.locator('.sb-lesson h3 a').first().click();
       await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
       await shot('first-lesson');
       await page.getByRole('button', { name: 'Run all' }).click();

@@ -1,0 +1,59 @@
+/** Parts of the app inside cells: which cells have them is said by the cells' metadata (`shardbook`), see ARCHITECTURE.md. */
+import { type Cell, CodeCell } from '@jupyterlab/cells';
+import type { Notebook } from '@jupyterlab/notebook';
+import { type PanelLayout, Widget } from '@lumino/widgets';
+import { type CellPart, type CellPartsOptions, type Predict, wordsOf } from './cell-words.js';
+import { createExercise } from './exercise.js';
+import { createPrediction } from './predict.js';
+
+/** Focus inside it is not the notebook's: keys go to the part. */
+export const PART_CLASS = 'sb-part';
+
+export interface CellParts {
+  ran(cell: Cell): void;
+  dispose(): void;
+}
+
+export function attachCellParts(notebook: Notebook, options: CellPartsOptions): CellParts {
+  const parts = new Map<string, { cell: Cell; part: CellPart; widget: Widget }>();
+  const attach = async (cell: Cell) => {
+    if (!(cell instanceof CodeCell)) return;
+    const words = wordsOf(cell);
+    if (!isPredict(words.predict) && typeof words.exercise !== 'string') return;
+    if (parts.get(cell.model.id)?.cell === cell) return;
+    const part = isPredict(words.predict)
+      ? createPrediction(cell, words.predict, options)
+      : createExercise(cell, words.exercise!, options);
+    const widget = new Widget({ node: part.node });
+    widget.addClass(PART_CLASS);
+    parts.set(cell.model.id, { cell, part, widget });
+    await cell.ready;
+    if (cell.isDisposed) return;
+    const layout = cell.layout as PanelLayout;
+    const output = layout.widgets.findIndex((child) => child.hasClass('jp-Cell-outputWrapper'));
+    layout.insertWidget(output < 0 ? layout.widgets.length : output, widget);
+  };
+  const attachAll = () => {
+    for (const cell of notebook.widgets) void attach(cell);
+  };
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const schedule = () => {
+    clearTimeout(timer);
+    timer = setTimeout(attachAll, 0);
+  };
+  notebook.modelChanged.connect(schedule);
+  notebook.modelContentChanged.connect(schedule);
+  attachAll();
+  return {
+    ran: (cell) => parts.get(cell.model.id)?.part.ran?.(),
+    dispose: () => {
+      clearTimeout(timer);
+      notebook.modelChanged.disconnect(schedule);
+      notebook.modelContentChanged.disconnect(schedule);
+    },
+  };
+}
+
+function isPredict(value: unknown): value is Predict {
+  return typeof (value as Predict | undefined)?.question === 'string';
+}
