@@ -1,3 +1,4 @@
+export * from './checkpoint/index.js';
 export * from './ddp/index.js';
 export * from './debug/index.js';
 export * as dist from './dist.js';
