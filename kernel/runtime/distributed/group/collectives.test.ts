@@ -155,7 +155,7 @@ test('a thousand collectives of 64 ranks in 8 subgroups give the right sums', as
   const results = await many.run(code);
   await many.stop();
   expect(results).toEqual(Array(64).fill(true));
-});
+}, 240_000);
 
 test('monitoredBarrier() names the ranks that are late', async () => {
   const code = (options: string) => `
