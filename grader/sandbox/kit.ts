@@ -13,6 +13,7 @@ import {
   readFileSync,
   realpathSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -29,6 +30,8 @@ export interface Kit {
   readonly seccomp: string | undefined;
 }
 
+/** After so long nothing more of a build is written. */
+const SETTLED_MS = 500;
 const ENTRIES = ['grader-runner.js', 'index.js'];
 const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)["'](\.{1,2}\/[^"']+\.js)["']/g;
 const kits = new Map<string, Kit>();
@@ -41,6 +44,7 @@ export function makeKit(packageRoot: string): Kit {
   const known = kits.get(packageRoot);
   if (known !== undefined && existsSync(known.folder)) return known;
   const dist = join(realpathSync(packageRoot), 'dist');
+  waitForBuild(dist);
   const files = closure(dist, ENTRIES);
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-kit-')));
   const hash = createHash('sha256');
@@ -60,6 +64,18 @@ export function makeKit(packageRoot: string): Kit {
   const kit: Kit = { folder, packageRoot: realpathSync(packageRoot), runtime: hash.digest('hex'), seccomp };
   kits.set(packageRoot, kit);
   return kit;
+}
+
+/** A build that is being written would give the runner another runtime than the submission: two kinds of Tensor. */
+function waitForBuild(dist: string): void {
+  const age = (): number =>
+    Math.min(
+      ...ENTRIES.map((entry) => join(dist, entry)).map((file) =>
+        existsSync(file) ? Date.now() - statSync(file).mtimeMs : Number.POSITIVE_INFINITY,
+      ),
+    );
+  for (let i = 0; i < 20 && age() < SETTLED_MS; i++)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
 }
 
 /** The entries and all that they load, relative to `dist`. */

@@ -1,0 +1,66 @@
+import { type DeviceMesh, DTensor, dist, initDeviceMesh, nn, optim, type Tensor, torch } from 'shardbook';
+
+const VOCABULARY = 32;
+const WIDTH = 16;
+
+interface Submission {
+  forward(model: SimpleTransformer, ids: Tensor): Tensor;
+  shardModel(model: SimpleTransformer, mesh: DeviceMesh): void;
+  train(
+    model: SimpleTransformer,
+    optimizer: optim.Optimizer,
+    ids: Tensor,
+    targets: Tensor,
+    steps: number,
+  ): number[];
+}
+
+class SimpleTransformer extends nn.Module {
+  declare embedding: nn.Embedding;
+  declare posEncoder: nn.Embedding;
+  declare transformer: nn.TransformerEncoder;
+  declare output: nn.Linear;
+
+  constructor(private readonly run: Submission['forward']) {
+    super();
+    const layer = new nn.TransformerEncoderLayer(WIDTH, 2, {
+      dimFeedforward: 32,
+      dropout: 0,
+      batchFirst: true,
+    });
+    this.embedding = new nn.Embedding(VOCABULARY, WIDTH);
+    this.posEncoder = new nn.Embedding(16, WIDTH);
+    this.transformer = new nn.TransformerEncoder(layer, 2);
+    this.output = new nn.Linear(WIDTH, VOCABULARY);
+  }
+
+  forward(ids: Tensor): Tensor {
+    return this.run(this, ids);
+  }
+}
+
+/** The same numbers on every rank: `fullyShard` does not send them around. */
+function makeModel(submission: Submission): SimpleTransformer {
+  torch.manualSeed(0);
+  return new SimpleTransformer((model, ids) => submission.forward(model, ids));
+}
+
+export function logits(submission: Submission, ids: Tensor): Tensor {
+  return makeModel(submission).call(ids) as Tensor;
+}
+
+export function trained(submission: Submission, ids: Tensor, targets: Tensor, steps: number) {
+  const model = makeModel(submission);
+  submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]));
+  const parameters = [...model.parameters()];
+  const optimizer = new optim.AdamW(parameters, { lr: 1e-2 });
+  const losses = submission.train(model, optimizer, ids, targets, steps);
+  return {
+    sharded: parameters.map((p) => p instanceof DTensor),
+    elements: parameters.reduce(
+      (sum, p) => sum + (p instanceof DTensor ? p.toLocal().numel() : p.numel()),
+      0,
+    ),
+    losses: torch.tensor(losses),
+  };
+}

@@ -1,0 +1,95 @@
+import type { CheckContext, CheckKit, CheckTable, HostTensor, HostValue, Schedule } from 'shardbook/grader';
+
+export default (kit: CheckKit): CheckTable => {
+  interface More {
+    readonly schedule?: Schedule;
+    readonly dtype?: 'float32' | 'float64';
+  }
+  const inputsOf = (
+    context: CheckContext,
+    name: string,
+    world: number,
+    rows: number,
+    columns: number,
+    dtype: 'float32' | 'float64',
+  ) => {
+    const each = Math.ceil(rows / world);
+    return Array.from({ length: world }, (_, rank): [HostTensor, number, number] => {
+      const height = Math.max(0, Math.min(each, rows - rank * each));
+      return [
+        kit.randomTensor(context.seed, `${name}, rank ${rank}`, [height, columns], dtype),
+        rows,
+        columns,
+      ];
+    });
+  };
+  const ask = async (
+    context: CheckContext,
+    world: number,
+    rows: number,
+    columns: number,
+    more: More = {},
+  ) => {
+    const { schedule = 'buffered', dtype = 'float32' } = more;
+    const name = `world ${world}, ${rows} x ${columns}, ${dtype}, ${schedule} sends`;
+    const inputs = inputsOf(context, name, world, rows, columns, dtype);
+    const work = { inputs: inputs as readonly (readonly HostValue[])[], schedule };
+    return { inputs, ...(await kit.sameAsReference(context, { name, work }, { tolerance: 'exact' })) };
+  };
+  return {
+    even: async (context) => {
+      for (const world of context.worlds) await ask(context, world, 2 * world, 3 * world);
+    },
+    uneven: async (context) => {
+      for (const world of context.worlds) {
+        await ask(context, world, 2 * world + 1, 3 * world - 1);
+        await ask(context, world, 1, world + 1);
+      }
+      await ask(context, 3, 4, 0);
+    },
+    'input-unchanged': async (context) => {
+      const { inputs, run, fail } = await ask(context, 2, 4, 4);
+      for (const [rank, result] of run.ranks.entries()) {
+        const mismatch = kit.compareTensor(
+          result.inputs[0]!,
+          kit.expectSame(inputs[rank]![0]),
+          rank,
+          'local',
+        );
+        if (mismatch !== undefined) throw fail({ message: `Rank ${rank} changed its input`, mismatch });
+      }
+    },
+    traffic: async (context) => {
+      for (const world of context.worlds.filter((size) => size > 1)) {
+        const { run, fail } = await ask(context, world, 2 * world, 2 * world);
+        const { transfers } = run.exchange;
+        if (transfers.length > world * (world - 1))
+          throw fail({
+            message: `${transfers.length} messages were sent, wanted ${world * (world - 1)}: one for each pair`,
+          });
+        const large = transfers.find(({ bytes }) => bytes > 4 * kit.itemBytes.float32);
+        if (large === undefined) continue;
+        throw fail({
+          message: `Rank ${large.from} sent ${large.bytes} bytes to rank ${large.to}, which needs ${4 * kit.itemBytes.float32} of them`,
+          hypothesis: 'are whole rows sent, where each rank needs only its columns?',
+        });
+      }
+    },
+    rendezvous: async (context) => {
+      for (const world of context.worlds) {
+        const { run, fail } = await ask(context, world, 2 * world, world, { schedule: 'rendezvous' });
+        const rank = run.ranks.findIndex((_, i) => run.exchange.forgotten(i).length > 0);
+        if (rank >= 0)
+          throw fail({ message: `Rank ${rank} never waited for what it began with isend or irecv` });
+      }
+    },
+    fresh: async (context) => {
+      const random = new kit.Random(kit.deriveSeed(context.seed, 'fresh'));
+      for (let i = 0; i < 4; i++) {
+        const world = context.worlds[random.integer(1, context.worlds.length - 1)]!;
+        const schedule = `shuffled-${random.integer(0, 1000)}` as const;
+        await ask(context, world, random.integer(1, 9), random.integer(1, 9), { dtype: 'float64', schedule });
+      }
+    },
+  };
+};

@@ -1,0 +1,96 @@
+import type { CheckContext, CheckKit, CheckTable, HostTensor, HostValue } from 'shardbook/grader';
+
+const VOCABULARY = 32;
+const LENGTH = 6;
+
+export default (kit: CheckKit): CheckTable => {
+  const tokens = (context: CheckContext, label: string, batch: number): HostTensor => {
+    const random = new kit.Random(kit.deriveSeed(context.seed, label));
+    const values = Array.from({ length: batch * LENGTH }, () => random.integer(0, VOCABULARY - 1));
+    return kit.tensor(values, [batch, LENGTH], 'int64');
+  };
+  const train = (context: CheckContext, world: number, steps: number, batch = 2) => {
+    const name = `world ${world}, batch ${batch}, ${steps} steps`;
+    const inputs = Array.from({ length: world }, (_, rank): HostValue[] => [
+      tokens(context, `${name}, ids of rank ${rank}`, batch),
+      tokens(context, `${name}, targets of rank ${rank}`, batch),
+      steps,
+    ]);
+    return { name, work: { inputs, harness: true, call: 'trained' } };
+  };
+  // Losses are means over some hundred terms, after sums over ranks in any order, step after step.
+  const tolerance = {
+    rtol: 1e-3,
+    atol: 1e-4,
+    reason: 'rounding grows over the steps of AdamW, which divides by small roots',
+  };
+  return {
+    forward: async (context) => {
+      const name = 'logits of ids i64[2, 6]';
+      await kit.sameAsReference(
+        context,
+        { name, work: { inputs: [[tokens(context, 'forward', 2)]], harness: true, call: 'logits' } },
+        { tolerance: { terms: 64 } },
+      );
+    },
+    sharded: async (context) => {
+      for (const world of context.worlds.filter((size) => size > 1)) {
+        const setting = train(context, world, 1);
+        const { run, fail } = await kit.runSetting(context, setting);
+        const want = await context.reference(setting.work);
+        for (const [rank, { value }] of run.ranks.entries()) {
+          const got = value as { sharded: boolean[]; elements: number };
+          const plain = got.sharded.filter((sharded) => !sharded).length;
+          if (plain > 0)
+            throw fail({
+              message: `${plain} of ${got.sharded.length} parameters are no DTensors on rank ${rank}`,
+            });
+          const wanted = (want.ranks[rank]!.value as { elements: number }).elements;
+          if (got.elements !== wanted)
+            throw fail({ message: `Rank ${rank} holds ${got.elements} elements, wanted ${wanted}` });
+        }
+      }
+    },
+    units: async (context) => {
+      const setting = train(context, 2, 1);
+      const { run, fail } = await kit.runSetting(context, setting);
+      const want = await context.reference(setting.work);
+      for (const [op, what] of [
+        ['allGatherSingle', 'all-gathers'],
+        ['reduceScatterSingle', 'reduce-scatters'],
+      ] as const) {
+        const count = (of: typeof run): number =>
+          of.exchange.collectives.filter((call) => call.op === op).length;
+        if (count(run) === count(want)) continue;
+        throw fail({
+          message: `A step has ${count(run)} ${what}, wanted ${count(want)}`,
+          ...(count(run) < count(want)
+            ? { hypothesis: 'is every layer a unit of its own, and resharded after its forward?' }
+            : {}),
+        });
+      }
+    },
+    learns: async (context) => {
+      const setting = train(context, 2, 25);
+      const { run, fail } = await kit.runSetting(context, setting);
+      for (const [rank, { value }] of run.ranks.entries()) {
+        const { losses } = value as unknown as { losses: HostTensor };
+        if (losses.values.length !== 25)
+          throw fail({ message: `Rank ${rank} returned ${losses.values.length} losses, wanted 25` });
+        const [from, to] = [losses.values[0]!, losses.values[24]!];
+        if (!(to < 0.5 * from))
+          throw fail({
+            message: `The loss of rank ${rank} goes from ${from.toFixed(3)} to ${to.toFixed(3)}, wanted less than half`,
+          });
+      }
+    },
+    losses: async (context) => {
+      for (const world of context.worlds)
+        await kit.sameAsReference(context, train(context, world, 4), { tolerance });
+    },
+    fresh: async (context) => {
+      await kit.sameAsReference(context, train(context, 4, 3, 3), { tolerance });
+      await kit.sameAsReference(context, train(context, 2, 0, 1), { tolerance });
+    },
+  };
+};
