@@ -34,7 +34,10 @@ export function attachCellParts(notebook: Notebook, options: CellPartsOptions): 
     layout.insertWidget(output < 0 ? layout.widgets.length : output, widget);
   };
   const attachAll = () => {
-    for (const cell of notebook.widgets) void attach(cell);
+    for (const [index, cell] of notebook.widgets.entries()) {
+      void attach(cell);
+      void nameEditor(cell, index);
+    }
   };
   let timer: ReturnType<typeof setTimeout> | undefined;
   const schedule = () => {
@@ -52,6 +55,15 @@ export function attachCellParts(notebook: Notebook, options: CellPartsOptions): 
       notebook.modelContentChanged.disconnect(schedule);
     },
   };
+}
+
+/** For screen readers: an editor says which cell it is. */
+async function nameEditor(cell: Cell, index: number): Promise<void> {
+  await cell.ready;
+  const kind = cell instanceof CodeCell ? 'Code' : 'Text';
+  cell.editorWidget?.node
+    .querySelector('.cm-content')
+    ?.setAttribute('aria-label', `${kind} of cell ${index + 1}`);
 }
 
 function isPredict(value: unknown): value is Predict {

@@ -111,7 +111,8 @@ export function createExercise(cell: CodeCell, id: string, options: CellPartsOpt
     const { message, case: which, mismatch, hypothesis, details, line } = feedback;
     const parts: (Node | string)[] = [element('p', {}, message)];
     if (which !== undefined) parts.push(element('p', { class: 'sb-soft' }, `Case: ${which}`));
-    if (mismatch !== undefined) {
+    // Where the sentence has the numbers, they are not said twice.
+    if (mismatch !== undefined && !message.includes(mismatch.got)) {
       const at = mismatch.index === undefined ? '' : ` at [${mismatch.index.join(', ')}]`;
       parts.push(
         element(

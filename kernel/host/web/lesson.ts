@@ -126,6 +126,7 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
 
   const completion = attachCompletion(panel, lab.rendermime);
   const unbind = bindKeys(panel, completion, { run, save, interrupt, restart, showKeys });
+  saveInTurn(context);
   keepLateChanges(context);
   showSaveState(context, saveState);
   showConnection(session, connection);
@@ -331,6 +332,25 @@ function showSaveState(context: DocumentRegistry.IContext<INotebookModel>, node:
     else if (state === 'failed') show('failed', 'Not saved: is the server running?');
     else if (state === 'completed' && !context.model.dirty) show('saved', 'Saved');
   });
+}
+
+/** Two saves at once would take each other for somebody else's: the second waits, and is left out when nothing is left to save. */
+function saveInTurn(context: DocumentRegistry.IContext<INotebookModel>): void {
+  const save = context.save.bind(context);
+  let running: Promise<void> | undefined;
+  context.save = async () => {
+    if (running !== undefined) {
+      await running.catch(() => {});
+      if (context.isDisposed || !context.model.dirty) return;
+      return context.save();
+    }
+    running = save();
+    try {
+      await running;
+    } finally {
+      running = undefined;
+    }
+  };
 }
 
 /**

@@ -137,5 +137,5 @@ function drawRow({ rank, call, start, end }: Bar, first: number, jump: (place: P
 }
 
 function title({ op, seq, group, peer }: ObservedCall): string {
-  return `${op}${seq > 0 ? ` #${seq}` : ''}${peer === undefined ? '' : ` with ${peer}`} (${group})`;
+  return `${op}${seq > 0 ? ` #${seq}` : ''}${peer === undefined ? '' : ` with ${peer}`}${group === 'world' ? '' : ` (${group})`}`;
 }

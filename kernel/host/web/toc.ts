@@ -36,7 +36,8 @@ export function createTableOfContents(notebook: Notebook, onJump: () => void): T
         ),
       ),
     );
-    mark();
+    if (headings.length === 0) list.append(element('li', { class: 'sb-soft' }, 'No headings yet.'));
+    else mark();
   };
   const schedule = () => {
     clearTimeout(timer);
@@ -54,6 +55,7 @@ export function createTableOfContents(notebook: Notebook, onJump: () => void): T
     onJump();
   };
   const mark = () => {
+    if (headings.length === 0) return;
     const top = notebook.node.getBoundingClientRect().top + 80;
     let current = 0;
     for (const [index, heading] of headings.entries()) {
