@@ -5,7 +5,16 @@
  * they can be made, and the permission model as the last layer).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, chownSync, closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { Cgroup } from './cgroup.js';
 import type { Kit } from './kit.js';
@@ -95,6 +104,7 @@ export class Cage {
     this.isolation = recipe === undefined ? 'process' : 'bubblewrap';
     this.inside =
       recipe === undefined ? { kit: kit.folder, folder } : { kit: '/shardbook', folder: '/submission' };
+    open.add(this);
     if (recipe === undefined) return;
     // A little above what the ranks may use: the watch on each rank, which can name it, is first.
     this.cgroup = Cgroup.make({
@@ -103,7 +113,6 @@ export class Cage {
     });
     if (recipe.setpriv !== undefined) chownSync(folder, NOBODY, NOBODY);
     chmodSync(folder, 0o700);
-    open.add(this);
   }
 
   /** What separates, in words; `control groups` only where they could be made. */
@@ -161,9 +170,11 @@ export class Cage {
     open.delete(this);
   }
 
+  /** The grader ends in the middle: what it wrote for the while goes too. */
   closeNow(): void {
     for (const caged of this.running) caged.kill();
     this.cgroup?.removeNow();
+    rmSync(this.folder, { recursive: true, force: true });
   }
 
   private command(recipe: Recipe, launch: Launch, node: readonly string[], filtered: boolean): string[] {

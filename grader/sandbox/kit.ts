@@ -10,6 +10,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   rmSync,
@@ -45,8 +46,9 @@ export function makeKit(packageRoot: string): Kit {
   if (known !== undefined && existsSync(known.folder)) return known;
   const dist = join(realpathSync(packageRoot), 'dist');
   waitForBuild(dist);
+  sweep();
   const files = closure(dist, ENTRIES);
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-kit-')));
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), `shardbook-kit-${process.pid}-`)));
   const hash = createHash('sha256');
   for (const file of files) {
     const target = join(folder, 'dist', file);
@@ -64,6 +66,24 @@ export function makeKit(packageRoot: string): Kit {
   const kit: Kit = { folder, packageRoot: realpathSync(packageRoot), runtime: hash.digest('hex'), seccomp };
   kits.set(packageRoot, kit);
   return kit;
+}
+
+/** Copies of graders that were killed. */
+function sweep(): void {
+  for (const name of readdirSync(tmpdir())) {
+    const [, pid] = /^shardbook-kit-(\d+)-/.exec(name) ?? [];
+    if (pid !== undefined && !isAlive(Number(pid)))
+      rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** A build that is being written would give the runner another runtime than the submission: two kinds of Tensor. */

@@ -5,7 +5,7 @@ import { checkWork, formatReport, loadExercise, nextHint } from '../../../../gra
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
-import { options, usageError } from './options.js';
+import { exitOnSignals, options, usageError } from './options.js';
 
 const usage = `usage: shardbook check ID [--submission PATH] [--hint]
 
@@ -37,6 +37,7 @@ export const command: Command = {
       () => parseArgs({ args, options: OPTIONS, allowPositionals: true }),
       usage,
     );
+    exitOnSignals();
     const [id] = positionals;
     if (id === undefined || positionals.length > 1)
       throw usageError('check', 'the name of one exercise is wanted');

@@ -13,7 +13,7 @@ import {
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
-import { options, usageError } from './options.js';
+import { exitOnSignals, options, usageError } from './options.js';
 
 const usage = `usage: shardbook exercise list
        shardbook exercise start ID
@@ -62,6 +62,7 @@ export const command: Command = {
   usage,
   async run(args) {
     const { values, positionals } = parse(args);
+    exitOnSignals();
     const [action = '', ...ids] = positionals;
     const root = resolve(values.dir ?? packageRoot());
     if (action === 'list') return list(root);

@@ -31,7 +31,7 @@ import {
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
-import { options, usageError } from './options.js';
+import { exitOnSignals, options, usageError } from './options.js';
 
 const usage = `usage: shardbook grade EXERCISE --submission PATH [options]
        shardbook grade DIR --out FOLDER [--exercise ID...] [options]
@@ -115,6 +115,7 @@ export const command: Command = {
     if (first === 'merge') return merge(rest, values);
     if (first === 'worker') return work(values);
     if (rest.length > 0) throw usageError('grade', `"${rest[0]}" is one argument too many`);
+    exitOnSignals();
     if (values.submission !== undefined || existsSync(join(first, EXERCISE_FILE)))
       return gradeOne(first, values);
     return gradeMany(first, values);

@@ -22,3 +22,13 @@ export function options<T>(parse: () => T, usage: string): T {
     });
   }
 }
+
+/** A command that is told to end does so by an exit: what it started and wrote for the while is put away. */
+export function exitOnSignals(): void {
+  for (const [signal, number] of [
+    ['SIGTERM', 15],
+    ['SIGINT', 2],
+    ['SIGHUP', 1],
+  ] as const)
+    process.once(signal, () => process.exit(128 + number));
+}
