@@ -167,8 +167,14 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
     completion.dispose();
     ranks.dispose();
     resize.disconnect();
-    panel.dispose();
-    root.dispose();
+    if (root.isAttached) Widget.detach(root);
+    const end = () => {
+      panel.dispose();
+      root.dispose();
+    };
+    // A kernel that is still starting finds its page gone otherwise, and says so as an error.
+    if (session.isReady) end();
+    else void session.ready.then(end, end);
   };
 
   async function save(): Promise<void> {
