@@ -36,7 +36,19 @@ describe('Exchange', () => {
     expect(exchange.sentBytes()).toEqual([0, 0]);
     recv(1, 0, 0);
     expect(exchange.sentBytes()).toEqual([8, 0]);
-    expect(exchange.transfers).toEqual([{ from: 0, to: 1, bytes: 8 }]);
+    expect(exchange.transfers).toEqual([{ from: 0, to: 1, bytes: 8, begun: 0 }]);
+  });
+
+  it('knows in which order messages were sent, whatever the order in which they arrive', () => {
+    const { exchange, send, recv } = world(3, 'buffered');
+    send(0, 0, 1);
+    send(0, 1, 2);
+    recv(2, 0, 0);
+    recv(1, 0, 0);
+    expect(exchange.transfers.map(({ to, begun }) => [to, begun])).toEqual([
+      [2, 1],
+      [1, 0],
+    ]);
   });
 
   it('sees that every rank sends first only when sends wait', () => {

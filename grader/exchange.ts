@@ -19,6 +19,8 @@ export interface Transfer {
   readonly from: number;
   readonly to: number;
   readonly bytes: number;
+  /** Position of its send among all that ranks began: what a rank sends comes in its own order, after what led to it. */
+  readonly begun: number;
 }
 
 /** A collective that all its members have come to. */
@@ -54,6 +56,7 @@ interface Operation {
   readonly tensor: WireTensor;
   readonly body: Uint8Array;
   readonly tag: string;
+  readonly begun: number;
 }
 
 interface Meeting {
@@ -72,6 +75,7 @@ export class Exchange {
   /** Set when ranks talk nonsense or without end: the run is over. */
   violation: string | undefined;
   private readonly open = new Map<string, Operation>();
+  private begun = 0;
   private sends: Operation[] = [];
   private recvs: Operation[] = [];
   private readonly meetings = new Map<string, Meeting>();
@@ -109,7 +113,7 @@ export class Exchange {
       this.violation = `rank ${rank} sent ${body.length} bytes as ${describeTensor(tensor)}`;
       return;
     }
-    const operation: Operation = { kind, rank, peer, handle, tensor, body, tag };
+    const operation: Operation = { kind, rank, peer, handle, tensor, body, tag, begun: this.begun++ };
     this.open.set(key(rank, handle), operation);
     this.posted.push({ rank, handle, kind, peer });
     const others = kind === 'send' ? this.recvs : this.sends;
@@ -276,7 +280,8 @@ export class Exchange {
       this.close(recv, { error, help });
       return;
     }
-    this.transfers.push({ from: send.rank, to: recv.rank, bytes: send.body.length });
+    const { rank: from, begun } = send;
+    this.transfers.push({ from, to: recv.rank, bytes: send.body.length, begun });
     this.close(recv, { body: send.body, from: send.rank });
     this.close(send, {});
   }

@@ -65,7 +65,9 @@ export default (kit: CheckKit): CheckTable => {
         // The round in which a rank has the data, and the last one in which it sent: one message in a round.
         const busy = new Map([[0, 0]]);
         let rounds = 0;
-        for (const { from, to } of run.exchange.transfers) {
+        // In the order of sending: the scheduler may deliver a rank's second message before its first.
+        const sent = [...run.exchange.transfers].sort((a, b) => a.begun - b.begun);
+        for (const { from, to } of sent) {
           const round = (busy.get(from) ?? 0) + 1;
           busy.set(from, round);
           busy.set(to, Math.max(busy.get(to) ?? 0, round));
