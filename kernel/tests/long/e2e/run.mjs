@@ -294,10 +294,12 @@ async function testApp() {
 
   await check('dark colours follow the system', async () => {
     await page.emulateMedia({ colorScheme: 'dark' });
-    const [r, g, b] = await page.evaluate(() =>
-      getComputedStyle(document.querySelector('.sb-notebook-host')).backgroundColor.match(/\d+/g).map(Number),
-    );
-    expect(r + g + b < 200, `the background is ${r}, ${g}, ${b}`);
+    await eventually(async () => {
+      const [r, g, b] = await page.evaluate(() =>
+        getComputedStyle(document.querySelector('.sb-notebook-host')).backgroundColor.match(/\d+/g).map(Number),
+      );
+      return r + g + b < 200 || `the background is ${r}, ${g}, ${b}`;
+    }, 'a dark background');
     await shot('dark');
     await page.emulateMedia({ colorScheme: 'light' });
   });
