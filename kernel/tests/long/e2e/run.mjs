@@ -296,7 +296,9 @@ async function testApp() {
     await page.emulateMedia({ colorScheme: 'dark' });
     await eventually(async () => {
       const [r, g, b] = await page.evaluate(() =>
-        getComputedStyle(document.querySelector('.sb-notebook-host')).backgroundColor.match(/\d+/g).map(Number),
+        getComputedStyle(document.querySelector('.sb-notebook-host'))
+          .backgroundColor.match(/\d+/g)
+          .map(Number),
       );
       return r + g + b < 200 || `the background is ${r}, ${g}, ${b}`;
     }, 'a dark background');
