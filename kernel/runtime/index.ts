@@ -7,7 +7,8 @@ import { setBackend } from './tensor/index.js';
 // The one place where a backend is chosen: everything above sees the interface only.
 setBackend(createWasmBackend(referenceBackend, enableRelaxedSimd));
 
-export * from './base/index.js';
+export * from './base/errors.js';
+export * from './base/formats.js';
 export * from './distributed/index.js';
 export * as nn from './nn/index.js';
 export { functional as F, Module, Parameter } from './nn/index.js';

@@ -1,4 +1,5 @@
 /** The loops of all ranks as one output that is replaced while they run. */
+import { escapeHtml } from '../../runtime/base/index.js';
 import type { Progress } from './rank/index.js';
 import type { CellOutput, MimeBundle } from './types.js';
 
@@ -76,8 +77,4 @@ function bar(done: number, total: number | undefined): string {
   if (total === undefined || total === 0) return '';
   const filled = Math.min(WIDTH, Math.round((done / total) * WIDTH));
   return `[${'#'.repeat(filled)}${'-'.repeat(WIDTH - filled)}]`;
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"]/g, (c) => `&#${c.charCodeAt(0)};`);
 }

@@ -1,2 +1,4 @@
 export * from './errors.js';
 export * from './formats.js';
+export * from './html.js';
+export * from './scope.js';

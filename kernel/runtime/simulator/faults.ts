@@ -2,7 +2,7 @@
  * Faults at chosen calls: a rank that dies, hangs, is late, leaves a call out, or sends other bits than it has. What happens
  * next is the real runtime's doing: deadlock reports, timeouts, peers' errors. Same plan and seed, same faults.
  */
-import { ShardbookError } from '../base/index.js';
+import { runThen, ShardbookError } from '../base/index.js';
 import {
   addCommHook,
   byteLength,
@@ -110,16 +110,7 @@ export class FaultPlan {
   /** In force while `body` runs. */
   run<T>(body: () => T): T {
     this.start();
-    let result: T;
-    try {
-      result = body();
-    } catch (error) {
-      this.stop();
-      throw error;
-    }
-    if (result instanceof Promise) return result.finally(() => this.stop()) as T;
-    this.stop();
-    return result;
+    return runThen(body, () => this.stop());
   }
 
   /** What has happened on this rank. */

@@ -5,7 +5,7 @@
  * the parallelisms claim, gradients under way in backward, and the inputs and results of the operation that runs. A tensor
  * that only a variable holds is not counted. The garbage collector is never asked: same program, same figures.
  */
-import { ShardbookError } from '../base/index.js';
+import { runThen, ShardbookError } from '../base/index.js';
 import { addCommHook, type CommCall } from '../distributed/group/index.js';
 import {
   claimOf,
@@ -177,16 +177,7 @@ export class MemoryLedger implements MemoryListener {
   /** Listens while `body` runs, also while what it returns is pending. */
   run<T>(body: () => T): T {
     this.start();
-    let result: T;
-    try {
-      result = body();
-    } catch (error) {
-      this.stop();
-      throw error;
-    }
-    if (result instanceof Promise) return result.finally(() => this.stop()) as T;
-    this.stop();
-    return result;
+    return runThen(body, () => this.stop());
   }
 
   [Symbol.dispose](): void {

@@ -1,7 +1,7 @@
 /** What is switched on in this rank: backend, grad mode, inference mode, autocast, dispatch modes, saved-tensor hooks. */
 
 import type { Backend } from '../backend/backend.js';
-import { assert } from '../base/index.js';
+import { assert, runThen } from '../base/index.js';
 import type { DType } from './dtype.js';
 import type { Device, Tensor } from './tensor.js';
 
@@ -49,16 +49,7 @@ function withState<R>(change: Partial<State>, body: () => R): R {
     for (const key of Object.keys(change) as (keyof State)[])
       (state as unknown as Record<string, unknown>)[key] = before[key];
   };
-  let result: R;
-  try {
-    result = body();
-  } catch (error) {
-    restore();
-    throw error;
-  }
-  if (result instanceof Promise) return result.finally(restore) as R;
-  restore();
-  return result;
+  return runThen(body, restore);
 }
 
 export const isGradEnabled = (): boolean => state.gradEnabled;

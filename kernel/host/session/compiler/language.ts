@@ -7,6 +7,11 @@ export function isSyntax(code: number): boolean {
   return code < 2000;
 }
 
+/** Emitted code without the line that names a map file: maps travel beside the code. */
+export function dropMapUrl(code: string): string {
+  return code.replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n');
+}
+
 /** What starts with the typed letters comes first; the rest only helps when nothing does. */
 export function completion(
   code: string,

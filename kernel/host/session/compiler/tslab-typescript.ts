@@ -7,7 +7,7 @@ import { type FSWatcher, watch as watchPath } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import type * as TS from 'typescript';
-import { isSyntax } from './language.js';
+import { dropMapUrl, isSyntax } from './language.js';
 import { nodeTypes } from './node-types.js';
 import type { CompilerSettings } from './types.js';
 
@@ -276,10 +276,6 @@ function observeEmit<P extends TS.BuilderProgram>(ts: typeof TS, builder: P, con
     );
   };
   return builder;
-}
-
-function dropMapUrl(code: string): string {
-  return code.replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n');
 }
 
 function mutableNames(ts: typeof TS, file: TS.SourceFile): string[] {

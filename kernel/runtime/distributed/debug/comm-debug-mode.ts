@@ -1,4 +1,5 @@
 /** Counts the collectives and messages of this rank inside a scope: in all, by operation, group, mesh axis and module. */
+import { runThen } from '../../base/index.js';
 import { bytesText, table } from '../../simulator/index.js';
 import { addCommHook, type CommCall, describeTensor } from '../group/index.js';
 import { ModuleTracker } from './module-tracker.js';
@@ -27,16 +28,7 @@ export class CommDebugMode {
   /** Counts while `body` runs; returns what it returns. */
   run<T>(body: () => T): T {
     this.start();
-    let result: T;
-    try {
-      result = body();
-    } catch (error) {
-      this.stop();
-      throw error;
-    }
-    if (result instanceof Promise) return result.finally(() => this.stop()) as T;
-    this.stop();
-    return result;
+    return runThen(body, () => this.stop());
   }
 
   /** Forgets what was counted and counts from now on. */

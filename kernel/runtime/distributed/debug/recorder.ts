@@ -1,4 +1,5 @@
 /** Writes down every call of this rank, with values on request; `gather` makes the trace of all ranks. */
+import { runThen } from '../../base/index.js';
 import { addCommHook, type CommCall, describeTensor, dist, withoutCommHooks } from '../group/index.js';
 import { ModuleTracker } from './module-tracker.js';
 import { type CommStep, recordedValue } from './step.js';
@@ -66,16 +67,7 @@ export class CommRecorder {
   /** Records while `body` runs, also while what it returns is pending; returns what it returns. */
   run<T>(body: () => T): T {
     this.start();
-    let result: T;
-    try {
-      result = body();
-    } catch (error) {
-      this.stop();
-      throw error;
-    }
-    if (result instanceof Promise) return result.finally(() => this.stop()) as T;
-    this.stop();
-    return result;
+    return runThen(body, () => this.stop());
   }
 
   /** What was recorded on this rank, in the order in which it was issued. */

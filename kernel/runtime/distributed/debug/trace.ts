@@ -1,5 +1,5 @@
 /** The calls of all ranks, put together: one collective is what its members called, one message a send and a receive. */
-import { ShardbookError } from '../../base/index.js';
+import { escapeHtml, ShardbookError } from '../../base/index.js';
 import {
   type Algorithm,
   bytesSent,
@@ -316,12 +316,6 @@ export function noValues(call: string): ShardbookError {
 
 /** More bars than these are slow to draw. */
 const BARS_MAX = 4000;
-
-const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"]/g, (c) => ESCAPES[c]!);
-}
 
 function oneLine(text: string): string {
   const flat = text.replace(/\s+/g, ' ');

@@ -2,7 +2,7 @@
  * Operations on DTensors: find the plan (cached by op, parameters and specs), move the inputs, run the op on the local tensors,
  * wrap what comes out. Runs below autograd; backward rules come through here again with their own operations.
  */
-import { assert, ShardbookError } from '../../base/index.js';
+import { assert, runThen, ShardbookError } from '../../base/index.js';
 import {
   applyInplace,
   applyOp,
@@ -92,19 +92,9 @@ export function dryRun<R>(watch: (event: DispatchEvent) => void, body: () => R):
 export function implicitReplication<R>(body: () => R): R {
   const before = implicit;
   implicit = true;
-  let result: R;
-  try {
-    result = body();
-  } catch (error) {
+  return runThen(body, () => {
     implicit = before;
-    throw error;
-  }
-  if (result instanceof Promise)
-    return result.finally(() => {
-      implicit = before;
-    }) as R;
-  implicit = before;
-  return result;
+  });
 }
 
 /** Switches implicit replication; returns what it was. */

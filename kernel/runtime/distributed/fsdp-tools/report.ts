@@ -1,4 +1,5 @@
 /** Checks with their outcome, and how they are shown. */
+import { escapeHtml } from '../../base/index.js';
 import { type MimeBundle, toMime } from '../../simulator/index.js';
 
 export interface Check {
@@ -38,9 +39,9 @@ export class CheckReport {
 
   [toMime](): MimeBundle {
     const row = (check: Check): string =>
-      `<tr><td>${check.passed ? 'pass' : '<b>FAIL</b>'}</td><td>${escaped(check.name)}</td><td>${escaped(check.detail)}</td></tr>`;
+      `<tr><td>${check.passed ? 'pass' : '<b>FAIL</b>'}</td><td>${escapeHtml(check.name)}</td><td>${escapeHtml(check.detail)}</td></tr>`;
     return {
-      'text/html': `<table><caption>${escaped(this.title)}</caption>${this.checks.map(row).join('')}</table>`,
+      'text/html': `<table><caption>${escapeHtml(this.title)}</caption>${this.checks.map(row).join('')}</table>`,
       'text/plain': this.toString(),
     };
   }
@@ -57,8 +58,4 @@ export class CheckReport {
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString();
   }
-}
-
-function escaped(text: string): string {
-  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;');
 }

@@ -2,6 +2,7 @@
  * Static HTML with inline styles: no script, no class, no colour that assumes a light or a dark page (filled cells bring their
  * own text colour, all else inherits). Tables keep their meaning when a notebook's sanitiser takes the rest away.
  */
+import { escapeHtml } from '../../base/index.js';
 
 /** Markup that needs no more escaping. */
 export class Markup {
@@ -13,22 +14,10 @@ export class Markup {
 
 export type Content = Markup | string | number | readonly Content[] | null;
 
-const ENTITIES: Readonly<Record<string, string>> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-export function escaped(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => ENTITIES[c]!);
-}
-
 function flat(content: Content): string {
   if (content === null) return '';
   if (content instanceof Markup) return content.text;
-  if (typeof content === 'string' || typeof content === 'number') return escaped(String(content));
+  if (typeof content === 'string' || typeof content === 'number') return escapeHtml(String(content));
   return content.map(flat).join('');
 }
 
@@ -40,7 +29,7 @@ export interface Attributes {
 export function el(tag: string, attributes: Attributes, ...content: Content[]): Markup {
   const parts = Object.entries(attributes)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => ` ${name}="${escaped(String(value))}"`);
+    .map(([name, value]) => ` ${name}="${escapeHtml(String(value))}"`);
   return new Markup(`<${tag}${parts.join('')}>${flat(content)}</${tag}>`);
 }
 

@@ -3,7 +3,7 @@
  * exponentials and the score of the target are reduced over the axis that cuts the classes (three all-reduces of one number per
  * sample). Backward: the gradients of log softmax and of the likelihood are computed together, without communication.
  */
-import { ShardbookError } from '../../base/index.js';
+import { runThen, ShardbookError } from '../../base/index.js';
 import {
   contiguousStrides,
   type DispatchMode,
@@ -303,14 +303,5 @@ export function lossParallel<R>(body?: () => R): R | LossParallelScope {
   pushMode(mode);
   const end = (): void => popMode(mode);
   if (body === undefined) return { end, [Symbol.dispose]: end };
-  let result: R;
-  try {
-    result = body();
-  } catch (error) {
-    end();
-    throw error;
-  }
-  if (result instanceof Promise) return result.finally(end) as R;
-  end();
-  return result;
+  return runThen(body, end);
 }

@@ -1,5 +1,5 @@
 /** Random tensors: factories, in-place fills, draws and the generators that they take their numbers from. */
-import { encoder, isSmallFloat, type TypedArray } from '../../base/index.js';
+import { encoder, isSmallFloat, runThen, type TypedArray } from '../../base/index.js';
 import { applyInplace, applyOp } from '../dispatch.js';
 import {
   bfloat16,
@@ -142,16 +142,7 @@ export function setRngState(state: Tensor): void {
 export function forkRng<R>(body: () => R): R {
   const saved = defaultGenerator.stream.saveBytes();
   const restore = (): void => defaultGenerator.stream.loadBytes(saved);
-  let result: R;
-  try {
-    result = body();
-  } catch (error) {
-    restore();
-    throw error;
-  }
-  if (result instanceof Promise) return result.finally(restore) as R;
-  restore();
-  return result;
+  return runThen(body, restore);
 }
 
 // ---------------------------------------------------------------- arguments

@@ -1,7 +1,14 @@
 import { createRequire } from 'node:module';
 import ts from 'typescript';
 import type { CheckLevel, CompleteResult, InspectResult } from '../../types.js';
-import { completion, describeQuickInfo, inspectedPosition, isComplete, isSyntax } from '../language.js';
+import {
+  completion,
+  describeQuickInfo,
+  dropMapUrl,
+  inspectedPosition,
+  isComplete,
+  isSyntax,
+} from '../language.js';
 import { nodeTypes } from '../node-types.js';
 import type { CellDiagnostic, CompileOutcome, Compiler, CompilerSettings, SideFile } from '../types.js';
 import { CellFiles } from './program.js';
@@ -197,10 +204,6 @@ function emitCell(
     { before: [transformer] },
   );
   return { js, map };
-}
-
-function dropMapUrl(code: string): string {
-  return code.replace(/\n\/\/# sourceMappingURL=.*\s*$/, '\n');
 }
 
 function freshName(base: string, taken: ReadonlySet<string>): string {
