@@ -1,7 +1,7 @@
 /** Runs a lesson's cells in a fresh session, in order, and compares what they put out with what the lesson says. */
 import type { CellOutput, SessionApi } from '../session/index.js';
 import { compareOutput } from './compare.js';
-import { type CodeCell, codeCells, type Lesson, RAISES_EXCEPTION } from './types.js';
+import { type CodeCell, type Lesson, RAISES_EXCEPTION, type TaskCell } from './types.js';
 
 /** What a check needs of a session. */
 export type LessonSession = Pick<SessionApi, 'execute' | 'interrupt' | 'shutdown'>;
@@ -15,8 +15,10 @@ export interface CellProblem {
 }
 
 export interface CellCheck {
-  readonly cell: CodeCell;
+  readonly cell: CodeCell | TaskCell;
   readonly problem: CellProblem | undefined;
+  /** What a code cell put out. */
+  readonly run?: CellRun;
   readonly milliseconds: number;
 }
 
@@ -32,12 +34,19 @@ const COLOURS = /\u001b\[[0-9;]*m/g;
 
 export async function checkLesson(lesson: Lesson, options: CheckLessonOptions): Promise<CellCheck[]> {
   const session = await options.start(lesson.world);
+  const seconds = options.cellSeconds ?? CELL_SECONDS;
   try {
     const checks: CellCheck[] = [];
-    for (const cell of codeCells(lesson)) {
+    for (const cell of lesson.cells) {
+      if (cell.kind !== 'code' && cell.kind !== 'task') continue;
       const started = performance.now();
-      const run = await runCell(session, cell, options.cellSeconds ?? CELL_SECONDS);
-      const check = { cell, problem: judgeCell(cell, run), milliseconds: performance.now() - started };
+      let judged: Pick<CellCheck, 'problem' | 'run'>;
+      if (cell.kind === 'task') judged = { problem: await checkTask(session, cell, seconds) };
+      else {
+        const run = await runCell(session, cell.source, seconds);
+        judged = { problem: judgeCell(cell, run), run };
+      }
+      const check = { cell, ...judged, milliseconds: performance.now() - started };
       checks.push(check);
       options.onCell?.(check);
     }
@@ -47,13 +56,37 @@ export async function checkLesson(lesson: Lesson, options: CheckLessonOptions): 
   }
 }
 
+/** The check refuses the starter and takes the solution. */
+async function checkTask(
+  session: LessonSession,
+  task: TaskCell,
+  seconds: number,
+): Promise<CellProblem | undefined> {
+  const problem = (line: number, message: string, run: CellRun): CellProblem => ({
+    line,
+    message: run.timedOut ? 'the task did not end in time and was interrupted' : message,
+    diff: gotLines(run.text),
+  });
+  const started = await runCell(session, task.starter, seconds);
+  const refused = started.failed ? started : await runCell(session, task.check, seconds);
+  if (refused.timedOut || !refused.failed)
+    return problem(task.checkLine, `the check of task "${task.name}" takes the starter`, refused);
+  const solved = await runCell(session, task.solution, seconds);
+  if (solved.failed || solved.timedOut)
+    return problem(task.solutionLine, `the solution of task "${task.name}" failed`, solved);
+  const taken = await runCell(session, task.check, seconds);
+  if (taken.failed || taken.timedOut)
+    return problem(task.checkLine, `the check of task "${task.name}" refuses the solution`, taken);
+  return undefined;
+}
+
 export interface CellRun {
   readonly text: string;
   readonly failed: boolean;
   readonly timedOut: boolean;
 }
 
-async function runCell(session: LessonSession, cell: CodeCell, seconds: number): Promise<CellRun> {
+async function runCell(session: LessonSession, source: string, seconds: number): Promise<CellRun> {
   const outputs: CellOutput[] = [];
   let timedOut = false;
   const timer = setTimeout(() => {
@@ -61,7 +94,7 @@ async function runCell(session: LessonSession, cell: CodeCell, seconds: number):
     void session.interrupt();
   }, seconds * 1000);
   try {
-    const { status, error } = await session.execute(cell.source, {
+    const { status, error } = await session.execute(source, {
       onOutput: (output) => outputs.push(output),
     });
     const shown = outputs.some(({ type }) => type === 'error');
@@ -75,11 +108,7 @@ async function runCell(session: LessonSession, cell: CodeCell, seconds: number):
 /** What a cell must do, against what it did. */
 export function judgeCell(cell: CodeCell, run: CellRun): CellProblem | undefined {
   const mustFail = cell.tags.includes(RAISES_EXCEPTION);
-  const got = run.text
-    .trimEnd()
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => `+ ${line}`);
+  const got = gotLines(run.text);
   if (run.timedOut)
     return { line: cell.line, message: 'the cell did not end in time and was interrupted', diff: got };
   if (run.failed && !mustFail) return { line: cell.line, message: 'the cell failed', diff: got };
@@ -95,6 +124,14 @@ export function judgeCell(cell: CodeCell, run: CellRun): CellProblem | undefined
     message: 'the output differs from what the lesson says',
     diff: mismatch.diff,
   };
+}
+
+function gotLines(text: string): string[] {
+  return text
+    .trimEnd()
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => `+ ${line}`);
 }
 
 /** The outputs of a cell as the text that an `{output}` block describes. */

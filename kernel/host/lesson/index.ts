@@ -1,12 +1,15 @@
 /** MyST lessons: parse, manifest, notebooks, comparison of outputs, check. */
+export { type AnswerKey, answerText, isChecked } from './answers.js';
 export {
   type CellCheck,
   type CellProblem,
+  type CellRun,
   type CheckLessonOptions,
   checkLesson,
   type LessonSession,
 } from './check.js';
 export { compareOutput, type OutputMismatch } from './compare.js';
+export { type Glossary, loadGlossary, parseGlossary } from './glossary.js';
 export {
   findLesson,
   loadManifest,
@@ -28,6 +31,7 @@ export { parseCells, parseLesson } from './parse.js';
 export { newLesson } from './scaffold.js';
 export {
   type CodeCell,
+  type CoverageMark,
   codeCells,
   type ExerciseCell,
   type ExpectedOutput,
@@ -35,6 +39,11 @@ export {
   type Lesson,
   type LessonCell,
   type Prediction,
+  type QuestionCell,
+  questions,
   RAISES_EXCEPTION,
+  type TaskCell,
   type TextCell,
+  type Twin,
+  tasks,
 } from './types.js';

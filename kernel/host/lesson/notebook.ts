@@ -1,4 +1,6 @@
-import type { Lesson, LessonCell, Prediction } from './types.js';
+import { type Glossary, plainTerms } from './glossary.js';
+import { plainAdmonitions, questionCellText, taskText, twinText } from './text.js';
+import type { CodeCell, Lesson, LessonCell, Prediction, QuestionCell, TaskCell } from './types.js';
 
 /** nbformat 4.5, as far as a lesson needs it. */
 export interface Notebook {
@@ -27,13 +29,16 @@ const LONGEST_ID = 64;
 
 /**
  * The notebook of a lesson: the same lesson gives the same bytes. Expected outputs are not shown as outputs, because the
- * learner predicts first; they stay in the cell's metadata for tools.
+ * learner predicts first; they stay in the cell's metadata for tools. What a front end without the app cannot draw is
+ * Markdown that it can show.
  */
-export function lessonToNotebook(lesson: Lesson): Notebook {
-  return cellsToNotebook(lesson.cells, lesson.id, {
-    title: lesson.title,
-    shardbook: { lesson: lesson.id, world: lesson.world, minutes: lesson.minutes },
-  });
+export function lessonToNotebook(lesson: Lesson, glossary: Glossary = new Map()): Notebook {
+  return cellsToNotebook(
+    lesson.cells,
+    lesson.id,
+    { title: lesson.title, shardbook: { lesson: lesson.id, world: lesson.world, minutes: lesson.minutes } },
+    glossary,
+  );
 }
 
 /** The notebook of parsed cells, whose ids begin with `name`. */
@@ -41,6 +46,7 @@ export function cellsToNotebook(
   cells: readonly LessonCell[],
   name: string,
   metadata: Record<string, unknown>,
+  glossary: Glossary = new Map(),
 ): Notebook {
   return {
     nbformat: 4,
@@ -50,8 +56,75 @@ export function cellsToNotebook(
       language_info: { name: 'typescript', file_extension: '.ts', mimetype: 'text/x-typescript' },
       ...metadata,
     },
-    cells: cells.map((cell, position) => notebookCell(name, cell, position, cells[position - 1])),
+    cells: cells.flatMap((cell, position) =>
+      notebookCells(cell, cells[position - 1], glossary).map((drawn, part) => ({
+        cell_type: drawn.cell_type,
+        id: cellId(name, part === 0 ? `-${position}` : `-${position}-${part}`),
+        metadata: drawn.metadata,
+        source: drawn.source,
+        ...(drawn.cell_type === 'code' ? { execution_count: null, outputs: [] as [] } : {}),
+      })),
+    ),
   };
+}
+
+type Drawn = Pick<NotebookCell, 'cell_type' | 'metadata' | 'source'>;
+
+function notebookCells(cell: LessonCell, above: LessonCell | undefined, glossary: Glossary): Drawn[] {
+  const text = (source: string, shardbook?: object): Drawn => ({
+    cell_type: 'markdown',
+    metadata: shardbook === undefined ? {} : { shardbook },
+    source: plainTerms(plainAdmonitions(source), glossary),
+  });
+  const code = (source: string, metadata: Record<string, unknown>): Drawn => ({
+    cell_type: 'code',
+    metadata,
+    source,
+  });
+  switch (cell.kind) {
+    case 'text':
+      return [text(cell.text)];
+    case 'twin':
+      return [text(twinText(cell.twin), { twin: true })];
+    case 'exercise':
+      return [
+        code(`// Exercise: shardbook exercise start ${cell.exercise}`, {
+          shardbook: { exercise: cell.exercise },
+        }),
+      ];
+    case 'question':
+      return [text(questionCellText(cell), { question: questionWords(cell) })];
+    case 'task':
+      return [
+        text(taskText(cell), { task: cell.name }),
+        code(cell.starter, { shardbook: { task: taskWords(cell) } }),
+      ];
+    case 'code':
+      return [code(cell.source, codeMetadata(cell, above))];
+  }
+}
+
+function codeMetadata(cell: CodeCell, above: LessonCell | undefined): Record<string, unknown> {
+  const { output, tags, unchecked } = cell;
+  const predict = cell.predict ?? questionAbove(above);
+  const own = {
+    ...(output === undefined ? {} : { expects: output.text }),
+    ...(output?.tolerance === undefined ? {} : { tolerance: output.tolerance }),
+    ...(unchecked === undefined ? {} : { unchecked }),
+    ...(predict === undefined ? {} : { predict }),
+  };
+  return {
+    ...(tags.length > 0 ? { tags: [...tags] } : {}),
+    ...(Object.keys(own).length > 0 ? { shardbook: own } : {}),
+  };
+}
+
+function questionWords({ kind: _kind, line: _line, ...words }: QuestionCell): object {
+  return words;
+}
+
+function taskWords({ name, check, solution, hints }: TaskCell): object {
+  return { name, check, solution, hints };
 }
 
 /** The question of a text that ends in a paragraph "**Predict.** ...", as lessons without the directive write it. */
@@ -61,42 +134,6 @@ function questionAbove(above: LessonCell | undefined): Prediction | undefined {
   return question === undefined ? undefined : { question: question.trim() };
 }
 
-function notebookCell(
-  name: string,
-  cell: LessonCell,
-  position: number,
-  above: LessonCell | undefined,
-): NotebookCell {
-  const suffix = `-${position}`;
-  const id = name.slice(0, LONGEST_ID - suffix.length) + suffix;
-  if (cell.kind === 'text') return { cell_type: 'markdown', id, metadata: {}, source: cell.text };
-  if (cell.kind === 'exercise') {
-    const { exercise } = cell;
-    return {
-      cell_type: 'code',
-      id,
-      metadata: { shardbook: { exercise } },
-      source: `// Exercise: shardbook exercise start ${exercise}`,
-      execution_count: null,
-      outputs: [],
-    };
-  }
-  const { output, tags } = cell;
-  const predict = cell.predict ?? questionAbove(above);
-  const own = {
-    ...(output === undefined ? {} : { expects: output.text }),
-    ...(output?.tolerance === undefined ? {} : { tolerance: output.tolerance }),
-    ...(predict === undefined ? {} : { predict }),
-  };
-  return {
-    cell_type: 'code',
-    id,
-    metadata: {
-      ...(tags.length > 0 ? { tags: [...tags] } : {}),
-      ...(Object.keys(own).length > 0 ? { shardbook: own } : {}),
-    },
-    source: cell.source,
-    execution_count: null,
-    outputs: [],
-  };
+function cellId(name: string, suffix: string): string {
+  return name.slice(0, LONGEST_ID - suffix.length) + suffix;
 }

@@ -1,3 +1,5 @@
+import type { AnswerKey } from './answers.js';
+
 /** The parsed form of a lesson. Lines are 1-based lines of the lesson file, so that every message can name them. */
 export interface FrontMatter {
   /** Stable name of the lesson, lower case with hyphens. */
@@ -25,14 +27,21 @@ export interface ExpectedOutput {
 }
 
 /** A question to answer before a cell is run; it stands in the text above the cell, too. */
-export interface Prediction {
+export interface Prediction extends AnswerKey {
   readonly question: string;
-  /** Answers to choose from; without them the learner writes one. */
-  readonly choices?: readonly string[];
-  /** Position of the right choice, from 0. */
-  readonly answer?: number;
   /** Shown with the output. */
   readonly explain?: string;
+}
+
+/** The same program as a cell in PyTorch. */
+export interface Twin {
+  readonly source: string;
+  /** Line of the first line of `source`. */
+  readonly line: number;
+  /** What of its output must agree with the cell's: its numbers, its lines, or nothing for the reason `why`. */
+  readonly compare: 'numbers' | 'lines' | 'none';
+  readonly why?: string;
+  readonly tolerance: number;
 }
 
 export interface CodeCell {
@@ -45,7 +54,10 @@ export interface CodeCell {
   /** Tags as in Jupyter; `raises-exception` says that the cell must fail. */
   readonly tags: readonly string[];
   readonly output: ExpectedOutput | undefined;
+  /** Why its output cannot be stated. */
+  readonly unchecked?: string;
   readonly predict?: Prediction;
+  readonly twin?: Twin;
 }
 
 export interface TextCell {
@@ -62,12 +74,59 @@ export interface ExerciseCell {
   readonly line: number;
 }
 
-export type LessonCell = CodeCell | TextCell | ExerciseCell;
+/** A question whose answer is checked. */
+export interface QuestionCell extends AnswerKey {
+  readonly kind: 'question';
+  /** Unique in the lesson. */
+  readonly name: string;
+  readonly question: string;
+  /** Shown after the answer. */
+  readonly explain: string;
+  readonly hints: readonly string[];
+  readonly line: number;
+}
+
+/** Something to write, and the code that says whether it is right. */
+export interface TaskCell {
+  readonly kind: 'task';
+  /** Unique in the lesson. */
+  readonly name: string;
+  readonly text: string;
+  readonly starter: string;
+  /** Throws unless the task is solved; runs after the learner's cell. */
+  readonly check: string;
+  readonly solution: string;
+  readonly hints: readonly string[];
+  readonly line: number;
+  /** Lines of the first lines of `check` and `solution`. */
+  readonly checkLine: number;
+  readonly solutionLine: number;
+}
+
+/** A twin below its cell. */
+export interface TwinCell {
+  readonly kind: 'twin';
+  readonly twin: Twin;
+  readonly line: number;
+}
+
+export type LessonCell = CodeCell | TextCell | ExerciseCell | QuestionCell | TaskCell | TwinCell;
 
 export interface Lesson extends FrontMatter {
   /** Path as given to the parser; used in messages. */
   readonly file: string;
   readonly cells: readonly LessonCell[];
+  readonly marks: readonly CoverageMark[];
+}
+
+/** "This passage does it": an item of the curriculum, named by a comment in the text. */
+export interface CoverageMark {
+  /** Id of the curriculum entry. */
+  readonly id: string;
+  readonly kind: 'ask' | 'fix' | 'idea';
+  /** Position in the entry's list, from 1. */
+  readonly number: number;
+  readonly line: number;
 }
 
 export const RAISES_EXCEPTION = 'raises-exception';
@@ -75,4 +134,14 @@ export const RAISES_EXCEPTION = 'raises-exception';
 /** The code cells of a lesson, in order. */
 export function codeCells(lesson: Lesson): CodeCell[] {
   return lesson.cells.filter((cell): cell is CodeCell => cell.kind === 'code');
+}
+
+/** The tasks of a lesson, in order. */
+export function tasks(lesson: Lesson): TaskCell[] {
+  return lesson.cells.filter((cell): cell is TaskCell => cell.kind === 'task');
+}
+
+/** The questions of a lesson, in order. */
+export function questions(lesson: Lesson): QuestionCell[] {
+  return lesson.cells.filter((cell): cell is QuestionCell => cell.kind === 'question');
 }
