@@ -1,5 +1,5 @@
 /** Memory of tensors: one garbage-collected buffer that views share. A meta storage has a size and no bytes. */
-import { type TypedArray, typedView } from '../base/index.js';
+import { ShardbookError, type TypedArray, typedView } from '../base/index.js';
 import type { DType } from './dtype.js';
 import { memory } from './memory.js';
 
@@ -49,7 +49,13 @@ export class Storage {
   }
 
   get buffer(): ArrayBufferLike {
-    if (!this.#buffer) throw new Error('a meta storage has no bytes');
+    if (!this.#buffer) {
+      throw new ShardbookError({
+        code: 'SB_META',
+        message: 'Cannot use the data of a tensor: it is not allocated',
+        help: 'a meta tensor has a shape only; a parameter whose .data was set to a DTensor wants to be a new nn.Parameter around it',
+      });
+    }
     return this.#buffer;
   }
 

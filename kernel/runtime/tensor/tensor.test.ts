@@ -60,6 +60,11 @@ describe('Tensor', () => {
       'Cannot run "matmul": f32[3, 4] and f32[5, 6]: inner sizes 4 and 5 differ',
     );
   });
+  it('data that is not allocated is refused with a code', () => {
+    const meta = torch.zeros([2], { device: 'meta' });
+    expect(() => meta.storage.buffer).toThrow(expect.objectContaining({ code: 'SB_META' }));
+  });
+
   it('meta tensors carry shape and dtype through operations', () => {
     const y = torch.empty([2, 3], { device: 'meta' }).matmul(torch.empty([3, 5], { device: 'meta' }));
     expect([y.device, ...y.shape]).toEqual(['meta', 2, 5]);
