@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import type { Exercise, Report } from '../../../grader/index.js';
 import {
   findLesson,
+  type Glossary,
   type Lesson,
   lessonToNotebook,
+  loadGlossary,
   loadManifest,
   type Manifest,
   manifestLessons,
@@ -34,6 +36,7 @@ export function lessonsIn(folder: string, exercises: string): LessonProvider {
       const found = open();
       if ('problem' in found) return { layers: [], problems: [found.problem] };
       const tasks = await readExercises(exercises);
+      const glossary = loadGlossary(folder);
       const problems = manifestLessons(found.manifest).flatMap(({ problem }) =>
         problem === undefined ? [] : [problem.message],
       );
@@ -44,7 +47,7 @@ export function lessonsIn(folder: string, exercises: string): LessonProvider {
         lessons: lessons.flatMap(({ lesson }) => {
           if (lesson === undefined) return [];
           const { id, minutes, world, teaches, requires } = lesson;
-          const counted = countedCells(notebookOf(lesson, tasks));
+          const counted = countedCells(notebookOf(lesson, tasks, glossary));
           return [
             { id, title: lesson.title, layer: String(layer), minutes, world, teaches, requires, ...counted },
           ];
@@ -58,7 +61,7 @@ export function lessonsIn(folder: string, exercises: string): LessonProvider {
       if (!manifestLessons(found.manifest).some((entry) => entry.id === id)) return undefined;
       const { lesson, problem } = findLesson(found.manifest, id);
       if (lesson === undefined) throw problem ?? new Error(`Lesson "${id}" could not be read`);
-      return notebookOf(lesson, await readExercises(exercises));
+      return notebookOf(lesson, await readExercises(exercises), loadGlossary(folder));
     },
   };
 }
@@ -86,8 +89,8 @@ async function readExercises(root: string): Promise<Task[]> {
 }
 
 /** The lesson's notebook: starters in its exercise cells, and behind the last cell the exercises it does not place itself. */
-function notebookOf(lesson: Lesson, tasks: readonly Task[]): Notebook {
-  const notebook = lessonToNotebook(lesson);
+function notebookOf(lesson: Lesson, tasks: readonly Task[], glossary: Glossary): Notebook {
+  const notebook = lessonToNotebook(lesson, glossary);
   const placed = new Set<string>();
   for (const cell of notebook.cells) {
     const id = exerciseOf(cell);

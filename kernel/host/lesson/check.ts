@@ -12,6 +12,8 @@ export interface CellProblem {
   readonly message: string;
   /** Lines that begin with "-" (expected), "+" (got) or " " (same). */
   readonly diff: readonly string[];
+  /** The cell did what it had to, but put out something else than is stated. */
+  readonly isOutput?: boolean;
 }
 
 export interface CellCheck {
@@ -123,6 +125,7 @@ export function judgeCell(cell: CodeCell, run: CellRun): CellProblem | undefined
     line: line + mismatch.expectedLine,
     message: 'the output differs from what the lesson says',
     diff: mismatch.diff,
+    isOutput: true,
   };
 }
 

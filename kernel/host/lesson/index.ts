@@ -1,5 +1,6 @@
 /** MyST lessons: parse, manifest, notebooks, comparison of outputs, check. */
 export { type AnswerKey, answerText, isChecked } from './answers.js';
+export { CheckCache, cacheFolder, runtimeName } from './cache.js';
 export {
   type CellCheck,
   type CellProblem,
@@ -9,7 +10,19 @@ export {
   type LessonSession,
 } from './check.js';
 export { compareOutput, type OutputMismatch } from './compare.js';
+export {
+  type Coverage,
+  type CoverageCount,
+  countItems,
+  coverageOf,
+  type EntryCoverage,
+  type ItemCoverage,
+  isComplete,
+} from './coverage.js';
+export { type CurriculumEntry, type ItemKind, loadCurriculum } from './curriculum.js';
+export { formatLesson } from './format.js';
 export { type Glossary, loadGlossary, parseGlossary } from './glossary.js';
+export { type LintProblem, lintLessons } from './lint/index.js';
 export {
   findLesson,
   loadManifest,
@@ -28,6 +41,13 @@ export {
   type NotebookCell,
 } from './notebook.js';
 export { parseCells, parseLesson } from './parse.js';
+export {
+  checkTwins,
+  findTorch,
+  TORCH_PYTHON_VARIABLE,
+  TORCH_VERSION,
+  type TwinCheck,
+} from './pytorch/run.js';
 export { newLesson } from './scaffold.js';
 export {
   type CodeCell,
@@ -47,3 +67,4 @@ export {
   type Twin,
   tasks,
 } from './types.js';
+export { type OutputUpdate, updateOutputs } from './update.js';

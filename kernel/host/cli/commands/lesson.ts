@@ -3,10 +3,10 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { ShardbookError } from '../../../runtime/index.js';
 import {
-  checkLesson,
   findLesson,
   type Lesson,
   lessonToNotebook,
+  loadGlossary,
   loadManifest,
   type Manifest,
   type ManifestLesson,
@@ -14,24 +14,39 @@ import {
   newLesson,
   shownPath,
 } from '../../lesson/index.js';
-import { Session } from '../../session/index.js';
 import type { Command } from '../command.js';
+import { coverage, format, lint } from '../lesson/author.js';
+import { checkLessons, checkPyTorch } from '../lesson/check.js';
 import { packageRoot } from '../paths.js';
 import { options, usageError } from './options.js';
 
 const usage = `usage: shardbook lesson list [--dir FOLDER]
-       shardbook lesson check [ID...] [--dir FOLDER]
        shardbook lesson new ID [--layer N] [--dir FOLDER]
-       shardbook lesson build [ID...] [--dir FOLDER] [--out FOLDER]
+       shardbook lesson check [ID...] [--update] [--no-cache] [--jobs N] [--dir FOLDER]
+       shardbook lesson check --pytorch [ID...] [--dir FOLDER]
+       shardbook lesson lint [ID...] [--dir FOLDER]
+       shardbook lesson fmt [ID...] [--check] [--dir FOLDER]
+       shardbook lesson coverage [--json FILE] [--dir FOLDER]
+       shardbook lesson build [ID...] [--out FOLDER] [--dir FOLDER]
 
-list   shows the lessons in the order of manifest.yaml
-check  runs every cell in a fresh kernel and compares its output with the {output} block below it
-new    writes a lesson and lists it in manifest.yaml
-build  writes notebooks (.ipynb)
+list      shows the lessons in the order of manifest.yaml
+new       writes a lesson and lists it in manifest.yaml
+check     runs every cell in a fresh kernel and compares its output with the {output} block below it;
+          lessons that have not changed since they passed are not run again
+lint      reads lessons strictly: links, formulas, words, coverage, cells without a check
+fmt       lays lessons out
+coverage  shows what of the curriculum is covered, and where
+build     writes notebooks (.ipynb)
 
 --dir FOLDER  folder with manifest.yaml; default the lessons that come with Shardbook
 --layer N     layer of the new lesson, default 0
---out FOLDER  where notebooks go, default ./notebooks
+--update      writes what the cells put out into the lessons, after showing how it differs
+--no-cache    runs every lesson
+--jobs N      lessons checked at once, default by processors and memory
+--pytorch     runs the {pytorch} twins instead, on the Python that SHARDBOOK_TORCH_PYTHON names
+--check       says which lessons are not laid out, and changes none
+--json FILE   writes the coverage as JSON; - for standard output
+--out FOLDER  where what is built goes, default ./notebooks
 
 Exit code: 0 when all is well, 1 when a lesson fails, 2 when the command cannot work.
 `;
@@ -40,11 +55,17 @@ const OPTIONS = {
   dir: { type: 'string' },
   layer: { type: 'string', default: '0' },
   out: { type: 'string', default: 'notebooks' },
+  update: { type: 'boolean', default: false },
+  'no-cache': { type: 'boolean', default: false },
+  jobs: { type: 'string' },
+  pytorch: { type: 'boolean', default: false },
+  check: { type: 'boolean', default: false },
+  json: { type: 'string' },
 } as const;
 
 export const command: Command = {
   name: 'lesson',
-  summary: 'list, check, write and build lessons',
+  summary: 'list, write, check and build lessons',
   usage,
   async run(args) {
     const { values, positionals } = options(
@@ -53,20 +74,41 @@ export const command: Command = {
     );
     const [action = '', ...ids] = positionals;
     const root = resolve(values.dir ?? join(packageRoot(), 'lessons'));
+    const manifest = (): Manifest => loadManifest(root);
     switch (action) {
       case 'list':
-        return list(loadManifest(root));
+        return list(manifest());
       case 'check':
-        return check(loadManifest(root), ids);
+        if (values.pytorch) return checkPyTorch(chosen(manifest(), ids));
+        return checkLessons(chosen(manifest(), ids), {
+          jobs: values.jobs === undefined ? undefined : count(values.jobs),
+          useCache: !values['no-cache'],
+          update: values.update,
+        });
+      case 'lint':
+        return lint(manifest(), chosen(manifest(), ids).length > 0 ? ids : []);
+      case 'fmt':
+        return format(chosen(manifest(), ids), values.check);
+      case 'coverage':
+        return coverage(manifest(), values.json);
       case 'build':
-        return build(loadManifest(root), ids, resolve(values.out));
+        return build(manifest(), ids, resolve(values.out));
       case 'new':
         return create(root, ids, values.layer, values.dir === undefined);
       default:
-        throw usageError(`lesson ${action}`.trim(), 'list, check, new or build is wanted');
+        throw usageError(
+          `lesson ${action}`.trim(),
+          'list, new, check, lint, fmt, coverage or build is wanted',
+        );
     }
   },
 };
+
+function count(text: string): number {
+  const jobs = Number(text);
+  if (Number.isInteger(jobs) && jobs >= 1) return jobs;
+  throw usageError('lesson check', `--jobs is "${text}", wanted a number from 1`);
+}
 
 function list(manifest: Manifest): number {
   let problems = 0;
@@ -84,42 +126,12 @@ function list(manifest: Manifest): number {
   return problems === 0 ? 0 : 1;
 }
 
-async function check(manifest: Manifest, ids: readonly string[]): Promise<number> {
-  let passed = 0;
-  let failed = 0;
-  for (const entry of chosen(manifest, ids)) {
-    if (entry.lesson === undefined) {
-      failed++;
-      process.stdout.write(`${entry.problem?.message ?? entry.id}\n`);
-      continue;
-    }
-    const { lesson } = entry;
-    const started = performance.now();
-    const checks = await checkLesson(lesson, {
-      start: (world) => Session.start({ world, cwd: dirname(entry.path), patience: 10_000 }),
-      onCell: ({ problem }) => {
-        if (problem === undefined) return;
-        const diff = problem.diff.map((line) => `    ${line}\n`).join('');
-        process.stdout.write(`${shownPath(entry.path)}:${problem.line}: ${problem.message}\n${diff}`);
-      },
-    });
-    const bad = checks.filter(({ problem }) => problem !== undefined).length;
-    passed += checks.length - bad;
-    failed += bad;
-    const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    process.stdout.write(
-      `${bad === 0 ? 'pass' : 'FAIL'}  ${entry.id}  ${checks.length - bad} of ${checks.length} cells, ${seconds} s\n`,
-    );
-  }
-  process.stdout.write(`${passed} passed, ${failed} failed\n`);
-  return failed === 0 ? 0 : 1;
-}
-
 function build(manifest: Manifest, ids: readonly string[], out: string): number {
+  const glossary = loadGlossary(manifest.root);
   for (const entry of chosen(manifest, ids)) {
     const file = join(out, entry.file.replace(/\.md$/, '.ipynb'));
     mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, `${JSON.stringify(lessonToNotebook(readable(entry)), null, 1)}\n`);
+    writeFileSync(file, `${JSON.stringify(lessonToNotebook(readable(entry), glossary), null, 1)}\n`);
     process.stdout.write(`${shownPath(file)}\n`);
   }
   return 0;

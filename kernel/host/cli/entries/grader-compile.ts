@@ -171,6 +171,11 @@ function resolveImports(
         const [argument] = node.arguments;
         if (argument !== undefined && ts.isStringLiteral(argument))
           return ts.factory.updateCallExpression(node, node.expression, undefined, [address(argument)]);
+        if (request.closed === true)
+          throw new Refusal(
+            'import() of a computed name is not possible here',
+            node.pos >= 0 ? lineAt(text, node.getStart()) : undefined,
+          );
       }
       return ts.visitEachChild(node, visit, context);
     };

@@ -18,6 +18,7 @@ import {
   type Tensor,
 } from '../../../runtime/index.js';
 import type { Link } from './grader-runner.js';
+import { GraderStore } from './grader-store.js';
 import { tensorBytes, tensorHeader, writeTensor } from './grader-tensors.js';
 
 /** What a rank keeps while a call of its own is under way. */
@@ -28,7 +29,8 @@ const STAGING_BYTES = 1 << 14;
 
 /** Makes this process rank `link.rank` of a world. Returns what ends it. */
 export function joinWorld(link: Link): () => void {
-  attachRank(createWorldMemory({ worldSize: link.worldSize, stagingBytesPerRank: STAGING_BYTES }), link.rank);
+  const memory = createWorldMemory({ worldSize: link.worldSize, stagingBytesPerRank: STAGING_BYTES });
+  attachRank(memory, link.rank, new GraderStore(link));
   beginWork();
   const world = new World(link);
   return addCommHook({
@@ -83,7 +85,8 @@ class World {
     const key = `${call.group}|${call.groupRanks.join()}`;
     const seq = (this.counts.get(key) ?? 0) + 1;
     this.counts.set(key, seq);
-    const body = contribution(call, ++this.groups);
+    if (call.op === 'newGroup') this.groups++;
+    const body = contribution(call, this.groups);
     // What the call names on every member, also where only the root contributes.
     const tensors = call.shapes.map((shape) => ({ dtype: call.dtype as WireDType, shape: [...shape] }));
     const about: { tensors: WireTensor[]; detail?: string; root?: number; quiet?: boolean } = { tensors };

@@ -6,18 +6,21 @@
  * at all. What goes over `comm` passes through the grader, which counts it.
  */
 import { readSync, writeSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import {
   type Answer,
   byteCount,
   decodeHeader,
   encodeFrame,
+  encodePrefix,
   type Failure,
   type Frame,
   frameLengths,
   PREFIX_BYTES,
   type Request,
 } from '../../../../grader/wire.js';
-import { ShardbookError, type Tensor } from '../../../runtime/index.js';
+import { onMemory, ShardbookError, type Tensor } from '../../../runtime/index.js';
 import { joinWorld } from './grader-dist.js';
 import {
   isTensor,
@@ -30,6 +33,8 @@ import {
 import { describeValue, readValue, writeValue } from './grader-values.js';
 
 const PIPE = 3;
+/** Up to here one write of a copy is faster than several writes. */
+const COPIED_BYTES = 1 << 16;
 
 type SubmittedFunction = (...args: unknown[]) => unknown;
 export type Completion = Request & { type: 'complete' };
@@ -40,9 +45,15 @@ interface Work {
   wait(): void;
 }
 
-function say(answer: Answer, body?: Uint8Array): void {
-  const frame = encodeFrame(answer, body);
-  for (let sent = 0; sent < frame.length; ) sent += retry(() => writeSync(PIPE, frame, sent));
+/** Says it with the parts as its body, one after the other; large parts are written from where they are. */
+function say(answer: Answer, parts: readonly Uint8Array[] = []): void {
+  const length = parts.reduce((sum, part) => sum + part.length, 0);
+  const pieces =
+    length > COPIED_BYTES
+      ? [encodePrefix(answer, length), ...parts]
+      : [encodeFrame(answer, parts.length === 1 ? parts[0] : Buffer.concat(parts))];
+  for (const piece of pieces)
+    for (let sent = 0; sent < piece.length; ) sent += retry(() => writeSync(PIPE, piece, sent));
 }
 
 function hear(): Frame<Request> {
@@ -83,12 +94,15 @@ export class Link {
     readonly run: number,
     readonly rank: number,
     readonly worldSize: number,
+    /** Collects garbage, when memory is counted. */
+    private readonly collect?: () => void,
   ) {}
 
   /** Begins an operation that the grader completes. */
   begin(make: (about: { run: number; handle: number }) => Answer, body?: Uint8Array): number {
     const handle = this.handles++;
-    say(make({ run: this.run, handle }), body);
+    this.collect?.();
+    say(make({ run: this.run, handle }), body === undefined ? [] : [body]);
     return handle;
   }
 
@@ -127,14 +141,15 @@ export class Link {
     for (;;) {
       const done = this.completions.get(handle);
       if (done !== undefined) {
-        const { error, help } = done.header;
+        const { error, help, code = 'SB_GRADER_LINK' } = done.header;
         if (error === undefined) return done;
         throw new ShardbookError({
-          code: 'SB_GRADER_LINK',
+          code,
           message: error,
           ...(help === undefined ? {} : { help }),
         });
       }
+      this.collect?.();
       const frame = hear();
       if (frame.header.type !== 'complete' || frame.header.run !== this.run) continue;
       this.completions.set(frame.header.handle, frame as Frame<Completion>);
@@ -196,7 +211,8 @@ async function run(loaded: Loaded, request: Request & { type: 'run' }, body: Uin
     return tensor;
   });
   const args = request.args.map((value) => readValue(value, inputs));
-  const link = new Link(request.run, request.rank, request.worldSize);
+  const measuring = request.memory === true ? startMeasuring(request.run) : undefined;
+  const link = new Link(request.run, request.rank, request.worldSize, measuring?.collect);
   const over = comm === 'links' ? [makeComm(link)] : [];
   const end = comm === 'dist' ? joinWorld(link) : undefined;
   let value: unknown;
@@ -206,19 +222,38 @@ async function run(loaded: Loaded, request: Request & { type: 'run' }, body: Uin
       : (loaded.submission[call] as SubmittedFunction)(...args, ...over));
   } finally {
     end?.();
+    measuring?.end();
   }
   const outputs: Tensor[] = [];
   const written = writeValue(value, outputs);
-  const parts = [...outputs, ...inputs].map(tensorBytes);
+  // Copies, as the next step overwrites the tensors; while memory is counted there is no next step.
+  const changed = measuring === undefined ? inputs : [];
+  const parts = [...outputs, ...changed].map((tensor) =>
+    measuring === undefined ? tensorBytes(tensor).slice() : tensorBytes(tensor),
+  );
   const answer: Answer = {
     type: 'returned',
     run: request.run,
     value: written,
     tensors: outputs.map(tensorHeader),
-    inputs: inputs.map(tensorHeader),
-    aliased: isAliased(outputs, inputs),
+    inputs: changed.map(tensorHeader),
+    // Needs copies of all inputs, which would count as well.
+    aliased: measuring === undefined && isAliased(outputs, inputs),
   };
-  say(answer, Buffer.concat(parts));
+  say(answer, parts);
+}
+
+/**
+ * The grader counts from now on how much memory this process uses. Garbage is collected after every operation, so that what it counts
+ * is what the program holds.
+ */
+function startMeasuring(run: number): { collect: () => void; end: () => void } {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  say({ type: 'measure', run });
+  while (hear().header.type !== 'go');
+  return { collect, end: onMemory({ ran: () => collect() }) };
 }
 
 /** Whether writing to an output changes an input. */

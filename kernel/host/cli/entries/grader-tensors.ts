@@ -37,9 +37,12 @@ export function makeTensor(header: WireTensor, bytes: Uint8Array): Tensor {
   return tensor;
 }
 
+/** The bytes of a tensor, in its own memory where they lie there one after the other: to be read, not to be kept. */
 export function tensorBytes(tensor: Tensor): Uint8Array {
   const item = tensor.dtype.itemsize;
   const memory = new Uint8Array(tensor.storage.buffer);
+  if (isDense(tensor))
+    return memory.subarray(tensor.storageOffset * item, (tensor.storageOffset + tensor.numel()) * item);
   const bytes = new Uint8Array(tensor.numel() * item);
   forEachElement(tensor, (index, place) => {
     bytes.set(memory.subarray(place * item, (place + 1) * item), index * item);
@@ -51,9 +54,11 @@ export function tensorBytes(tensor: Tensor): Uint8Array {
 export function writeTensor(tensor: Tensor, bytes: Uint8Array): void {
   const item = tensor.dtype.itemsize;
   const memory = new Uint8Array(tensor.storage.buffer);
-  forEachElement(tensor, (index, place) => {
-    memory.set(bytes.subarray(index * item, (index + 1) * item), place * item);
-  });
+  if (isDense(tensor)) memory.set(bytes.subarray(0, tensor.numel() * item), tensor.storageOffset * item);
+  else
+    forEachElement(tensor, (index, place) => {
+      memory.set(bytes.subarray(index * item, (index + 1) * item), place * item);
+    });
   tensor.versionCounter.value++;
 }
 
@@ -63,6 +68,15 @@ export function overwriteTensor(tensor: Tensor): void {
     tensor,
     tensorBytes(tensor).map((byte) => ~byte),
   );
+}
+
+function isDense({ shape, strides }: Tensor): boolean {
+  let step = 1;
+  for (let dim = shape.length - 1; dim >= 0; dim--) {
+    if (shape[dim] !== 1 && strides[dim] !== step) return false;
+    step *= shape[dim]!;
+  }
+  return true;
 }
 
 /** Calls `visit` with each element's number in row-major order and its place in the storage, in elements. */
