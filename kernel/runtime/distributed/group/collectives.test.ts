@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { torch } from '../../tensor/index.js';
 import { Cluster } from '../transport/testing/cluster.js';
+import { destination, readBytes } from './tensors.js';
 
 let four: Cluster;
 beforeAll(async () => {
@@ -67,6 +69,13 @@ test('allToAllSingle() moves uneven splits', async () => {
     dist.allToAllSingle(out, tensor(input), { inputSplitSizes: sizes, outputSplitSizes: from });
     return out.get()`;
   expect(await four.run(code)).toEqual([[3, 3, 3, 3], [2, 2, 2], [1, 1], [0]]);
+});
+
+test('an empty view that begins behind the end of its storage can be sent', () => {
+  const end = torch.zeros([0, 4]).narrow(1, 2, 2);
+  expect(end.storageOffset).toBe(2);
+  expect(readBytes(end)).toHaveLength(0);
+  expect(destination(end).bytes).toHaveLength(0);
 });
 
 test('send() and recv() match by tag, from any source, in order, through many chunks', async () => {

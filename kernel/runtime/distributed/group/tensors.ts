@@ -76,7 +76,11 @@ export function destination(t: CommTensor, load = false): Destination {
 }
 
 function ownBytes(t: CommTensor): Uint8Array {
-  return new Uint8Array(t.storage.buffer, t.storageOffset * t.dtype.itemsize, byteLength(t));
+  const length = byteLength(t);
+  // An empty view may begin behind the end of its storage.
+  return length === 0
+    ? new Uint8Array(0)
+    : new Uint8Array(t.storage.buffer, t.storageOffset * t.dtype.itemsize, length);
 }
 
 /** Elements as units of their size: their meaning does not matter for moving them. */
