@@ -14,7 +14,13 @@ import {
   type Notebook,
   type NotebookCell,
 } from '../lesson/index.js';
-import type { CheckResult, CurriculumView, ExerciseProvider, LessonProvider } from '../server/index.js';
+import type {
+  CheckResult,
+  CurriculumView,
+  ExerciseProvider,
+  LessonProvider,
+  LessonView,
+} from '../server/index.js';
 import { packageRoot } from './paths.js';
 
 /** Loaded when the first page asks: the server itself starts without it. */
@@ -92,27 +98,33 @@ async function readExercises(root: string): Promise<Task[]> {
 function notebookOf(lesson: Lesson, tasks: readonly Task[], glossary: Glossary): Notebook {
   const notebook = lessonToNotebook(lesson, glossary);
   const placed = new Set<string>();
-  for (const cell of notebook.cells) {
-    const id = exerciseOf(cell);
-    if (id === undefined) continue;
-    placed.add(id);
-    cell.source = tasks.find(({ exercise }) => exercise.id === id)?.exercise.starter.trimEnd() ?? cell.source;
-  }
-  for (const { exercise, text } of tasks) {
-    if (exercise.lesson !== lesson.id || placed.has(exercise.id)) continue;
-    notebook.cells.push(
-      { cell_type: 'markdown', id: `task-${exercise.id}`.slice(0, 64), metadata: {}, source: demoted(text) },
-      {
-        cell_type: 'code',
-        id: `exercise-${exercise.id}`.slice(0, 64),
-        metadata: { shardbook: { exercise: exercise.id } },
-        source: exercise.starter.trimEnd(),
-        execution_count: null,
-        outputs: [],
-      },
-    );
+  notebook.cells = notebook.cells.flatMap((cell) => {
+    const found = tasks.find(({ exercise }) => exercise.id === exerciseOf(cell));
+    if (found === undefined) return [cell];
+    placed.add(found.exercise.id);
+    return exerciseCells(found, cell.id);
+  });
+  for (const task of tasks) {
+    const { id, lesson: of } = task.exercise;
+    if (of === lesson.id && !placed.has(id))
+      notebook.cells.push(...exerciseCells(task, `exercise-${id}`.slice(0, 64)));
   }
   return notebook;
+}
+
+/** What to do, and the cell to do it in. */
+function exerciseCells({ exercise, text }: Task, cellId: string): NotebookCell[] {
+  return [
+    { cell_type: 'markdown', id: `task-${exercise.id}`.slice(0, 64), metadata: {}, source: demoted(text) },
+    {
+      cell_type: 'code',
+      id: cellId,
+      metadata: { shardbook: { exercise: exercise.id } },
+      source: exercise.starter.trimEnd(),
+      execution_count: null,
+      outputs: [],
+    },
+  ];
 }
 
 /** A task is a page of its own; in a lesson its headings stand one level lower. */
@@ -127,17 +139,29 @@ function demoted(markdown: string): string {
     .join('\n');
 }
 
-function countedCells({ cells }: Notebook): { cells: string[]; predictions: string[]; exercises: string[] } {
-  const code = cells.filter((cell) => cell.cell_type === 'code' && exerciseOf(cell) === undefined);
+/** What progress is counted by. */
+function countedCells({
+  cells,
+}: Notebook): Pick<LessonView, 'cells' | 'predictions' | 'questions' | 'exercises'> {
+  const code = cells.filter(
+    (cell) => cell.cell_type === 'code' && exerciseOf(cell) === undefined && taskOf(cell) === undefined,
+  );
   return {
     cells: code.map(({ id }) => id),
     predictions: code.filter((cell) => own(cell)['predict'] !== undefined).map(({ id }) => id),
-    exercises: cells.flatMap((cell) => exerciseOf(cell) ?? []),
+    questions: cells.filter((cell) => own(cell)['question'] !== undefined).map(({ id }) => id),
+    exercises: cells.flatMap((cell) => exerciseOf(cell) ?? taskOf(cell) ?? []),
   };
 }
 
 function own(cell: NotebookCell): Record<string, unknown> {
   return (cell.metadata['shardbook'] ?? {}) as Record<string, unknown>;
+}
+
+/** The name under which a task's check is kept. */
+function taskOf(cell: NotebookCell): string | undefined {
+  const name = (own(cell)['task'] as { name?: unknown } | undefined)?.name;
+  return typeof name === 'string' ? `task-${name}` : undefined;
 }
 
 function exerciseOf(cell: NotebookCell): string | undefined {

@@ -13,6 +13,6 @@ export type {
   RankView,
   WireMessage,
 } from './kernel-port.js';
-export type { LessonProgress, ProgressView } from './progress.js';
+export type { LessonProgress, ProgressChange, ProgressView } from './progress.js';
 export { DEFAULT_PORT, type RunningServer, type ServerOptions, startServer } from './server.js';
 export { type SessionKernelParts, sessionKernelProvider } from './session-kernel.js';

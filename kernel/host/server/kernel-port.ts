@@ -72,6 +72,8 @@ export interface LessonView {
   /** Ids of its code cells, of those to be predicted among them, and its exercises: what progress is counted by. */
   cells: readonly string[];
   predictions: readonly string[];
+  /** Ids of the text cells that ask a question. */
+  questions: readonly string[];
   exercises: readonly string[];
 }
 

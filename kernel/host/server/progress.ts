@@ -1,6 +1,6 @@
 /**
  * How far the learner is, in `WORKSPACE/progress.json`: which cells of a lesson ran, which outputs were predicted, which
- * exercises were checked. Written whole, one change after the other; a file that cannot be read is put aside, never lost.
+ * questions were answered, which tasks and exercises were checked. Written whole, one change after the other; a file that cannot be read is put aside, never lost.
  */
 import { randomBytes } from 'node:crypto';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -34,6 +34,9 @@ export interface LessonProgress {
   /** Ids of cells that ran to their end without an error, or with the one they were to show. */
   run: Record<string, string>;
   predicted: Record<string, Prediction>;
+  /** Questions, by their cells. */
+  answered: Record<string, Prediction>;
+  /** Exercises by their ids, tasks of the lesson as `task-NAME`. */
   checked: Record<string, CheckedExercise>;
 }
 
@@ -46,6 +49,8 @@ export interface ProgressView {
 export interface ProgressChange {
   run?: string[];
   predicted?: { cell: string; right?: boolean };
+  answered?: { cell: string; right: boolean };
+  task?: { name: string; passed: boolean };
 }
 
 export class ProgressFile {
@@ -61,23 +66,24 @@ export class ProgressFile {
   change(lesson: string, change: ProgressChange): Promise<LessonProgress> {
     return this.#edit(lesson, (own, now) => {
       for (const cell of change.run ?? []) own.run[cell] ??= now;
-      const { predicted } = change;
-      if (predicted === undefined) return;
-      own.predicted[predicted.cell] = {
-        at: own.predicted[predicted.cell]?.at ?? now,
-        ...(predicted.right === undefined ? {} : { right: predicted.right }),
-      };
+      const { predicted, answered, task } = change;
+      if (predicted !== undefined)
+        own.predicted[predicted.cell] = {
+          at: own.predicted[predicted.cell]?.at ?? now,
+          ...(predicted.right === undefined ? {} : { right: predicted.right }),
+        };
+      if (answered !== undefined) {
+        const before = own.answered[answered.cell];
+        // Answered once stays answered, whatever is tried later.
+        own.answered[answered.cell] = { at: now, right: answered.right || before?.right === true };
+      }
+      if (task !== undefined) noteCheck(own, `task-${task.name}`, now, taskResult(task.passed));
     });
   }
 
-  checked(
-    lesson: string,
-    exercise: string,
-    result: { verdict: string; earned: number; possible: number },
-  ): Promise<LessonProgress> {
+  checked(lesson: string, exercise: string, result: CheckOutcome): Promise<LessonProgress> {
     return this.#edit(lesson, (own, at) => {
-      const passed = result.verdict === 'pass' || own.checked[exercise]?.passed === true;
-      own.checked[exercise] = { at, ...result, passed };
+      noteCheck(own, exercise, at, result);
     });
   }
 
@@ -86,6 +92,7 @@ export class ProgressFile {
     return this.#edit(lesson, (own) => {
       own.run = {};
       own.predicted = {};
+      own.answered = {};
     });
   }
 
@@ -93,11 +100,19 @@ export class ProgressFile {
     return this.#next(async () => {
       const { progress, readOnly } = await this.#read();
       const now = new Date().toISOString();
-      const own = progress.lessons[lesson] ?? { first: now, last: now, run: {}, predicted: {}, checked: {} };
+      const own = progress.lessons[lesson] ?? {
+        first: now,
+        last: now,
+        run: {},
+        predicted: {},
+        answered: {},
+        checked: {},
+      };
       edit(own, now);
       if (
-        Math.max(...[own.run, own.predicted, own.checked].map((part) => Object.keys(part).length)) >
-        MOST_CELLS
+        Math.max(
+          ...[own.run, own.predicted, own.answered, own.checked].map((part) => Object.keys(part).length),
+        ) > MOST_CELLS
       )
         throw new HttpError(400, 'SB_BAD_BODY', `Cannot keep progress: more than ${MOST_CELLS} cells`);
       own.last = now;
@@ -159,9 +174,25 @@ export class ProgressFile {
   }
 }
 
+interface CheckOutcome {
+  verdict: string;
+  earned: number;
+  possible: number;
+}
+
+function taskResult(passed: boolean): CheckOutcome {
+  return { verdict: passed ? 'pass' : 'fail', earned: passed ? 1 : 0, possible: 1 };
+}
+
+/** Passed once stays passed. */
+function noteCheck(own: LessonProgress, name: string, at: string, result: CheckOutcome): void {
+  const passed = result.verdict === 'pass' || own.checked[name]?.passed === true;
+  own.checked[name] = { at, ...result, passed };
+}
+
 /** A learner may have edited the file: what does not fit is left out. */
 function cleaned(value: unknown): LessonProgress {
-  const { first, last, run, predicted, checked } = (value ?? {}) as Record<string, unknown>;
+  const { first, last, run, predicted, answered, checked } = (value ?? {}) as Record<string, unknown>;
   const entries = <T>(part: unknown, fits: (value: unknown) => value is T): Record<string, T> =>
     Object.fromEntries(
       Object.entries(typeof part === 'object' && part !== null ? part : {}).filter(
@@ -178,6 +209,7 @@ function cleaned(value: unknown): LessonProgress {
     last: isText(last) ? last : '',
     run: entries(run, isText),
     predicted: entries(predicted, (v): v is Prediction => has(v, { at: 'string' })),
+    answered: entries(answered, (v): v is Prediction => has(v, { at: 'string' })),
     checked: entries(checked, (v): v is CheckedExercise =>
       has(v, { at: 'string', verdict: 'string', earned: 'number', possible: 'number', passed: 'boolean' }),
     ),
@@ -187,7 +219,7 @@ function cleaned(value: unknown): LessonProgress {
 /** What a request says, or an error that says what is wrong with it. */
 export function progressChange(body: Record<string, unknown>): ProgressChange {
   const change: ProgressChange = {};
-  const { run, predicted } = body;
+  const { run, predicted, answered, task } = body;
   if (run !== undefined) {
     if (!Array.isArray(run) || run.length > MOST_CELLS || !run.every(isName))
       throw wrong('run', 'a list of cell ids');
@@ -198,6 +230,17 @@ export function progressChange(body: Record<string, unknown>): ProgressChange {
     if (!isName(cell) || !(right === undefined || typeof right === 'boolean'))
       throw wrong('predicted', '{ cell, right? }');
     change.predicted = { cell, ...(right === undefined ? {} : { right }) };
+  }
+  if (answered !== undefined) {
+    const { cell, right } = (answered ?? {}) as { cell?: unknown; right?: unknown };
+    if (!isName(cell) || typeof right !== 'boolean') throw wrong('answered', '{ cell, right }');
+    change.answered = { cell, right };
+  }
+  if (task !== undefined) {
+    const { name, passed } = (task ?? {}) as { name?: unknown; passed?: unknown };
+    if (!isName(name) || name.length > 70 || typeof passed !== 'boolean')
+      throw wrong('task', '{ name, passed }');
+    change.task = { name, passed };
   }
   return change;
 }

@@ -39,6 +39,7 @@ const lessons: LessonProvider = {
             requires: [],
             cells: ['first-0'],
             predictions: [],
+            questions: [],
             exercises: ['sum'],
           },
         ],

@@ -1,6 +1,12 @@
 /** Calls to the server's own addresses; Jupyter's are called by @jupyterlab/services. */
 
-import type { CheckResult, CurriculumView, LessonProgress, RankView } from '../server/index.js';
+import type {
+  CheckResult,
+  CurriculumView,
+  LessonProgress,
+  ProgressChange,
+  RankView,
+} from '../server/index.js';
 import type { ClusterView } from '../session/types.js';
 
 export type Curriculum = CurriculumView & { started: string[]; progress: Record<string, LessonProgress> };
@@ -23,10 +29,7 @@ export function resetLesson(id: string): Promise<{ path: string; kept: string | 
 }
 
 /** Tells what the learner did; failing to is no reason to disturb. */
-export function noteProgress(
-  id: string,
-  change: { run?: string[]; predicted?: { cell: string; right?: boolean } },
-): Promise<LessonProgress | undefined> {
+export function noteProgress(id: string, change: ProgressChange): Promise<LessonProgress | undefined> {
   return call<LessonProgress>(
     'POST',
     `/api/shardbook/lessons/${encodeURIComponent(id)}/progress`,

@@ -1,12 +1,12 @@
 /** An exercise cell: its code is checked by the grader's public checks; feedback and hints stand below it. */
 import type { CodeCell } from '@jupyterlab/cells';
-import { MimeModel } from '@jupyterlab/rendermime';
 import type { CheckResult, CheckView } from '../server/index.js';
 import { checkExercise, fetchSolution, nextHint } from './api.js';
 import type { CellPart, CellPartsOptions } from './cell-words.js';
 import { element, toast } from './dom.js';
 import { showLine } from './jump.js';
 import { partButton } from './predict.js';
+import { drawMarkdown } from './rendered.js';
 
 export function createExercise(cell: CodeCell, id: string, options: CellPartsOptions): CellPart {
   const result = element('div', {
@@ -178,10 +178,8 @@ export function createExercise(cell: CodeCell, id: string, options: CellPartsOpt
     }
   }
 
-  async function markdown(text: string): Promise<HTMLElement> {
-    const renderer = options.rendermime.createRenderer('text/markdown');
-    await renderer.renderModel(new MimeModel({ data: { 'text/markdown': text }, trusted: false }));
-    return renderer.node;
+  function markdown(text: string): Promise<HTMLElement> {
+    return drawMarkdown(options.rendermime, text);
   }
 
   return { node };

@@ -140,7 +140,13 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
   const name = (context.model.getMetadata('title') as string | undefined) ?? id;
   title.textContent = name;
   document.title = `${name} - Shardbook`;
-  const parts = attachCellParts(notebook, { lesson: id, rendermime: lab.rendermime, run: runOne, save });
+  const parts = attachCellParts(notebook, {
+    lesson: id,
+    rendermime: lab.rendermime,
+    run: runOne,
+    judge,
+    save,
+  });
   const onExecuted = (_: unknown, { notebook: where, cell, success }: Executed) => {
     if (where !== notebook || !(cell instanceof CodeCell)) return;
     parts.ran(cell);
@@ -192,6 +198,14 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
     notebook.deselectAll();
     notebook.activeCellIndex = notebook.widgets.indexOf(cell);
     return run(NotebookActions.run);
+  }
+
+  async function judge(code: string): Promise<string | undefined> {
+    await session.ready;
+    const kernel = session.session?.kernel;
+    if (!kernel) throw new Error('No kernel runs: restart it, run the cells above, then check again');
+    const reply = (await kernel.requestExecute({ code, silent: true, store_history: false }).done).content;
+    return reply.status === 'error' ? reply.evalue : undefined;
   }
 
   async function interrupt(): Promise<void> {

@@ -1,21 +1,22 @@
 /** Predict, then reveal: the output of the cell stays covered until the learner has said what it will be. */
 import type { CodeCell } from '@jupyterlab/cells';
+import { type Answer, answerForm, answerShown, isRight, rightAnswer } from './answer.js';
 import { noteProgress } from './api.js';
 import { type CellPart, type CellPartsOptions, type Predict, setWords, wordsOf } from './cell-words.js';
 import { element } from './dom.js';
 
 export function createPrediction(cell: CodeCell, predict: Predict, options: CellPartsOptions): CellPart {
   const node = element('div', { class: 'sb-predict', role: 'group', 'aria-label': 'Your prediction' });
-  const choices = Array.isArray(predict.choices) && predict.choices.length > 1 ? predict.choices : undefined;
   let hasRun = cell.model.executionCount !== null;
+  let typing = false;
 
-  const commit = async (answer: string | number, skipped = false) => {
-    const right =
-      choices !== undefined && predict.answer !== undefined ? answer === predict.answer : undefined;
+  const commit = async (answer: Answer, skipped = false) => {
+    const right = skipped ? undefined : isRight(predict, answer);
+    typing = false;
     setWords(cell, {
       predicted: {
         answer,
-        ...(right === undefined || skipped ? {} : { right }),
+        ...(right === undefined ? {} : { right }),
         ...(skipped ? { skipped } : {}),
       },
     });
@@ -44,59 +45,24 @@ export function createPrediction(cell: CodeCell, predict: Predict, options: Cell
   }
 
   function drawQuestion(): void {
-    const answer = choices === undefined ? freeAnswer() : choiceAnswer(choices);
+    const button = partButton('Predict', () => commit(form.value()!), true);
+    button.disabled = true;
+    const form = answerForm(predict, {
+      name: `predict-${cell.model.id}`,
+      label: `Your prediction: ${predict.question}`,
+      onChange: () => {
+        button.disabled = form.value() === undefined;
+        typing = true;
+      },
+    });
     const covered = hasRun ? 'The cell has run; its output is covered until you predict it.' : '';
     node.replaceChildren(
       element('p', { class: 'sb-part-title' }, 'Predict before you look'),
       ...(covered === '' ? [] : [element('p', { class: 'sb-soft', role: 'status' }, covered)]),
-      ...answer,
+      ...form.nodes,
+      actions(button),
     );
-  }
-
-  function freeAnswer(): HTMLElement[] {
-    const text: HTMLTextAreaElement = element('textarea', {
-      class: 'sb-text',
-      rows: '2',
-      'aria-label': `Your prediction: ${predict.question}`,
-      placeholder: 'What will it put out? A few words are enough.',
-      oninput: () => {
-        button.disabled = text.value.trim() === '';
-      },
-    });
-    const button = partButton('Predict', () => commit(text.value.trim()), true);
-    button.disabled = true;
-    return [text, actions(button)];
-  }
-
-  function choiceAnswer(choices: readonly string[]): HTMLElement[] {
-    const name = `predict-${cell.model.id}`;
-    const button = partButton(
-      'Predict',
-      () => commit(Number(node.querySelector<HTMLInputElement>('input:checked')!.value)),
-      true,
-    );
-    button.disabled = true;
-    const list = choices.map((choice, index) =>
-      element(
-        'label',
-        { class: 'sb-choice' },
-        element('input', {
-          type: 'radio',
-          name,
-          value: String(index),
-          onchange: () => {
-            button.disabled = false;
-          },
-        }),
-        element('span', {}, choice),
-      ),
-    );
-    const group = element(
-      'div',
-      { class: 'sb-choices', role: 'radiogroup', 'aria-label': predict.question },
-      ...list,
-    );
-    return [group, actions(button)];
+    typing = false;
   }
 
   function actions(commitButton: HTMLElement): HTMLElement {
@@ -108,8 +74,9 @@ export function createPrediction(cell: CodeCell, predict: Predict, options: Cell
     );
   }
 
-  function drawAnswer(answer: string | number, right: boolean | undefined): void {
-    const said = typeof answer === 'number' ? (choices?.[answer] ?? String(answer)) : answer;
+  function drawAnswer(answer: Answer, right: boolean | undefined): void {
+    const said = answerShown(predict, answer);
+    const wanted = rightAnswer(predict);
     const lines: HTMLElement[] = [
       element(
         'p',
@@ -130,8 +97,8 @@ export function createPrediction(cell: CodeCell, predict: Predict, options: Cell
         ),
       );
     } else {
-      if (right === false && choices !== undefined && predict.answer !== undefined)
-        lines.push(element('p', {}, `The right answer: ${choices[predict.answer] ?? ''}`));
+      if (right === false && wanted !== undefined)
+        lines.push(element('p', {}, `The right answer: ${answerShown(predict, wanted)}`));
       if (predict.explain !== undefined) lines.push(element('p', { class: 'sb-soft' }, predict.explain));
       if (right === undefined) {
         lines.push(
@@ -154,8 +121,7 @@ export function createPrediction(cell: CodeCell, predict: Predict, options: Cell
     ran: () => {
       hasRun = true;
       // What is being typed must not be lost to a run.
-      const typing = node.querySelector('textarea');
-      if (typing === null || typing.value === '') draw();
+      if (!typing) draw();
     },
   };
 }

@@ -16,14 +16,17 @@ export function shareOf(lesson: LessonView, own: LessonProgress | undefined, ope
   const run = count(lesson.cells, (id) => own?.run[id] !== undefined);
   const predicted = count(lesson.predictions, (id) => own?.predicted[id] !== undefined);
   const passed = count(lesson.exercises, (id) => own?.checked[id]?.passed === true);
-  const done = run + predicted + passed;
-  const of = lesson.cells.length + lesson.predictions.length + lesson.exercises.length;
+  const answered = count(lesson.questions, (id) => own?.answered[id]?.right === true);
+  const done = run + predicted + answered + passed;
+  const of =
+    lesson.cells.length + lesson.predictions.length + lesson.questions.length + lesson.exercises.length;
   const parts = [`${run} of ${lesson.cells.length} cells run`];
   if (lesson.predictions.length > 0)
     parts.push(`${predicted} of ${lesson.predictions.length} outputs predicted`);
+  if (lesson.questions.length > 0) parts.push(`${answered} of ${lesson.questions.length} questions answered`);
   if (lesson.exercises.length > 0)
     parts.push(
-      `${passed} of ${lesson.exercises.length} ${lesson.exercises.length === 1 ? 'exercise' : 'exercises'} passed`,
+      `${passed} of ${lesson.exercises.length} ${lesson.exercises.length === 1 ? 'task' : 'tasks'} passed`,
     );
   const complete = of > 0 && done === of;
   return {
