@@ -3,6 +3,7 @@
  * compiler reads their types from the published declarations, so a name is added here and nowhere else.
  */
 export {
+  Comm,
   clearOutput,
   cluster,
   display,

@@ -35,6 +35,9 @@ function fakeSession(): SessionApi {
       kinds: [],
     }),
     interrupt: async () => ({ kept: [], restarted: [] }),
+    onComm: () => () => {},
+    comms: () => new Map(),
+    comm: async () => false,
   };
   Object.defineProperty(session, 'executionCount', { get: () => count });
   return session as SessionApi;

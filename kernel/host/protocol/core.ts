@@ -2,7 +2,8 @@
  * The kernel's side of the Jupyter protocol, whatever carries the messages: ZeroMQ and the embedded server's WebSocket
  * both feed `handle` and send what comes out.
  */
-import type { CellOutput, ExecuteResult, SessionApi } from '../session/index.js';
+import { DebugAdapter } from '../debugger/index.js';
+import type { CellOutput, CommMessage, ExecuteResult, SessionApi } from '../session/index.js';
 import { answerHistory } from './history.js';
 import {
   type Channel,
@@ -12,6 +13,7 @@ import {
   type MessageSink,
   messageProblem,
   PROTOCOL_VERSION,
+  plainMessage,
 } from './message.js';
 
 export interface KernelCoreOptions {
@@ -40,7 +42,7 @@ export class KernelCore {
   readonly #options: KernelCoreOptions;
   readonly #messages = new MessageFactory();
   readonly #inputs = new Map<string, (value: string) => void>();
-  readonly #comms = new Map<string, string>();
+  readonly #debugger: DebugAdapter | undefined;
   #shell: Promise<void> = Promise.resolve();
   /** Execute requests that came before this moment are not run: the cell before them failed. */
   #abortBefore = 0;
@@ -51,6 +53,10 @@ export class KernelCore {
     this.#session = session;
     this.#sink = sink;
     this.#options = options;
+    const { debugging } = session;
+    if (debugging !== undefined && DebugAdapter.isAvailable())
+      this.#debugger = new DebugAdapter(debugging, (event) => this.#publish('debug_event', event, undefined));
+    session.onComm((message) => this.#publishComm(message, undefined));
   }
 
   /** Publishes `status: starting`; call once the carrier is ready. */
@@ -59,12 +65,13 @@ export class KernelCore {
   }
 
   /** Handles one message from a front end; never rejects. Shell messages are answered in order, control at once. */
-  handle(channel: Channel, message: Message, origin?: unknown): Promise<void> {
-    const problem = messageProblem(message);
+  handle(channel: Channel, given: Message, origin?: unknown): Promise<void> {
+    const problem = messageProblem(given);
     if (problem !== undefined) {
       this.#log(`Cannot take a message on "${channel}": ${problem}`);
       return Promise.resolve();
     }
+    const message = plainMessage(given);
     if (channel === 'stdin') {
       this.#takeInput(message);
       return Promise.resolve();
@@ -81,7 +88,7 @@ export class KernelCore {
     const type = message.header.msg_type;
     this.#publish('status', { execution_state: 'busy' }, message);
     try {
-      const handler = this.#handlers[type];
+      const handler = Object.hasOwn(this.#handlers, type) ? this.#handlers[type] : undefined;
       if (!handler) {
         this.#log(`Cannot answer "${type}": the kernel does not know this message`);
         if (type.endsWith('_request'))
@@ -120,12 +127,9 @@ export class KernelCore {
       history: answerHistory(this.#session.history, message.content),
     }),
     comm_info_request: async ({ message }) => this.#commInfo(message.content),
-    comm_open: async ({ message }) => this.#openComm(message),
-    comm_msg: async ({ message }) => this.#commMessage(message),
-    comm_close: async ({ message }) => {
-      this.#comms.delete(String(message.content['comm_id']));
-      return undefined;
-    },
+    comm_open: (request) => this.#comm('open', request),
+    comm_msg: (request) => this.#comm('msg', request),
+    comm_close: (request) => this.#comm('close', request),
     interrupt_request: async () => {
       this.#cancelInputs();
       await this.#session.interrupt();
@@ -136,14 +140,15 @@ export class KernelCore {
       this.#cancelInputs();
       return { status: 'ok', restart };
     },
-    debug_request: async ({ message }) => ({
-      type: 'response',
-      request_seq: message.content['seq'] ?? 0,
-      seq: 0,
-      success: false,
-      command: message.content['command'] ?? '',
-      message: 'this kernel has no debugger',
-    }),
+    debug_request: async ({ message: { content } }) =>
+      this.#debugger?.request(content) ?? {
+        type: 'response',
+        request_seq: content['seq'] ?? 0,
+        seq: 0,
+        success: false,
+        command: String(content['command'] ?? ''),
+        message: 'Cannot debug: this process has no inspector',
+      },
   };
 
   #kernelInfo(): Content {
@@ -158,11 +163,12 @@ export class KernelCore {
         mimetype: 'text/typescript',
         file_extension: '.ts',
         pygments_lexer: 'typescript',
-        codemirror_mode: { name: 'javascript', typescript: true },
+        codemirror_mode: 'text/typescript',
         nbconvert_exporter: 'script',
       },
       banner: `Shardbook ${this.#options.version ?? ''}: TypeScript on ${this.#session.worldSize} ranks`,
-      debugger: false,
+      debugger: this.#debugger !== undefined,
+      supported_features: this.#debugger === undefined ? [] : ['debugger'],
       help_links: [{ text: 'TypeScript handbook', url: 'https://www.typescriptlang.org/docs/handbook/' }],
     };
   }
@@ -184,6 +190,7 @@ export class KernelCore {
       storeHistory,
       userExpressions: stringRecord(content['user_expressions']),
       onOutput: (output) => this.#publishOutput(output, message, silent),
+      onComm: (said) => this.#publishComm(said, message),
       ...(content['allow_stdin'] === true
         ? { onInput: (asked) => this.#askInput(asked, message, origin) }
         : {}),
@@ -280,7 +287,7 @@ export class KernelCore {
 
   #commInfo(content: Content): Content {
     const wanted = content['target_name'];
-    const comms = [...this.#comms].filter(
+    const comms = [...this.#session.comms()].filter(
       ([, target]) => wanted === undefined || wanted === null || wanted === '' || wanted === target,
     );
     return {
@@ -289,21 +296,39 @@ export class KernelCore {
     };
   }
 
-  /** There are no comm targets in this kernel: what is opened is closed again, as the protocol says. */
-  #openComm(message: Message): undefined {
-    const id = message.content['comm_id'];
-    if (typeof id !== 'string') {
-      this.#log('Cannot open a comm: the message has no "comm_id"');
+  /** A front end's word on a comm. What nobody is there for is closed again, as the protocol says. */
+  async #comm(type: CommMessage['type'], { message, origin }: Request): Promise<undefined> {
+    const { comm_id: id, target_name: target, data = {} } = message.content;
+    if (typeof id !== 'string' || id === '' || (type === 'open' && typeof target !== 'string')) {
+      this.#log(`Cannot take "comm_${type}": it has no "comm_id", or no "target_name"`);
       return undefined;
     }
-    this.#log(`Cannot open comm "${id}": there is no target "${String(message.content['target_name'])}"`);
-    this.#publish('comm_close', { comm_id: id, data: {} }, message);
+    const said: CommMessage = {
+      type,
+      id,
+      ...(type === 'open' ? { target: String(target) } : {}),
+      data,
+      metadata: message.metadata,
+      buffers: message.buffers ?? [],
+    };
+    const taken = await this.#session.comm(said, {
+      onOutput: (output) => this.#publishOutput(output, message, false),
+      onComm: (answer) => this.#publishComm(answer, message),
+      onInput: (asked) => this.#askInput(asked, message, origin),
+    });
+    if (taken) return undefined;
+    const what = type === 'open' ? `there is no target "${String(target)}"` : 'it is not open';
+    this.#log(`Cannot deliver "comm_${type}" to comm "${id}": ${what}`);
+    if (type === 'open') this.#publish('comm_close', { comm_id: id, data: {} }, message);
     return undefined;
   }
 
-  #commMessage(message: Message): undefined {
-    this.#log(`Cannot deliver to comm "${String(message.content['comm_id'])}": it is not open`);
-    return undefined;
+  #publishComm(
+    { type, id, target, data, metadata, buffers }: CommMessage,
+    parent: Message | undefined,
+  ): void {
+    const content = { comm_id: id, data, ...(type === 'open' ? { target_name: target ?? '' } : {}) };
+    this.#send('iopub', this.#messages.make(`comm_${type}`, content, parent, metadata, buffers));
   }
 
   #failureOf(type: string, name: string, text: string): Content {
@@ -315,11 +340,35 @@ export class KernelCore {
 
   #reply({ message, channel, origin }: Request, content: Content): void {
     const type = message.header.msg_type.replace(/_request$/, '_reply');
-    this.#sink.send(channel, this.#messages.make(type, content, message), origin);
+    this.#send(channel, this.#messages.make(type, content, message), origin);
   }
 
   #publish(type: string, content: Content, parent: Message | undefined): void {
-    this.#sink.send('iopub', this.#messages.make(type, content, parent));
+    this.#send('iopub', this.#messages.make(type, content, parent));
+  }
+
+  /** What cannot be written down (a BigInt in a display, a circle) is said, and stops nothing. */
+  #send(channel: Channel, message: Message, origin?: unknown): void {
+    try {
+      this.#sink.send(channel, message, origin);
+    } catch (error) {
+      const why = error instanceof Error ? error.message.split('\n')[0]! : String(error);
+      const { msg_type: type } = message.header;
+      this.#log(`Cannot send "${type}": ${why}`);
+      const { parent_header: parent } = message;
+      if (type === 'stream' || !('msg_id' in parent)) return;
+      const text = `Warning: "${type}" cannot be shown: ${why}\n`;
+      const instead = this.#messages.make(
+        'stream',
+        { name: 'stderr', text },
+        { ...message, header: parent as Message['header'] },
+      );
+      try {
+        this.#sink.send('iopub', instead);
+      } catch {
+        // The carrier is gone.
+      }
+    }
   }
 
   #log(text: string): void {

@@ -1,7 +1,10 @@
-/** Jupyter messages of protocol 5.4, independent of how they travel. */
+/** Jupyter messages of protocol 5.5, independent of how they travel. */
 import { randomUUID } from 'node:crypto';
 
-export const PROTOCOL_VERSION = '5.4';
+export const PROTOCOL_VERSION = '5.5';
+
+/** Longest id or type that is taken: they come back in every message of a request. */
+const NAME_MAX = 1024;
 
 export type Channel = 'shell' | 'control' | 'iopub' | 'stdin';
 
@@ -39,6 +42,7 @@ export class MessageFactory {
     content: Record<string, unknown>,
     parent: Message | undefined,
     metadata: Record<string, unknown> = {},
+    buffers?: readonly Uint8Array[],
   ): Message {
     return {
       header: {
@@ -52,6 +56,7 @@ export class MessageFactory {
       parent_header: parent?.header ?? {},
       metadata,
       content,
+      ...(buffers === undefined || buffers.length === 0 ? {} : { buffers: [...buffers] }),
     };
   }
 }
@@ -62,12 +67,25 @@ export function messageProblem(message: unknown): string | undefined {
   const { header, content, parent_header: parent, metadata } = message;
   if (!isObject(header)) return 'its header is no object';
   for (const field of ['msg_id', 'msg_type', 'session'] as const) {
-    if (typeof header[field] !== 'string' || header[field] === '') return `its header has no "${field}"`;
+    const value = header[field];
+    if (typeof value !== 'string' || value === '') return `its header has no "${field}"`;
+    if (value.length > NAME_MAX)
+      return `its "${field}" has ${value.length} characters, wanted at most ${NAME_MAX}`;
   }
   if (!isObject(content)) return 'its content is no object';
   if (parent !== undefined && parent !== null && !isObject(parent)) return 'its parent header is no object';
   if (metadata !== undefined && metadata !== null && !isObject(metadata)) return 'its metadata is no object';
   return undefined;
+}
+
+/** The message with a header of plain values only: the header comes back in everything that is said of it. */
+export function plainMessage(message: Message): Message {
+  const header = Object.fromEntries(
+    Object.entries(message.header).filter(
+      ([, value]) => typeof value !== 'object' && !(typeof value === 'string' && value.length > NAME_MAX),
+    ),
+  ) as unknown as MessageHeader;
+  return { ...message, header, parent_header: message.parent_header ?? {}, metadata: message.metadata ?? {} };
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -29,6 +29,11 @@ export async function runKernel(options: KernelProcessOptions): Promise<void> {
     });
     carrier.listen((channel, message, origin) => void core.handle(channel, message, origin));
     core.start();
+    // A cell's mistake never gets here; what does is said, and the kernel lives on.
+    process.on('uncaughtException', (error) => log(`internal: ${error.stack ?? error.message}`));
+    process.on('unhandledRejection', (reason) =>
+      log(`internal: ${String((reason as Error)?.stack ?? reason)}`),
+    );
     process.on('SIGINT', () => void session.interrupt());
     process.on('SIGTERM', () => resolve());
     watchParent(() => resolve());

@@ -5,6 +5,11 @@ import type { Message } from './message.js';
 
 const DELIMITER = Buffer.from('<IDS|MSG>');
 
+/** Largest message that is taken, in bytes, and the most frames and levels of nesting it may have. */
+export const MESSAGE_MAX = 256 * 1024 * 1024;
+const FRAMES_MAX = 4096;
+const DEPTH_MAX = 200;
+
 export interface DecodedMessage {
   identities: Buffer[];
   message: Message;
@@ -40,6 +45,10 @@ export class WireFormat {
 
   /** Throws a coded error for frames that are malformed, unsigned or sent twice. */
   decode(frames: readonly Buffer[]): DecodedMessage {
+    if (frames.length > FRAMES_MAX)
+      throw refused(`it has ${frames.length} parts, wanted at most ${FRAMES_MAX}`);
+    const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
+    if (bytes > MESSAGE_MAX) throw refused(`it has ${bytes} bytes, wanted at most ${MESSAGE_MAX}`);
     const at = frames.findIndex((frame) => frame.equals(DELIMITER));
     if (at < 0) throw refused('there is no delimiter');
     const [signature, ...rest] = frames.slice(at + 1);
@@ -74,11 +83,29 @@ export class WireFormat {
 }
 
 function parse(part: Buffer): unknown {
+  let value: unknown;
   try {
-    return JSON.parse(part.toString());
+    value = JSON.parse(part.toString());
   } catch {
     throw refused('a part of it is no JSON');
   }
+  // Whoever walks it (a copy to a rank, the header in an answer) does so by recursion.
+  if (isDeeper(value, DEPTH_MAX)) throw refused(`a part of it is nested deeper than ${DEPTH_MAX} levels`);
+  return value;
+}
+
+/** Without recursion of its own. */
+function isDeeper(value: unknown, most: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > most) return true;
+    level = level.flatMap((item) =>
+      typeof item === 'object' && item !== null
+        ? Object.values(item).filter((v) => typeof v === 'object')
+        : [],
+    );
+  }
+  return false;
 }
 
 function refused(why: string): ShardbookError {

@@ -1,8 +1,8 @@
 /** The kernel on ZeroMQ sockets, as Jupyter front ends start it. */
-import { Publisher, Reply, Router } from 'zeromq';
+import { Reply, Router, XPublisher } from 'zeromq';
 import { ShardbookError } from '../../runtime/index.js';
-import { type Channel, isObject, type MessageSink } from './message.js';
-import { WireFormat } from './wire.js';
+import { type Channel, isObject, MessageFactory, type MessageSink } from './message.js';
+import { MESSAGE_MAX, WireFormat } from './wire.js';
 
 export interface ConnectionInfo {
   transport: string;
@@ -50,20 +50,28 @@ export function parseConnection(text: string, file: string): ConnectionInfo {
   };
 }
 
+/** Topics are types of messages. */
+const TOPIC_MAX = 256;
+
 type Router4 = Record<'shell' | 'control' | 'stdin', Router>;
 
 /** What comes in goes to a handler, what the kernel sends goes out; bad messages are logged and dropped. */
 export class ZmqCarrier implements MessageSink {
   readonly #wire: WireFormat;
   readonly #routers: Router4;
-  readonly #iopub = new Publisher({ sendHighWaterMark: 0, linger: 500 });
-  readonly #heartbeat = new Reply({ linger: 0 });
+  readonly #iopub = new XPublisher({ sendHighWaterMark: 0, linger: 500 });
+  readonly #heartbeat = new Reply({ linger: 0, maxMessageSize: 1024 });
+  readonly #welcomes = new MessageFactory();
   readonly #log: (text: string) => void;
   readonly #sending = new Map<Channel, Promise<void>>();
 
   private constructor(info: ConnectionInfo, log: (text: string) => void) {
     this.#wire = new WireFormat(info.key, info.signature_scheme);
-    const router = (): Router => new Router({ linger: 500, sendHighWaterMark: 0, handover: true });
+    // A peer that announces a larger frame is cut off before any memory is taken for it.
+    const maxMessageSize = MESSAGE_MAX;
+    const router = (): Router =>
+      new Router({ linger: 500, sendHighWaterMark: 0, handover: true, maxMessageSize });
+    this.#iopub.verbosity = 'allSubs';
     this.#routers = { shell: router(), control: router(), stdin: router() };
     this.#log = log;
   }
@@ -94,6 +102,7 @@ export class ZmqCarrier implements MessageSink {
       }
     }
     void carrier.#beat();
+    void carrier.#welcome();
     return carrier;
   }
 
@@ -124,6 +133,10 @@ export class ZmqCarrier implements MessageSink {
       message,
       channel === 'iopub' ? topic : (origin as Uint8Array[] | undefined),
     );
+    this.#queue(channel, frames);
+  }
+
+  #queue(channel: Channel, frames: Uint8Array[]): void {
     const socket = channel === 'iopub' ? this.#iopub : this.#routers[channel];
     // A socket takes one message at a time; order is kept by the chain.
     const before = this.#sending.get(channel) ?? Promise.resolve();
@@ -136,6 +149,21 @@ export class ZmqCarrier implements MessageSink {
   /** Resolves when everything handed to `send` is with ZeroMQ. */
   async flush(): Promise<void> {
     await Promise.all(this.#sending.values());
+  }
+
+  /** Who subscribes is told once the subscription holds: from then on nothing is missed. */
+  async #welcome(): Promise<void> {
+    try {
+      for await (const [frame] of this.#iopub) {
+        if (frame?.[0] !== 1) continue;
+        const topic = frame.subarray(1);
+        if (topic.length > TOPIC_MAX) continue;
+        const message = this.#welcomes.make('iopub_welcome', { subscription: topic.toString() }, undefined);
+        this.#queue('iopub', this.#wire.encode(message, [topic]));
+      }
+    } catch {
+      // Closed.
+    }
   }
 
   async #beat(): Promise<void> {

@@ -4,35 +4,28 @@
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { Cluster, type ClusterOptions, ShardbookError } from '../../runtime/index.js';
-import { checkWorldSize, distEntry, packageRoot, World } from '../world/index.js';
-import {
-  type CellProgram,
-  type CompileOutcome,
-  type Compiler,
-  type CompilerEngine,
-  type SideFile,
-  startCompiler,
-} from './compiler/index.js';
-import { type CreditMemory, clearCredit, createCredit, takeOutput } from './credit.js';
+import { ShardbookError } from '../../runtime/index.js';
+import { distEntry, packageRoot, type World } from '../world/index.js';
+import { RunCells } from './cells.js';
+import { checkInstruments, checkRanks, type MagicHost, obey, withoutMagics } from './commands.js';
+import { SessionComms } from './comms.js';
+import { type CellProgram, type Compiler, type CompilerEngine, startCompiler } from './compiler/index.js';
 import { foldResults, OutputFold } from './fold.js';
 import { StreamJoiner } from './join-streams.js';
-import { type ClusterWish, type Instrument, type Magic, magicHelp, magicNames, planCell } from './magics.js';
+import { type Instrument, magicNames, planCell } from './magics.js';
+import { OutputRouter, type Sink } from './outputs.js';
 import { ProgressBars } from './progress-bars.js';
-import type { RankDisplay, RankEvent, RankFailure, RankRequest, RunReply, WhoEntry } from './rank/index.js';
-import {
-  describeDiagnostics,
-  diagnosticsError,
-  failuresError,
-  plainError,
-  requestFailure,
-} from './report.js';
+import type { RankDisplay, RankFailure, RunReply } from './rank/index.js';
+import { type Answer, Ranks } from './ranks.js';
+import { describeDiagnostics, diagnosticsError, failuresError, plainError } from './report.js';
 import type {
   CellError,
   CellOutput,
   CheckLevel,
   ClusterView,
+  CommMessage,
   CompleteResult,
+  DebugTarget,
   ExecuteOptions,
   ExecuteResult,
   HistoryEntry,
@@ -45,67 +38,73 @@ import type {
   SessionApi,
   SessionOptions,
   UserExpressionResult,
+  VariablesView,
+  VariableView,
 } from './types.js';
-import { prepareWorld } from './world-memory.js';
 
 export const DEFAULT_WORLD_SIZE = 4;
 
-/** What a rank thread of a session is started with. */
-export interface SessionRankData {
-  cwd: string;
-  memory: unknown;
-  credit: CreditMemory;
-  cluster: ClusterOptions;
-}
+/** A rank that does not say its variables for so long is in the middle of something. */
+const VARIABLES_MS = 2000;
 
-interface Running {
-  seq: number;
-  fold: OutputFold;
-  bars: ProgressBars;
-  onOutput: (output: CellOutput) => void;
-  onInput: ExecuteOptions['onInput'];
+type CellOptions = ExecuteOptions & { silent: boolean; onOutput: (output: CellOutput) => void };
+
+interface ObservedCell {
+  name: string;
+  seen: Map<number, RankObservation>;
+  failures: ObservedFailure[];
+  running: boolean;
 }
 
 export class Session implements SessionApi {
-  readonly #cwd: string;
   readonly #options: SessionOptions;
   readonly #compiler: Compiler;
+  readonly #ranks: Ranks;
   readonly #texts = new Map<string, string>();
   readonly #history: HistoryEntry[] = [];
   readonly #rankListeners = new Set<(ranks: RankInfo[]) => void>();
-  readonly #sideFiles = new Map<string, { version: number; file: SideFile }>();
-  #cluster: ClusterOptions | undefined;
-  #world: Promise<World>;
-  #ready: World | undefined;
-  #sideVersion = 0;
-  /** Per rank: the newest side file it has. */
-  #sent: number[] = [];
+  readonly #commListeners = new Set<(message: CommMessage) => void>();
+  readonly #interruptListeners = new Set<() => Promise<void>>();
+  readonly #cells = new RunCells();
+  readonly #comms = new SessionComms((message) => {
+    for (const listener of this.#commListeners) listener(message);
+  });
+  readonly #router = new OutputRouter(this.#comms, (world, rank, request) =>
+    this.#ranks.ask(world, rank, request),
+  );
+  readonly debugging: DebugTarget;
   #commitPrevious = false;
   #checkLevel: CheckLevel;
   #executionCount = 0;
+  #silentCells = 0;
   #seq = 0;
-  #running: Running | undefined;
-  #last: Running | undefined;
+  /** Programs and comm messages under way. */
+  #busy = 0;
   #queue: Promise<unknown> = Promise.resolve();
   #interrupts = 0;
   #closed = false;
-  #lastCell: { name: string; seen: Map<number, RankObservation>; failures: ObservedFailure[] } | undefined;
+  #lastCell: ObservedCell | undefined;
+  #lastVariables: VariablesView['ranks'] = [];
 
   private constructor(options: SessionOptions) {
     this.#options = options;
-    this.#cwd = path.resolve(options.cwd ?? process.cwd());
     this.#checkLevel = options.checkLevel ?? 'errors';
-    const size = options.world ?? DEFAULT_WORLD_SIZE;
-    checkWorldSize(size);
     const types = path.join(packageRoot(), 'dist/types/kernel');
     requireTypes(path.join(types, 'preload.d.ts'));
+    this.#ranks = new Ranks({
+      size: options.world ?? DEFAULT_WORLD_SIZE,
+      cwd: options.cwd ?? process.cwd(),
+      heapLimitMb: options.heapLimitMb,
+      onEvent: (world, rank, event) => this.#router.route(world, rank, event),
+      onChange: () => this.#notifyRanks(),
+    });
     this.#compiler = startCompiler(distEntry('compiler-worker.js'), {
       engine: options.compiler ?? engineOfEnvironment(),
-      cwd: this.#cwd,
+      cwd: this.#ranks.cwd,
       preloadTypes: path.join(types, 'preload.d.ts'),
       runtimeTypes: path.join(types, 'runtime/index.d.ts'),
     });
-    this.#world = this.#startWorld(size);
+    this.debugging = this.#debugTarget();
   }
 
   /** Starts compiler and ranks at the same time; resolves when the ranks are ready (the compiler may still warm up). */
@@ -122,18 +121,16 @@ export class Session implements SessionApi {
 
   /** As `start`, without waiting: `ready` rejects when the ranks can't start, and so does the first cell. */
   static launch(options: SessionOptions = {}): Session {
-    const session = new Session(options);
-    session.#world.catch(() => {});
-    return session;
+    return new Session(options);
   }
 
   /** Resolves when the ranks serve cells. */
   get ready(): Promise<void> {
-    return this.#world.then(() => {});
+    return this.#ranks.world.then(() => {});
   }
 
   get worldSize(): number {
-    return this.#ready?.size ?? this.#options.world ?? DEFAULT_WORLD_SIZE;
+    return this.#ranks.size;
   }
 
   get executionCount(): number {
@@ -173,13 +170,8 @@ export class Session implements SessionApi {
     };
     let error: CellError | undefined;
     try {
-      error = await this.#runCell(
-        code,
-        { ...options, silent, onOutput },
-        count,
-        payload,
-        () => this.#interrupts !== interrupts,
-      );
+      const interrupted = (): boolean => this.#interrupts !== interrupts;
+      error = await this.#runCell(code, { ...options, silent, onOutput }, count, payload, interrupted);
     } catch (thrown) {
       error = plainError(thrown);
     }
@@ -198,7 +190,7 @@ export class Session implements SessionApi {
 
   async #runCell(
     source: string,
-    options: ExecuteOptions & { silent: boolean; onOutput: (output: CellOutput) => void },
+    options: CellOptions,
     count: number,
     payload: ExecuteResult['payload'],
     interrupted: () => boolean,
@@ -213,20 +205,22 @@ export class Session implements SessionApi {
       else say(`Nothing is known of "${plan.question}"`);
       return undefined;
     }
-    for (const magic of plan.magics) await this.#obey(magic, say);
-    const ranks = plan.ranks ?? Array.from({ length: (await this.#world).size }, (_, rank) => rank);
-    this.#checkRanks(ranks);
-    this.#checkInstruments(plan.instruments, ranks);
+    for (const magic of plan.magics) await obey(magic, this.#magicHost, say);
+    const { size } = await this.#ranks.world;
+    const ranks = plan.ranks ?? Array.from({ length: size }, (_, rank) => rank);
+    checkRanks(ranks, size);
+    checkInstruments(plan.instruments, ranks, size);
     if (plan.code.trim() === '') return undefined;
     const name = options.silent ? `silent cell ${++this.#silentCells}` : this.#uniqueName(count);
     this.#texts.set(name, plan.code);
     const outcome = await this.#compiler.compile({ code: plan.code, name, level: this.#checkLevel });
-    this.#keepSideFiles(outcome);
+    this.#ranks.keepSideFiles(outcome);
     if (!outcome.program) return diagnosticsError(outcome.diagnostics, name, this.#texts);
     if (outcome.diagnostics.length > 0) {
       const text = `${describeDiagnostics(outcome.diagnostics, name, this.#texts).join('\n')}\n`;
       options.onOutput({ type: 'stream', name: 'stderr', text, ranks: [] });
     }
+    if (!options.silent) await this.#cells.add(outcome.program, source);
     if (interrupted()) return plainError(interruptedBeforeStart());
     const { error, times } = await this.#runProgram(outcome.program, ranks, plan.instruments, options);
     if (plan.time) {
@@ -237,8 +231,6 @@ export class Session implements SessionApi {
     return error;
   }
 
-  #silentCells = 0;
-
   /** `cell 3`; a cell that is not counted still needs a name of its own. */
   #uniqueName(count: number): string {
     let name = `cell ${count}`;
@@ -246,61 +238,76 @@ export class Session implements SessionApi {
     return name;
   }
 
+  /** Where what the ranks say in one run goes. */
+  #sink(
+    name: string,
+    ranks: readonly number[],
+    options: Pick<ExecuteOptions, 'onInput' | 'onComm'> & { onOutput: (output: CellOutput) => void },
+  ): Sink {
+    const { patience } = this.#options;
+    const { onOutput, onInput, onComm } = options;
+    const sink: Sink = {
+      seq: ++this.#seq,
+      fold: new OutputFold({
+        worldSize: this.worldSize,
+        ranks,
+        emit: onOutput,
+        ...(patience === undefined ? {} : { patience }),
+      }),
+      bars: new ProgressBars(name.replaceAll(' ', '-'), ranks, onOutput),
+      onOutput,
+      onInput,
+      onComm,
+    };
+    this.#router.begin(sink);
+    return sink;
+  }
+
   async #runProgram(
     program: CellProgram,
     ranks: readonly number[],
     instruments: readonly Instrument[],
-    options: ExecuteOptions & { silent: boolean; onOutput: (output: CellOutput) => void },
+    options: CellOptions,
   ): Promise<{ error: CellError | undefined; times: { rank: number; took: number }[] }> {
-    const world = await this.#world;
-    const seq = ++this.#seq;
-    const { patience } = this.#options;
-    const fold = new OutputFold({
-      worldSize: world.size,
-      ranks,
-      emit: options.onOutput,
-      ...(patience === undefined ? {} : { patience }),
-    });
-    const bars = new ProgressBars(program.name.replaceAll(' ', '-'), ranks, options.onOutput);
-    this.#running = { seq, fold, bars, onOutput: options.onOutput, onInput: options.onInput };
-    this.#last = this.#running;
+    const world = await this.#ranks.world;
+    const sink = this.#sink(program.name, ranks, options);
+    const { seq, fold, bars } = sink;
+    const watch = this.#options.watch === true && !options.silent;
+    if (!options.silent) {
+      const live: ObservedCell = { name: program.name, seen: new Map(), failures: [], running: true };
+      this.#lastCell = live;
+      sink.onObservation = (rank, { seen }) => void (live.running && live.seen.set(rank, seen));
+    }
     const commitPrevious = this.#commitPrevious;
+    this.#busy += 1;
     this.#notifyRanks();
     const replies = await Promise.all(
       ranks.map(async (rank) => {
-        const request: RankRequest = {
+        const reply: Answer<RunReply> = await this.#ranks.ask<RunReply>(world, rank, {
           type: 'run',
           seq,
           program,
           commitPrevious,
-          sideFiles: this.#newSideFiles(rank),
+          sideFiles: this.#ranks.newSideFiles(rank),
           wantResult: !options.silent,
           instruments,
-          watch: this.#options.watch === true && !options.silent,
-        };
-        const reply = await this.#ask<RunReply>(world, rank, request);
+          watch,
+        });
         fold.finished(rank);
         return { rank, reply };
       }),
     );
-    // Ranks that sat this cell out must still learn what became of the one before.
-    if (ranks.length < world.size) {
-      const others = Array.from({ length: world.size }, (_, rank) => rank).filter(
-        (rank) => !ranks.includes(rank),
-      );
-      await Promise.all(
-        others.map((rank) => this.#ask(world, rank, { type: 'settle', commit: commitPrevious })),
-      );
-    }
+    this.#busy -= 1;
+    await this.#settleOthers(world, ranks);
     fold.flush();
     bars.flush();
-    this.#running = undefined;
     const failures = replies.flatMap(({ rank, reply }) => (reply.ok ? [] : [{ rank, value: reply.error }]));
     if (!options.silent) {
       this.#lastCell = {
         name: program.name,
         seen: new Map(replies.flatMap(({ rank, reply }) => (reply.seen ? [[rank, reply.seen]] : []))),
         failures: failures.map(({ rank, value }) => observedFailure(rank, value)),
+        running: false,
       };
     }
     this.#commitPrevious = failures.length === 0;
@@ -315,8 +322,18 @@ export class Session implements SessionApi {
     return { error, times };
   }
 
+  /** Ranks that sat a cell out must still learn what became of the one before. */
+  async #settleOthers(world: World, ranks: readonly number[]): Promise<void> {
+    if (ranks.length >= world.size) return;
+    const commit = this.#commitPrevious;
+    const others = Array.from({ length: world.size }, (_, rank) => rank).filter(
+      (rank) => !ranks.includes(rank),
+    );
+    await Promise.all(others.map((rank) => this.#ranks.ask(world, rank, { type: 'settle', commit })));
+  }
+
   #showResults(
-    replies: readonly { rank: number; reply: RunReply }[],
+    replies: readonly { rank: number; reply: Answer<RunReply> }[],
     options: { silent: boolean; onOutput: (output: CellOutput) => void },
   ): void {
     if (options.silent || replies.some(({ reply }) => !reply.ok)) return;
@@ -325,15 +342,10 @@ export class Session implements SessionApi {
     );
     for (const folded of foldResults(results, this.worldSize)) {
       const { data, metadata, ranks } = folded;
-      if (folded.kind === 'result')
-        options.onOutput({
-          type: 'execute_result',
-          data,
-          metadata,
-          executionCount: this.#executionCount,
-          ranks,
-        });
-      else {
+      if (folded.kind === 'result') {
+        const executionCount = this.#executionCount;
+        options.onOutput({ type: 'execute_result', data, metadata, executionCount, ranks });
+      } else {
         options.onOutput({ type: 'stream', name: 'stdout', text: `${folded.label}\n`, ranks });
         options.onOutput({ type: 'display_data', data, metadata, ranks });
       }
@@ -345,132 +357,40 @@ export class Session implements SessionApi {
     for (const { rank, state, reason } of world.status()) {
       if (state !== 'dead') continue;
       await world.restart(rank);
-      this.#sent[rank] = 0;
+      this.#freshRank(rank);
       const text = `Rank ${rank} died (${reason ?? 'unknown reason'}) and was started again: it has no variables. Run earlier cells again, or "%restart" for all ranks.\n`;
       onOutput({ type: 'stream', name: 'stderr', text, ranks: [rank] });
     }
   }
 
-  async #ask<A>(
-    world: World,
-    rank: number,
-    request: RankRequest,
-  ): Promise<A | { ok: false; took?: number; seen?: RankObservation; error: RankFailure }> {
-    try {
-      return await world.request<RankRequest, A>(rank, request);
-    } catch (error) {
-      return { ok: false, error: requestFailure(error, world.status()[rank]) };
-    }
+  #freshRank(rank: number): void {
+    this.#ranks.forgetSent(rank);
+    this.#comms.dropRank(rank);
   }
 
-  #keepSideFiles(outcome: CompileOutcome): void {
-    for (const file of outcome.sideFiles)
-      this.#sideFiles.set(file.path, { version: ++this.#sideVersion, file });
-  }
-
-  #newSideFiles(rank: number): SideFile[] {
-    const known = this.#sent[rank] ?? 0;
-    this.#sent[rank] = this.#sideVersion;
-    return known === this.#sideVersion
-      ? []
-      : [...this.#sideFiles.values()].filter(({ version }) => version > known).map(({ file }) => file);
-  }
-
-  #checkRanks(ranks: readonly number[]): void {
-    const outside = ranks.filter((rank) => rank >= this.worldSize);
-    if (outside.length === 0) return;
-    throw new ShardbookError({
-      code: 'SB_NO_SUCH_RANK',
-      message: `Cannot run on rank ${outside.join(', ')}: the world has ranks 0 to ${this.worldSize - 1}`,
-      help: `"%world ${Math.max(...outside) + 1}" starts a larger world`,
-    });
-  }
-
-  /** The trace of a cell is gathered from all ranks, so all have to run it. */
-  #checkInstruments(instruments: readonly Instrument[], ranks: readonly number[]): void {
-    if (!instruments.includes('trace') || ranks.length === this.worldSize) return;
-    throw new ShardbookError({
-      code: 'SB_MAGIC_ARGUMENT',
-      message: `Cannot obey "%trace": the cell runs on rank ${ranks.join(', ')} only, wanted all ranks`,
-      help: 'leave out "%%rank", or use "new CommRecorder()" on these ranks',
-    });
-  }
-
-  async #obey(magic: Magic, say: (text: string) => void): Promise<void> {
-    switch (magic.name) {
-      case 'world':
-        checkWorldSize(magic.size);
-        this.#cluster = clusterOptions(magic.size, magic.cluster);
-        await this.#replaceWorld(magic.size);
-        return say(
-          [
-            `World of ${magic.size} ${magic.size === 1 ? 'rank' : 'ranks'}; all variables are fresh.`,
-            ...(Object.keys(magic.cluster).length > 0 ? [`cluster: ${Cluster.of(this.#cluster)}`] : []),
-          ].join('\n'),
-        );
-      case 'check':
-        if (magic.level) this.#checkLevel = magic.level;
-        return say(`Type errors: ${this.#checkLevel}`);
-      case 'restart':
-        if (magic.rank === undefined) {
-          await this.#replaceWorld(this.worldSize);
-          return say('All ranks are fresh; no variables.');
-        }
-        this.#checkRanks([magic.rank]);
-        await (await this.#world).restart(magic.rank);
-        this.#sent[magic.rank] = 0;
-        return say(`Rank ${magic.rank} is fresh; no variables.`);
-      case 'reset':
-        this.#compiler.reset();
-        this.#commitPrevious = false;
-        await this.#everyRank({ type: 'reset' });
-        return say('All variables are forgotten.');
-      case 'who':
-        return say(await this.#who());
-      case 'help':
-        return say(magicHelp());
-    }
-  }
-
-  async #everyRank(request: RankRequest): Promise<void> {
-    const world = await this.#world;
-    await Promise.all(Array.from({ length: world.size }, (_, rank) => this.#ask(world, rank, request)));
-  }
-
-  /** The variables of all ranks: one line where they agree, one for each value where they don't. */
-  async #who(): Promise<string> {
-    const world = await this.#world;
-    const request: RankRequest = { type: 'who', commitPrevious: this.#commitPrevious };
-    const answers = await Promise.all(
-      Array.from({ length: world.size }, (_, rank) => this.#ask<WhoEntry[]>(world, rank, request)),
-    );
-    const values = new Map<string, Map<string, { entry: WhoEntry; ranks: number[] }>>();
-    const troubles: string[] = [];
-    for (const [rank, entries] of answers.entries()) {
-      if (!Array.isArray(entries)) {
-        troubles.push(`[rank ${rank}] ${entries.error.message}`);
-        continue;
-      }
-      for (const entry of entries) {
-        const variants = values.get(entry.name) ?? new Map();
-        values.set(entry.name, variants);
-        const key = `${entry.type} ${entry.value}`;
-        const variant = variants.get(key) ?? { entry, ranks: [] };
-        variants.set(key, variant);
-        variant.ranks.push(rank);
-      }
-    }
-    if (values.size === 0) return ['No variables yet.', ...troubles].join('\n');
-    const rows = [...values].flatMap(([name, variants]) =>
-      [...variants.values()].map(({ entry, ranks }) => [
-        name,
-        ranks.length === world.size ? '' : `[rank ${ranks.join(',')}]`,
-        entry.type,
-        entry.value,
-      ]),
-    );
-    return [...alignColumns(rows), ...troubles].join('\n');
-  }
+  readonly #magicHost: MagicHost = ((session: Session): MagicHost => ({
+    get ranks() {
+      return session.#ranks;
+    },
+    get checkLevel() {
+      return session.#checkLevel;
+    },
+    set checkLevel(level) {
+      session.#checkLevel = level;
+    },
+    replaceWorld: (size) => session.#replaceWorld(size),
+    restartRank: async (rank) => {
+      await session.#ranks.restart(rank);
+      session.#freshRank(rank);
+    },
+    forgetVariables: async () => {
+      session.#compiler.reset();
+      session.#commitPrevious = false;
+      session.#comms.dropAll();
+      await session.#ranks.askAll({ type: 'reset' });
+    },
+    variables: () => session.variables(),
+  }))(this);
 
   async #evaluateAll(expressions: Record<string, string>): Promise<Record<string, UserExpressionResult>> {
     const results: Record<string, UserExpressionResult> = {};
@@ -485,28 +405,66 @@ export class Session implements SessionApi {
     const outcome = await this.#compiler.compile({ code, name, level: 'off' });
     if (!outcome.program)
       return { status: 'error', ...diagnosticsError(outcome.diagnostics, name, this.#texts) };
-    const world = await this.#world;
-    const reply = await this.#ask<RunReply>(world, 0, {
+    const world = await this.#ranks.world;
+    const reply = await this.#ranks.ask<RunReply>(world, 0, {
       type: 'run',
       seq: ++this.#seq,
       program: outcome.program,
       commitPrevious: this.#commitPrevious,
-      sideFiles: this.#newSideFiles(0),
+      sideFiles: this.#ranks.newSideFiles(0),
       wantResult: true,
       instruments: [],
     });
-    await this.#ask(world, 0, { type: 'settle', commit: false });
-    await Promise.all(
-      Array.from({ length: world.size - 1 }, (_, i) =>
-        this.#ask(world, i + 1, { type: 'settle', commit: this.#commitPrevious }),
-      ),
-    );
+    await this.#ranks.ask(world, 0, { type: 'settle', commit: false });
+    await this.#settleOthers(world, [0]);
     this.#commitPrevious = false;
     if (!reply.ok)
       return { status: 'error', ...failuresError([{ rank: 0, value: reply.error }], 1, this.#texts) };
     const { data, metadata } =
       reply.result ?? ({ data: { 'text/plain': 'undefined' }, metadata: {} } satisfies RankDisplay);
     return { status: 'ok', data, metadata };
+  }
+
+  comm(
+    message: CommMessage,
+    options: Pick<ExecuteOptions, 'onOutput' | 'onInput' | 'onComm'> = {},
+  ): Promise<boolean> {
+    return this.#enqueue(async () => {
+      const ranks = this.#comms.fromFrontEnd(message);
+      if (ranks === undefined) return false;
+      const world = await this.#ranks.world;
+      const joiner = new StreamJoiner((event) => options.onOutput?.(event));
+      const onOutput = (output: CellOutput): void => joiner.add(output);
+      const { seq, fold, bars } = this.#sink(`comm ${message.id}`, ranks, { ...options, onOutput });
+      const commitPrevious = this.#commitPrevious;
+      this.#busy += 1;
+      await Promise.all(
+        ranks.map(async (rank) => {
+          const answer = await this.#ranks.ask(world, rank, { type: 'comm', seq, commitPrevious, message });
+          const failed = (answer as { error?: RankFailure } | undefined)?.error;
+          const text = `Warning: a comm handler ended: ${failed?.message}\n`;
+          if (failed) fold.add(rank, { type: 'stream', name: 'stderr', text });
+          fold.finished(rank);
+        }),
+      );
+      this.#busy -= 1;
+      await this.#settleOthers(world, ranks);
+      this.#commitPrevious = false;
+      fold.flush();
+      bars.flush();
+      await this.#reviveDead(world, onOutput);
+      joiner.flush();
+      return true;
+    });
+  }
+
+  comms(): ReadonlyMap<string, string> {
+    return this.#comms.list();
+  }
+
+  onComm(listener: (message: CommMessage) => void): () => void {
+    this.#commListeners.add(listener);
+    return () => void this.#commListeners.delete(listener);
   }
 
   async complete(code: string, cursor: number): Promise<CompleteResult> {
@@ -528,11 +486,7 @@ export class Session implements SessionApi {
   }
 
   ranks(): RankInfo[] {
-    return (this.#ready?.status() ?? []).map(({ rank, state, reason }) => ({
-      rank,
-      state,
-      ...(reason === undefined ? {} : { reason }),
-    }));
+    return this.#ranks.infos();
   }
 
   cluster(): ClusterView {
@@ -543,10 +497,57 @@ export class Session implements SessionApi {
     });
     return {
       watching: this.#options.watch === true,
-      machine: String(Cluster.of(this.#cluster ?? clusterOptions(this.worldSize, {}))),
+      machine: this.#ranks.machine,
       ...(last === undefined ? {} : { cell: last.name }),
+      ...(last?.running ? { running: true } : {}),
       ranks,
       failures: last?.failures ?? [],
+    };
+  }
+
+  async variables(): Promise<VariablesView> {
+    if (this.#busy > 0) return { stale: true, ranks: this.#lastVariables };
+    const world = await this.#ranks.world;
+    const commitPrevious = this.#commitPrevious;
+    const ranks = await Promise.all(
+      Array.from({ length: world.size }, async (_, rank) => {
+        const answer = await within(
+          VARIABLES_MS,
+          this.#ranks.ask<VariableView[]>(world, rank, { type: 'who', commitPrevious }),
+        );
+        if (Array.isArray(answer)) return { rank, variables: answer };
+        return { rank, variables: [], trouble: answer?.error.message ?? 'the rank is busy' };
+      }),
+    );
+    this.#lastVariables = ranks;
+    return { stale: false, ranks };
+  }
+
+  #debugTarget(): DebugTarget {
+    const session = this;
+    return {
+      get worldSize() {
+        return session.worldSize;
+      },
+      get busy() {
+        return session.#busy > 0;
+      },
+      threads: () => this.#ranks.current?.threadIds() ?? [],
+      cells: () => this.#cells.list(),
+      onCell: (listener) => this.#cells.onCell(listener),
+      onInterrupt: (listener) => {
+        this.#interruptListeners.add(listener);
+        return () => void this.#interruptListeners.delete(listener);
+      },
+      variables: () => this.variables(),
+      children: async (rank, path) => {
+        const world = await this.#ranks.world;
+        if (this.#busy > 0 || rank >= world.size) return [];
+        const request = this.#ranks.ask<VariableView[]>(world, rank, { type: 'children', path });
+        const answer = await within(VARIABLES_MS, request);
+        return Array.isArray(answer) ? answer : [];
+      },
+      evaluate: (code) => this.#enqueue(() => this.#evaluate(code)),
     };
   }
 
@@ -563,15 +564,16 @@ export class Session implements SessionApi {
 
   async interrupt(): Promise<InterruptSummary> {
     this.#interrupts += 1;
-    const world = await this.#world;
+    const world = await this.#ranks.world;
+    for (const listener of this.#interruptListeners) await listener();
     const report = await world.interrupt();
     const ranksOf = (outcome: string): number[] =>
       report.ranks.filter((rank) => rank.outcome === outcome).map(({ rank }) => rank);
     const restarted = ranksOf('state lost');
     for (const rank of restarted) {
-      this.#sent[rank] = 0;
+      this.#freshRank(rank);
       const text = `Rank ${rank} did not stop in time and was started again: it has no variables.\n`;
-      this.#last?.onOutput({ type: 'stream', name: 'stderr', text, ranks: [rank] });
+      this.#router.last?.onOutput({ type: 'stream', name: 'stderr', text, ranks: [rank] });
     }
     this.#notifyRanks();
     return { kept: ranksOf('state kept'), restarted };
@@ -583,78 +585,23 @@ export class Session implements SessionApi {
     await this.#replaceWorld(this.worldSize);
     this.#executionCount = 0;
     this.#texts.clear();
+    this.#cells.clear();
   }
 
   async #replaceWorld(size: number): Promise<void> {
-    const old = await this.#world;
+    await this.#ranks.world;
     this.#compiler.reset();
     this.#commitPrevious = false;
     this.#lastCell = undefined;
-    this.#sent = [];
-    this.#world = Promise.all([this.#startWorld(size), old.stop()]).then(([fresh]) => fresh);
-    await this.#world;
-    this.#notifyRanks();
-  }
-
-  async #startWorld(size: number): Promise<World> {
-    const { memory, supervisor } = prepareWorld(size);
-    const credit = createCredit(size);
-    const cluster = this.#cluster ?? clusterOptions(size, {});
-    const data: SessionRankData = { cwd: this.#cwd, memory, credit, cluster };
-    const { heapLimitMb } = this.#options;
-    const world = await World.start({
-      size,
-      entry: distEntry('rank-worker.js'),
-      workerData: data,
-      ...(heapLimitMb === undefined ? {} : { heapLimitMb }),
-      ...(supervisor ? { supervisor } : {}),
-    });
-    world.onEvent((rank, event) => {
-      const said = event as RankEvent;
-      this.#onEvent(world, rank, said);
-      if (said.type === 'stream') takeOutput(credit, rank, said.text.length);
-    });
-    world.onExit((rank) => {
-      clearCredit(credit, rank);
-      this.#notifyRanks();
-    });
-    this.#ready = world;
-    return world;
-  }
-
-  #onEvent(world: World, rank: number, event: RankEvent): void {
-    const target = this.#running ?? this.#last;
-    if (!target) return;
-    if (event.type === 'input') return void this.#answerInput(world, rank, event, target);
-    if (event.type === 'progress') return void target.bars.add(rank, event);
-    const { seq: _seq, ...item } = event;
-    // What timers of earlier cells say comes out with the cell that runs now, or last.
-    target.fold.add(rank, item);
-  }
-
-  async #answerInput(
-    world: World,
-    rank: number,
-    event: Extract<RankEvent, { type: 'input' }>,
-    target: Running,
-  ): Promise<void> {
-    target.fold.flush();
-    const { id, prompt, password } = event;
-    const label = world.size > 1 ? `[rank ${rank}] ` : '';
-    let value: string | undefined;
-    try {
-      value = await target.onInput?.({ prompt: `${label}${prompt}`, password });
-    } catch {
-      value = undefined;
-    }
-    await this.#ask(world, rank, { type: 'input', id, value });
+    this.#lastVariables = [];
+    this.#comms.dropAll();
+    await this.#ranks.replace(size);
   }
 
   async shutdown(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    const world = this.#world.then((started) => started.stop()).catch(() => {});
-    await Promise.all([world, this.#compiler.close()]);
+    await Promise.all([this.#ranks.stop(), this.#compiler.close()]);
   }
 }
 
@@ -677,10 +624,6 @@ function requireTypes(file: string): void {
   });
 }
 
-function withoutMagics(code: string): string {
-  return code.replace(/^(\s*)%{1,2}[A-Za-z].*$/gm, (line) => ' '.repeat(line.length));
-}
-
 function interruptedBeforeStart(): ShardbookError {
   return new ShardbookError({
     code: 'SB_INTERRUPTED',
@@ -688,33 +631,21 @@ function interruptedBeforeStart(): ShardbookError {
   });
 }
 
-function alignColumns(rows: readonly string[][]): string[] {
-  const columns = (rows[0] ?? []).map((_, i) => i).filter((i) => rows.some((row) => row[i] !== ''));
-  const width = (i: number): number => Math.max(...rows.map((row) => row[i]!.length));
-  return rows.map((row) =>
-    columns
-      .map((i) => row[i]!.padEnd(width(i)))
-      .join('  ')
-      .trimEnd(),
-  );
-}
-
-/** The machine of a world; names that nobody knows are refused here, before any rank starts. */
-function clusterOptions(size: number, wish: ClusterWish): ClusterOptions {
-  const { nodes = 1, device, link, across } = wish;
-  const options: ClusterOptions = {
-    nodes,
-    ranksPerNode: size / nodes,
-    ...(device === undefined ? {} : { device }),
-    ...(link === undefined ? {} : { inside: link }),
-    ...(across === undefined ? {} : { across }),
-  };
-  Cluster.of(options);
-  return options;
-}
-
 function duration(ms: number): string {
   return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`;
+}
+
+/** Undefined when the answer takes longer. */
+async function within<T>(ms: number, answer: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function engineOfEnvironment(): CompilerEngine {

@@ -39,6 +39,17 @@ export interface CellError {
   traceback: string[];
 }
 
+/** A message on a comm, either way. */
+export interface CommMessage {
+  type: 'open' | 'msg' | 'close';
+  id: string;
+  /** What an opening is for. */
+  target?: string;
+  data: unknown;
+  metadata: Record<string, unknown>;
+  buffers: readonly Uint8Array[];
+}
+
 export interface ExecuteOptions {
   /** Called for every output, in order, while the cell runs and (for late asynchronous output) after it. */
   onOutput?: (output: CellOutput) => void;
@@ -48,6 +59,8 @@ export interface ExecuteOptions {
   storeHistory?: boolean;
   /** Answers `input()` in a cell; without it `input()` fails with a clear error. */
   onInput?: (request: { prompt: string; password: boolean }) => Promise<string>;
+  /** Called for what the cell says on comms. */
+  onComm?: (message: CommMessage) => void;
   /** Expressions to evaluate on rank 0 after the cell. */
   userExpressions?: Record<string, string>;
 }
@@ -117,6 +130,25 @@ export interface RankInfo {
   rank: number;
   state: 'starting' | 'idle' | 'running' | 'dead';
   reason?: string;
+  /** What a running rank sleeps for: `the other ranks in collective #3`. */
+  waits?: string;
+}
+
+/** A variable of one rank. */
+export interface VariableView {
+  name: string;
+  type: string;
+  /** One line. */
+  value: string;
+  /** There is something inside. */
+  nested: boolean;
+}
+
+export interface VariablesView {
+  /** A cell runs: these are the variables from before it. */
+  stale: boolean;
+  /** `trouble`: why a rank's variables are not known. */
+  ranks: readonly { rank: number; variables: readonly VariableView[]; trouble?: string }[];
 }
 
 /** One call of a rank, in milliseconds since its cell began. */
@@ -179,8 +211,42 @@ export interface ClusterView {
   machine: string;
   /** Name of the last cell, `cell 3`; absent before the first. */
   cell?: string;
+  /** The cell runs: what is seen is of the calls so far. */
+  running?: boolean;
   ranks: readonly (RankInfo & { seen?: RankObservation })[];
   failures: readonly ObservedFailure[];
+}
+
+/** A cell that runs or ran, as a debugger needs it. */
+export interface RunCell {
+  /** `cell 3`, the name of its script. */
+  name: string;
+  /** As the front end sent it. */
+  source: string;
+  /** From a place in the generated script to the cell's, in lines and columns from 1; undefined for what is not the learner's. */
+  original(line: number, column: number): { line: number; column: number } | undefined;
+  /** Where in the script (from 1) the cell's line, or the next with code, begins, and which line that is. */
+  generated(line: number): { line: number; column: number; at: number } | undefined;
+}
+
+/** The session as a debugger sees it. */
+export interface DebugTarget {
+  readonly worldSize: number;
+  /** Thread ids by rank. */
+  threads(): number[];
+  /** The latest cells, oldest first. */
+  cells(): readonly RunCell[];
+  /** Called before a cell runs; it starts when all listeners are done. */
+  onCell(listener: (cell: RunCell) => Promise<void>): () => void;
+  /** Called before ranks are interrupted: a rank that stands at a breakpoint hears nothing. */
+  onInterrupt(listener: () => Promise<void>): () => void;
+  /** Something runs. */
+  readonly busy: boolean;
+  variables(): Promise<VariablesView>;
+  /** What is inside of a variable of one rank; empty while something runs. */
+  children(rank: number, path: readonly string[]): Promise<readonly VariableView[]>;
+  /** An expression on rank 0, between cells. */
+  evaluate(code: string): Promise<UserExpressionResult>;
 }
 
 export interface InterruptSummary {
@@ -203,6 +269,19 @@ export interface SessionApi {
   inspect(code: string, cursor: number, detail: 0 | 1): Promise<InspectResult>;
   isComplete(code: string): Promise<IsCompleteResult>;
   readonly history: readonly HistoryEntry[];
+  /** A front end's message on a comm; resolves when code on the ranks has dealt with it. False: nobody is there for it. */
+  comm(
+    message: CommMessage,
+    options?: Pick<ExecuteOptions, 'onOutput' | 'onInput' | 'onComm'>,
+  ): Promise<boolean>;
+  /** Open comms and their targets. */
+  comms(): ReadonlyMap<string, string>;
+  /** Comm messages that belong to no request of a front end. */
+  onComm(listener: (message: CommMessage) => void): () => void;
+  /** The variables of all ranks. */
+  variables(): Promise<VariablesView>;
+  /** What a debugger of the ranks needs; absent where there can be none. */
+  readonly debugging?: DebugTarget;
   /** State of every rank, for status displays. */
   ranks(): RankInfo[];
   /** The ranks with what was seen of the last cell, when the session watches. */

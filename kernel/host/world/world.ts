@@ -89,6 +89,11 @@ export class World {
     return world;
   }
 
+  /** Ids of the ranks' threads, by rank; a rank that is restarted gets another. */
+  threadIds(): number[] {
+    return this.#threads.map(({ threadId }) => threadId);
+  }
+
   status(): RankStatus[] {
     return this.#threads.map((thread) => thread.status());
   }

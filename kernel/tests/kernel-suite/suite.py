@@ -112,7 +112,7 @@ def kernel_info(kernel):
     content = kernel.reply(kernel.client.kernel_info(), "kernel_info_reply")
     equal(content["language_info"]["name"], "typescript")
     equal(content["language_info"]["file_extension"], ".ts")
-    equal(content["protocol_version"], "5.4")
+    equal(content["protocol_version"], "5.5")
 
 
 @case

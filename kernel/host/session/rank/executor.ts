@@ -1,16 +1,20 @@
 /** The rank's side of a session: runs programs in this thread's namespace. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import vm from 'node:vm';
 import { ShardbookError } from '../../../runtime/index.js';
 import type { RankLink } from '../../world/index.js';
 import type { CellProgram } from '../compiler/index.js';
 import type { Instrument } from '../magics.js';
+import type { CommMessage } from '../types.js';
+import { Comm, setCommOutlet } from './comm.js';
 import { captureConsole } from './console.js';
-import { DisplayHandle, represent, setDisplayOutlet, text } from './display.js';
+import { DisplayHandle, represent, setDisplayOutlet } from './display.js';
 import { CellPlaces, toFailure } from './failure.js';
-import type { RankEvent, RankRequest, RunReply, WhoEntry } from './messages.js';
+import type { RankEvent, RankRequest, RunReply } from './messages.js';
 import { CellModules, type ImportModule } from './modules.js';
 import { RankObserver } from './observe.js';
 import { setProgressOutlet } from './progress.js';
+import { describeChildren, describeVariables } from './variables.js';
 
 export interface RankSetup {
   link: RankLink;
@@ -62,7 +66,9 @@ class RankExecutor {
   /** What the last cell declared, until the session says whether every rank succeeded. */
   #pending: Namespace | undefined;
   #observer: RankObserver | undefined;
-  #seq = 0;
+  /** The run that the code under way belongs to, also in its timers and promises. */
+  readonly #runs = new AsyncLocalStorage<number>();
+  #lastSeq = 0;
   #nextInput = 0;
 
   constructor(setup: RankSetup, emit: (event: RankEvent) => void) {
@@ -72,20 +78,29 @@ class RankExecutor {
     this.#namespace = this.#freshNamespace();
     this.#places.install();
     captureConsole((name, chunk) => {
-      emit({ type: 'stream', seq: this.#seq, name, text: chunk });
+      emit({ type: 'stream', seq: this.#seq(), name, text: chunk });
       setup.gate?.(chunk.length);
     });
     setDisplayOutlet({
       show: (display, displayId) =>
-        emit({ type: 'display', seq: this.#seq, display, ...(displayId === undefined ? {} : { displayId }) }),
-      update: (display, displayId) => emit({ type: 'update', seq: this.#seq, display, displayId }),
-      clear: (wait) => emit({ type: 'clear', seq: this.#seq, wait }),
+        emit({
+          type: 'display',
+          seq: this.#seq(),
+          display,
+          ...(displayId === undefined ? {} : { displayId }),
+        }),
+      update: (display, displayId) => emit({ type: 'update', seq: this.#seq(), display, displayId }),
+      clear: (wait) => emit({ type: 'clear', seq: this.#seq(), wait }),
       input: (prompt, password) =>
         new Promise((resolve, reject) => {
           const id = ++this.#nextInput;
           this.#inputs.set(id, { resolve, reject });
-          emit({ type: 'input', seq: this.#seq, id, prompt, password });
+          emit({ type: 'input', seq: this.#seq(), id, prompt, password });
         }),
+    });
+    setCommOutlet({
+      send: (message) => emit({ type: 'comm', seq: this.#seq(), message }),
+      register: (target) => emit({ type: 'comm-target', target }),
     });
     // A rejected promise that nobody awaits must not end the rank: it is said and the rank lives on.
     process.on('unhandledRejection', (reason) =>
@@ -99,7 +114,11 @@ class RankExecutor {
   async handle(request: RankRequest): Promise<unknown> {
     switch (request.type) {
       case 'run':
-        return this.#run(request);
+        this.#lastSeq = request.seq;
+        return this.#runs.run(request.seq, () => this.#run(request));
+      case 'comm':
+        this.#settle(request.commitPrevious);
+        return this.#runs.run(request.seq, () => this.#hear(request.message));
       case 'settle':
         return this.#settle(request.commit);
       case 'reset':
@@ -108,7 +127,9 @@ class RankExecutor {
         return undefined;
       case 'who':
         this.#settle(request.commitPrevious);
-        return this.#who();
+        return describeVariables(this.#namespace);
+      case 'children':
+        return describeChildren(this.#namespace, request.path);
       case 'input':
         return this.#answerInput(request.id, request.value);
     }
@@ -121,13 +142,12 @@ class RankExecutor {
 
   async #run(request: Extract<RankRequest, { type: 'run' }>): Promise<RunReply> {
     this.#settle(request.commitPrevious);
-    this.#seq = request.seq;
     const { program } = request;
     const exports = Object.create(this.#namespace) as Namespace;
     this.#setup.beginWork?.();
-    setProgressOutlet((progress) => this.#emit({ type: 'progress', seq: request.seq, ...progress }));
+    setProgressOutlet((progress) => this.#emit({ type: 'progress', seq: this.#seq(), ...progress }));
     const watches: Watch[] = [];
-    if (request.watch) this.#beginObservation();
+    if (request.watch) this.#beginObservation(request.seq);
     const started = performance.now();
     try {
       this.#modules.update(request.sideFiles);
@@ -158,10 +178,26 @@ class RankExecutor {
     }
   }
 
-  #beginObservation(): void {
+  #seq(): number {
+    return this.#runs.getStore() ?? this.#lastSeq;
+  }
+
+  /** A front end's message: what the handler throws is said, and fails nothing. */
+  async #hear(message: CommMessage): Promise<void> {
+    this.#setup.beginWork?.();
+    try {
+      await Comm.deliver(message);
+      this.#setup.endWork?.();
+    } catch (thrown) {
+      this.#setup.endWork?.(thrown ?? new Error(String(thrown)));
+      this.#report('a comm handler failed', thrown);
+    }
+  }
+
+  #beginObservation(seq: number): void {
     try {
       this.#observer ??= new RankObserver(this.#setup.link.rank);
-      this.#observer.begin();
+      this.#observer.begin((seen) => this.#emit({ type: 'observation', seq, seen }));
     } catch {
       // A picture for a panel is not worth a failing cell.
       this.#observer = undefined;
@@ -204,20 +240,13 @@ class RankExecutor {
     for (const [name, value] of Object.entries(this.#setup.preload)) {
       Object.defineProperty(base, name, { value, writable: true, configurable: true, enumerable: false });
     }
-    return Object.create(base) as Namespace;
-  }
-
-  #who(): WhoEntry[] {
-    return Object.keys(this.#namespace).map((name) => {
-      try {
-        const value = this.#namespace[name];
-        const shown = text(value).split('\n');
-        const first = shown[0]!.length > 70 ? `${shown[0]!.slice(0, 67)}...` : shown[0]!;
-        return { name, type: typeName(value), value: shown.length > 1 ? `${first} ...` : first };
-      } catch {
-        return { name, type: 'uninitialized', value: '' };
-      }
+    const namespace = Object.create(base) as Namespace;
+    // A debugger that stands in this thread finds what it shows here.
+    Object.defineProperty(globalThis, Symbol.for('shardbook.debug'), {
+      configurable: true,
+      value: { namespace, describe: describeVariables, snapshot: () => snapshot(namespace) },
     });
+    return namespace;
   }
 
   #answerInput(id: number, value: string | undefined): void {
@@ -242,12 +271,17 @@ class RankExecutor {
   }
 }
 
-function typeName(value: unknown): string {
-  if (value === null || typeof value !== 'object') return value === null ? 'null' : typeof value;
-  return (
-    (Object.getPrototypeOf(value) as { constructor?: { name?: string } } | null)?.constructor?.name ??
-    'object'
-  );
+/** The values of a namespace, which has getters, some of names that have no value yet. */
+function snapshot(namespace: Namespace): Namespace {
+  const values: Namespace = {};
+  for (const name of Object.keys(namespace)) {
+    try {
+      values[name] = namespace[name];
+    } catch {
+      values[name] = undefined;
+    }
+  }
+  return values;
 }
 
 /** One line before the code, hidden by the offset, so that lines and columns are those of the program. */

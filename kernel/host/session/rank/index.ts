@@ -1,4 +1,5 @@
 export { outputGate } from '../credit.js';
+export { Comm, type CommPacket, type CommRanks, type CommSendOptions } from './comm.js';
 export {
   clearOutput,
   type Displayable,
@@ -26,7 +27,6 @@ export type {
   RankFailure,
   RankRequest,
   RunReply,
-  WhoEntry,
 } from './messages.js';
 export { CellModules } from './modules.js';
 export { cluster, rank, setPlace, worldSize } from './place.js';

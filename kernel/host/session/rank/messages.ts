@@ -1,7 +1,7 @@
 /** What the session and its ranks say to each other over a world's requests and events. */
 import type { CellProgram, SideFile } from '../compiler/index.js';
 import type { Instrument } from '../magics.js';
-import type { MimeBundle, RankObservation } from '../types.js';
+import type { CommMessage, MimeBundle, RankObservation } from '../types.js';
 
 export type RankRequest =
   | {
@@ -20,6 +20,10 @@ export type RankRequest =
     }
   | { type: 'settle'; commit: boolean }
   | { type: 'who'; commitPrevious: boolean }
+  /** What is inside of the variable at `path`. */
+  | { type: 'children'; path: readonly string[] }
+  /** A front end's message on a comm; `seq` as in `run`. */
+  | { type: 'comm'; seq: number; commitPrevious: boolean; message: CommMessage }
   | { type: 'reset' }
   | { type: 'input'; id: number; value: string | undefined };
 
@@ -63,16 +67,14 @@ export interface Progress {
   finished: boolean;
 }
 
-export interface WhoEntry {
-  name: string;
-  type: string;
-  value: string;
-}
-
 export type RankEvent =
   | { type: 'stream'; seq: number; name: 'stdout' | 'stderr'; text: string }
   | { type: 'display'; seq: number; display: RankDisplay; displayId?: string }
   | { type: 'update'; seq: number; display: RankDisplay; displayId: string }
   | { type: 'clear'; seq: number; wait: boolean }
   | ({ type: 'progress'; seq: number } & Progress)
-  | { type: 'input'; seq: number; id: number; prompt: string; password: boolean };
+  | { type: 'input'; seq: number; id: number; prompt: string; password: boolean }
+  /** What has been seen of the cell so far. */
+  | { type: 'observation'; seq: number; seen: RankObservation }
+  | { type: 'comm'; seq: number; message: CommMessage }
+  | { type: 'comm-target'; target: string };

@@ -1,32 +1,53 @@
 /** What a front end's cluster panel shows of this rank: memory, calls and meshes of the cell that ran. Never fails a cell. */
-import { CommRecorder, DeviceMesh, MemoryLedger } from '../../../runtime/index.js';
+import { addCommHook, CommRecorder, DeviceMesh, MemoryLedger } from '../../../runtime/index.js';
 import type { MeshView, ObservedCall, RankObservation } from '../types.js';
 
 /** Calls kept of one cell: a picture of more says nothing. */
 const MOST_CALLS = 2000;
 const MOST_MESHES = 12;
+/** While a cell runs: how often it is said what was seen so far, and how many of its calls. */
+const LIVE_EVERY_MS = 250;
+const LIVE_CALLS = 100;
 
 /** Memory is followed from the first watched cell on, calls from the beginning of each. */
 export class RankObserver {
   readonly #ledger: MemoryLedger;
   readonly #recorder = new CommRecorder({ modules: false, limit: MOST_CALLS });
   #began = 0;
+  #unhook: (() => void) | undefined;
 
   constructor(rank: number) {
     this.#ledger = new MemoryLedger({ rank }).start();
   }
 
-  begin(): void {
+  /** `live` is told now and then what was seen so far: at calls, since a rank that computes or waits says nothing. */
+  begin(live: (seen: RankObservation) => void): void {
     this.#ledger.resetPeak();
-    this.#began = performance.timeOrigin + performance.now();
+    this.#began = now();
     this.#recorder.start();
+    let last = this.#began;
+    const tell = () => {
+      const time = now();
+      if (time - last < LIVE_EVERY_MS) return;
+      last = time;
+      live(this.#observation([], LIVE_CALLS));
+    };
+    this.#unhook?.();
+    // After the recorder, so that the call which is about to wait is among those told of.
+    this.#unhook = addCommHook({ before: tell, done: tell });
   }
 
   /** `scopes`: where the variables are. */
   end(scopes: readonly object[]): RankObservation {
-    const ended = performance.timeOrigin + performance.now();
+    this.#unhook?.();
+    this.#unhook = undefined;
     this.#recorder.stop();
-    const calls = this.#recorder.steps.map((step): ObservedCall => {
+    return this.#observation(scopes, MOST_CALLS);
+  }
+
+  #observation(scopes: readonly object[], most: number): RankObservation {
+    const steps = this.#recorder.steps.slice(-most);
+    const calls = steps.map((step): ObservedCall => {
       const { op, group, groupRanks, seq, tensors, bytes, async, peer, place, start, end, error } = step;
       return {
         op,
@@ -46,9 +67,9 @@ export class RankObserver {
     const { peak } = this.#ledger;
     return {
       began: this.#began,
-      took: ended - this.#began,
+      took: now() - this.#began,
       calls,
-      truncated: (this.#recorder.steps[0]?.index ?? 0) > 0,
+      truncated: (steps[0]?.index ?? 0) > 0,
       memory: {
         bytes: this.#ledger.total,
         categories: this.#ledger.categories,
@@ -57,6 +78,10 @@ export class RankObserver {
       meshes: meshesIn(scopes),
     };
   }
+}
+
+function now(): number {
+  return performance.timeOrigin + performance.now();
 }
 
 function meshesIn(scopes: readonly object[]): MeshView[] {

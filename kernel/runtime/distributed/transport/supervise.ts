@@ -2,6 +2,7 @@
 import {
   Global,
   GROUPS_MAX,
+  Kind,
   OUTBOX_SLOTS,
   Post,
   PostState,
@@ -19,6 +20,8 @@ export interface WorldMemorySupervisor {
   interrupted(rank: number): void;
   dead(rank: number, reason: string): void;
   restarted(rank: number): void;
+  /** What the rank sleeps for, in words; undefined while it works. */
+  waitsFor(rank: number): string | undefined;
 }
 
 export function superviseWorld(memory: WorldMemory): WorldMemorySupervisor {
@@ -63,6 +66,21 @@ export function superviseWorld(memory: WorldMemory): WorldMemorySupervisor {
       table.set(rank, Row.arenaNext, 0);
       for (let slot = 0; slot < OUTBOX_SLOTS; slot++) {
         Atomics.store(table.words, table.layout.post(rank, slot) + Post.buffer, 0);
+      }
+    },
+    waitsFor(rank) {
+      if (table.get(rank, Row.state) !== State.asleep) return undefined;
+      const peer = table.get(rank, Row.peer);
+      const who = peer < 0 ? 'any rank' : `rank ${peer}`;
+      switch (table.get(rank, Row.kind)) {
+        case Kind.collective:
+          return `the other ranks in collective #${table.get(rank, Row.seq)}`;
+        case Kind.send:
+          return `${who} to receive`;
+        case Kind.recv:
+          return `${who} to send`;
+        default:
+          return 'the store';
       }
     },
   };

@@ -1,0 +1,507 @@
+/**
+ * Jupyter's debug requests (the debug adapter protocol in `debug_request` messages) over the ranks' own debuggers. A
+ * rank is a thread of the protocol: rank r is thread r + 1. Ranks run one program, so `continue` and steps move all ranks
+ * that stand still, unless the request says `singleThread`; breakpoints hold on every rank.
+ */
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DebugTarget, RunCell, VariableView } from '../session/index.js';
+import { RankInspector } from './inspector.js';
+import { murmur2 } from './murmur2.js';
+import { type Frame, learnersFrames, type PausedParams, PausedRank, type Shown } from './paused.js';
+import { type Reference, References, sharedVariables } from './references.js';
+
+export type Content = Record<string, unknown>;
+
+/** A response of the debug adapter protocol. */
+export interface DebugReply extends Content {
+  type: 'response';
+  success: boolean;
+}
+
+const HASH_SEED = 0xc70f6907;
+const SUFFIX = '.ts';
+/** Stepping stays in what the learner wrote. */
+const NOT_THE_LEARNERS = ['^node:', '/dist/', '/node_modules/'];
+
+interface Breakpoint {
+  line: number;
+  condition?: string;
+}
+
+interface Standing {
+  frames: Frame[];
+  reason: string;
+}
+
+/** What a request that cannot be answered says. */
+class Refusal extends Error {}
+
+export class DebugAdapter {
+  readonly #target: DebugTarget;
+  readonly #emit: (event: Content) => void;
+  readonly #prefix = join(tmpdir(), `shardbook_${process.pid}_`);
+  readonly #sources = new Map<string, string>();
+  readonly #breakpoints = new Map<string, Breakpoint[]>();
+  /** Breakpoints as the ranks know them, by cell and thread. */
+  readonly #set = new Map<string, { threadId: number; id: string }[]>();
+  /** Names of the cells' scripts, by thread and script. */
+  readonly #scripts = new Map<string, string>();
+  readonly #standing = new Map<number, Standing>();
+  readonly #references = new References();
+  readonly #inspector: RankInspector;
+  #forget: (() => void)[] = [];
+  #started = false;
+  #exceptions: 'none' | 'uncaught' | 'all' = 'none';
+  #seq = 0;
+
+  /** `emit` takes the content of `debug_event` messages. */
+  constructor(target: DebugTarget, emit: (event: Content) => void) {
+    this.#target = target;
+    this.#emit = emit;
+    this.#inspector = new RankInspector({
+      attached: (threadId) => void this.#prepare(threadId).catch(() => {}),
+      event: (threadId, method, params) => this.#onEvent(threadId, method, params),
+    });
+  }
+
+  /** Whether ranks can be debugged in this process. */
+  static isAvailable(): boolean {
+    return RankInspector.isAvailable();
+  }
+
+  /** Answers the content of a `debug_request`; never rejects. */
+  async request(content: Content): Promise<DebugReply> {
+    const command = typeof content['command'] === 'string' ? content['command'] : '';
+    const given = content['arguments'];
+    const args = (typeof given === 'object' && given !== null ? given : {}) as Content;
+    const reply = { type: 'response' as const, request_seq: content['seq'] ?? 0, command };
+    try {
+      const handler = Object.hasOwn(this.#handlers, command) ? this.#handlers[command] : undefined;
+      if (handler === undefined) throw new Refusal(`Cannot "${command}": this debugger does not know it`);
+      if (!this.#started && !BEFORE_START.has(command))
+        throw new Refusal(`Cannot "${command}": the debugger is not started, send "initialize" first`);
+      const body = (await handler(args)) ?? {};
+      return { seq: ++this.#seq, ...reply, success: true, body };
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      const body = { error: { id: 1, format: message, showUser: true } };
+      return { seq: ++this.#seq, ...reply, success: false, message, body };
+    }
+  }
+
+  /** Lets all ranks go and leaves them as they were. */
+  async stop(): Promise<void> {
+    if (!this.#started) return;
+    this.#started = false;
+    for (const forget of this.#forget) forget();
+    this.#forget = [];
+    await Promise.all(
+      this.#target
+        .threads()
+        .map((threadId) => this.#inspector.send(threadId, 'Debugger.disable').catch(() => {})),
+    );
+    this.#standing.clear();
+    this.#references.clear();
+    this.#set.clear();
+    this.#scripts.clear();
+    this.#breakpoints.clear();
+    this.#exceptions = 'none';
+    this.#inspector.stop();
+  }
+
+  readonly #handlers: Record<string, (args: Content) => unknown> = {
+    debugInfo: () => ({
+      isStarted: this.#started,
+      hashMethod: 'Murmur2',
+      hashSeed: HASH_SEED,
+      tmpFilePrefix: this.#prefix,
+      tmpFileSuffix: SUFFIX,
+      breakpoints: [...this.#breakpoints].map(([source, breakpoints]) => ({ source, breakpoints })),
+      stoppedThreads: this.#stopped().map((rank) => rank + 1),
+      richRendering: true,
+      exceptionPaths: ['Cells'],
+      copyToGlobals: false,
+    }),
+    initialize: () => this.#start(),
+    attach: () => void this.#event('initialized', {}),
+    launch: () => void this.#event('initialized', {}),
+    configurationDone: () => {},
+    dumpCell: ({ code }) => {
+      if (typeof code !== 'string') throw new Refusal('Cannot keep the cell: it has no "code"');
+      const sourcePath = this.#pathOf(code);
+      this.#sources.set(sourcePath, code);
+      return { sourcePath };
+    },
+    setBreakpoints: (args) => this.#setBreakpoints(args),
+    setExceptionBreakpoints: async ({ filters }) => {
+      const wanted = Array.isArray(filters) ? filters : [];
+      this.#exceptions = wanted.includes('raised')
+        ? 'all'
+        : wanted.includes('uncaught')
+          ? 'uncaught'
+          : 'none';
+      await this.#everyThread('Debugger.setPauseOnExceptions', { state: this.#exceptions });
+      return { breakpoints: [] };
+    },
+    source: ({ source }) => {
+      const path = (source as { path?: unknown } | undefined)?.path;
+      const content = typeof path === 'string' ? this.#sourceOf(path) : undefined;
+      if (content === undefined)
+        throw new Refusal(`Cannot show "${String(path)}": it is no cell that is known`);
+      return { content, mimeType: 'text/typescript' };
+    },
+    loadedSources: () => ({ sources: [...this.#sources.keys()].map((path) => ({ path })) }),
+    modules: () => ({ modules: [], totalModules: 0 }),
+    threads: () => ({
+      threads: Array.from({ length: this.#target.worldSize }, (_, rank) => ({
+        id: rank + 1,
+        name: `rank ${rank}`,
+      })),
+    }),
+    stackTrace: (args) => this.#stackTrace(args),
+    scopes: ({ frameId }) => {
+      const { rank, frame } = this.#frame(frameId);
+      const scope = (name: string, kind: 'locals' | 'globals'): Content => ({
+        name,
+        variablesReference: this.#references.add({ kind, rank, frame }),
+        expensive: false,
+        ...(kind === 'locals' ? { presentationHint: 'locals' } : {}),
+      });
+      return { scopes: [scope('Locals', 'locals'), scope('Globals', 'globals')] };
+    },
+    variables: async ({ variablesReference }) => ({ variables: await this.#variables(variablesReference) }),
+    evaluate: (args) => this.#evaluate(args),
+    inspectVariables: async () => ({ variables: await this.#inspectVariables() }),
+    richInspectVariables: (args) => this.#richInspect(args),
+    continue: (args) => this.#move('Debugger.resume', args),
+    next: (args) => this.#move('Debugger.stepOver', args),
+    stepIn: (args) => this.#move('Debugger.stepInto', args),
+    stepOut: (args) => this.#move('Debugger.stepOut', args),
+    pause: async () => {
+      await this.#everyThread('Debugger.pause');
+    },
+    disconnect: () => this.stop(),
+    terminate: () => this.stop(),
+  };
+
+  async #start(): Promise<Content> {
+    if (!this.#started) {
+      this.#started = true;
+      this.#forget = [
+        this.#target.onCell((cell) => this.#placeBreakpoints(cell)),
+        // A rank that stands still could not be reached by an interrupt.
+        this.#target.onInterrupt(async () => {
+          await this.#move('Debugger.resume', {});
+        }),
+      ];
+      this.#inspector.start();
+      await Promise.all(this.#target.threads().map((threadId) => this.#prepare(threadId)));
+    }
+    return {
+      supportsConfigurationDoneRequest: true,
+      supportsConditionalBreakpoints: true,
+      supportsEvaluateForHovers: true,
+      supportsLoadedSourcesRequest: true,
+      supportsModulesRequest: true,
+      supportsSingleThreadExecutionRequests: true,
+      supportsTerminateRequest: true,
+      supportTerminateDebuggee: false,
+      supportsSetVariable: false,
+      supportsRestartRequest: false,
+      supportsStepBack: false,
+      exceptionBreakpointFilters: [
+        { filter: 'raised', label: 'Raised exceptions', default: false },
+        { filter: 'uncaught', label: 'Uncaught exceptions', default: false },
+      ],
+    };
+  }
+
+  /** Also for threads of ranks that were started again: they get the breakpoints of the cells they may still run. */
+  async #prepare(threadId: number): Promise<void> {
+    if (!this.#started || !this.#target.threads().includes(threadId)) return;
+    await this.#inspector.send(threadId, 'Debugger.enable');
+    await this.#inspector.send(threadId, 'Debugger.setBlackboxPatterns', { patterns: NOT_THE_LEARNERS });
+    await this.#inspector.send(threadId, 'Debugger.setPauseOnExceptions', { state: this.#exceptions });
+  }
+
+  #everyThread(method: string, params: object = {}): Promise<unknown[]> {
+    return Promise.all(
+      this.#target
+        .threads()
+        .map((threadId) => this.#inspector.send(threadId, method, params).catch(() => {})),
+    );
+  }
+
+  #pathOf(code: string): string {
+    return `${this.#prefix}${murmur2(code, HASH_SEED)}${SUFFIX}`;
+  }
+
+  #sourceOf(path: string): string | undefined {
+    return (
+      this.#sources.get(path) ??
+      this.#target.cells().findLast(({ source }) => this.#pathOf(source) === path)?.source
+    );
+  }
+
+  async #setBreakpoints(args: Content): Promise<Content> {
+    const path = (args['source'] as { path?: unknown } | undefined)?.path;
+    if (typeof path !== 'string') throw new Refusal('Cannot set breakpoints: the request names no source');
+    const wanted = (Array.isArray(args['breakpoints']) ? (args['breakpoints'] as unknown[]) : []).flatMap(
+      (each) => {
+        const { line, condition } = (each ?? {}) as { line?: unknown; condition?: unknown };
+        if (typeof line !== 'number' || !Number.isInteger(line) || line < 1) return [];
+        return [{ line, ...(typeof condition === 'string' && condition !== '' ? { condition } : {}) }];
+      },
+    );
+    if (wanted.length === 0) this.#breakpoints.delete(path);
+    else this.#breakpoints.set(path, wanted);
+    for (const cell of this.#target.cells()) {
+      if (this.#pathOf(cell.source) === path) await this.#placeBreakpoints(cell);
+    }
+    // A cell that has not run yet gets them when it does.
+    const verified = this.#sourceOf(path) !== undefined;
+    return {
+      breakpoints: wanted.map(({ line }, i) => ({
+        id: i + 1,
+        verified,
+        line,
+        source: { path },
+        ...(verified ? {} : { message: 'this cell is not known: send "dumpCell" first' }),
+      })),
+    };
+  }
+
+  /** Puts the breakpoints of a cell's source into the ranks, in place of those that were there. */
+  async #placeBreakpoints(cell: RunCell): Promise<void> {
+    const old = this.#set.get(cell.name) ?? [];
+    this.#set.delete(cell.name);
+    await Promise.all(
+      old.map(({ threadId, id }) =>
+        this.#inspector.send(threadId, 'Debugger.removeBreakpoint', { breakpointId: id }).catch(() => {}),
+      ),
+    );
+    const wanted = this.#breakpoints.get(this.#pathOf(cell.source)) ?? [];
+    const placed: { threadId: number; id: string }[] = [];
+    for (const { line, condition } of wanted) {
+      const at = cell.generated(line);
+      if (at === undefined) continue;
+      for (const threadId of this.#target.threads()) {
+        const answer = await this.#inspector
+          .send<{ breakpointId: string }>(threadId, 'Debugger.setBreakpointByUrl', {
+            url: cell.name,
+            lineNumber: at.line - 1,
+            columnNumber: at.column - 1,
+            ...(condition === undefined ? {} : { condition }),
+          })
+          .catch(() => undefined);
+        if (answer) placed.push({ threadId, id: answer.breakpointId });
+      }
+    }
+    if (placed.length > 0) this.#set.set(cell.name, placed);
+  }
+
+  #onEvent(threadId: number, method: string, params: unknown): void {
+    const rank = this.#target.threads().indexOf(threadId);
+    if (rank < 0) return;
+    if (method === 'Debugger.scriptParsed') {
+      const { scriptId, url } = params as { scriptId: string; url: string };
+      if (/^(silent )?cell /.test(url)) this.#scripts.set(`${threadId} ${scriptId}`, url);
+      return;
+    }
+    if (method === 'Debugger.resumed') this.#standing.delete(rank);
+    if (method !== 'Debugger.paused') return;
+    const paused = params as PausedParams;
+    const cells = this.#target.cells();
+    const frames = learnersFrames(paused, (scriptId) => {
+      const name = this.#scripts.get(`${threadId} ${scriptId}`);
+      return cells.findLast((cell) => cell.name === name);
+    });
+    if (frames.length === 0) {
+      // Nothing of the learner's is under way here.
+      void this.#inspector.send(threadId, 'Debugger.resume').catch(() => {});
+      return;
+    }
+    const reason = (paused.hitBreakpoints?.length ?? 0) > 0 ? 'breakpoint' : reasonOf(paused.reason);
+    this.#standing.set(rank, { frames, reason });
+    const text = reason === 'exception' ? paused.data?.description?.split('\n')[0] : undefined;
+    this.#event('stopped', {
+      reason,
+      threadId: rank + 1,
+      allThreadsStopped: false,
+      description: `rank ${rank} stands at ${frames[0]!.cell.name}:${frames[0]!.line}`,
+      ...(text === undefined ? {} : { text }),
+    });
+  }
+
+  #event(event: string, body: Content): void {
+    this.#emit({ type: 'event', event, seq: ++this.#seq, body });
+  }
+
+  #stopped(): number[] {
+    return [...this.#standing.keys()].sort((a, b) => a - b);
+  }
+
+  /** Moves the ranks that stand still: all of them, or the one that is named. */
+  async #move(method: string, args: Content): Promise<Content> {
+    const own = typeof args['threadId'] === 'number' ? args['threadId'] - 1 : -1;
+    const ranks =
+      args['singleThread'] === true ? this.#stopped().filter((rank) => rank === own) : this.#stopped();
+    this.#references.clear();
+    const threads = this.#target.threads();
+    await Promise.all(
+      ranks.map(async (rank) => {
+        this.#standing.delete(rank);
+        this.#event('continued', { threadId: rank + 1, allThreadsContinued: false });
+        await this.#inspector.send(threads[rank]!, method).catch(() => {});
+      }),
+    );
+    return { allThreadsContinued: args['singleThread'] !== true };
+  }
+
+  /** Of a rank that runs on, the frames of the first that stands still: front ends ask for thread 1 alone. */
+  #stackTrace(args: Content): Content {
+    const asked = typeof args['threadId'] === 'number' ? args['threadId'] - 1 : 0;
+    const rank = this.#standing.has(asked) ? asked : this.#stopped()[0];
+    if (rank === undefined) return { stackFrames: [], totalFrames: 0 };
+    const { frames } = this.#standing.get(rank)!;
+    const label = this.#target.worldSize > 1 ? `[rank ${rank}] ` : '';
+    return {
+      totalFrames: frames.length,
+      stackFrames: frames.map((frame) => {
+        const { source, name } = frame.cell;
+        const path = this.#pathOf(source);
+        this.#sources.set(path, source);
+        return {
+          id: this.#references.add({ kind: 'frame', rank, frame }),
+          name: `${label}${frame.name}`,
+          line: frame.line,
+          column: frame.column,
+          source: { name, path },
+        };
+      }),
+    };
+  }
+
+  #frame(id: unknown): { rank: number; frame: Frame } {
+    const found = typeof id === 'number' ? this.#references.get(id) : undefined;
+    if (found?.kind !== 'frame') throw new Refusal(`Cannot look into frame ${String(id)}: it is gone`);
+    return found;
+  }
+
+  #paused(rank: number): PausedRank {
+    return new PausedRank(this.#inspector, this.#target.threads()[rank]!);
+  }
+
+  async #variables(id: unknown): Promise<Content[]> {
+    const found = typeof id === 'number' ? this.#references.get(id) : undefined;
+    if (found === undefined) throw new Refusal(`Cannot show variables ${String(id)}: they are gone`);
+    switch (found.kind) {
+      case 'frame':
+      case 'locals':
+        return this.#shown(found.rank, await this.#paused(found.rank).locals(found.frame.frame));
+      case 'globals':
+        return this.#shown(found.rank, await this.#paused(found.rank).globals(found.frame.frame));
+      case 'object':
+        return this.#shown(found.rank, await this.#paused(found.rank).properties(found.objectId));
+      case 'variants':
+        return found.variants.map(({ variable, ranks }) =>
+          this.#plain(`rank ${ranks.join(',')}`, variable, { kind: 'path', ranks, path: found.path }),
+        );
+      case 'path': {
+        const { ranks, path } = found;
+        const perRank = await Promise.all(
+          ranks.map(async (rank) => ({ rank, variables: await this.#target.children(rank, path) })),
+        );
+        return sharedVariables(perRank, path, ranks.length, (name, variable, inside) =>
+          this.#plain(name, variable, inside),
+        );
+      }
+    }
+  }
+
+  #shown(rank: number, values: readonly Shown[]): Content[] {
+    return values.map(({ name, type, value, objectId }) => ({
+      name,
+      type,
+      value,
+      evaluateName: name,
+      variablesReference:
+        objectId === undefined ? 0 : this.#references.add({ kind: 'object', rank, objectId }),
+    }));
+  }
+
+  #plain(name: string, { type, value, nested }: VariableView, inside: Reference): Content {
+    const reference = nested || inside.kind === 'variants' ? this.#references.add(inside) : 0;
+    return { name, type, value, evaluateName: name, variablesReference: reference };
+  }
+
+  /** Between cells the variables of all ranks, what they agree on once; at a breakpoint those of the rank that stands there. */
+  async #inspectVariables(): Promise<Content[]> {
+    const rank = this.#stopped()[0];
+    if (rank !== undefined) {
+      const { frames } = this.#standing.get(rank)!;
+      return this.#shown(rank, await this.#paused(rank).globals(frames[0]!.frame));
+    }
+    const { ranks, stale } = await this.#target.variables();
+    if (!stale) this.#references.clear();
+    return sharedVariables(ranks, [], this.#target.worldSize, (name, variable, inside) =>
+      this.#plain(name, variable, inside),
+    );
+  }
+
+  async #richInspect({ variableName, frameId }: Content): Promise<Content> {
+    if (typeof variableName !== 'string' || variableName === '')
+      throw new Refusal('Cannot show a variable: the request names none');
+    const rank = this.#stopped()[0];
+    if (typeof frameId === 'number' || rank !== undefined) {
+      const { frame, rank: of } =
+        typeof frameId === 'number'
+          ? this.#frame(frameId)
+          : { frame: this.#standing.get(rank!)!.frames[0]!, rank: rank! };
+      const { value } = await this.#paused(of).evaluate(frame.frame, variableName);
+      return { data: { 'text/plain': value }, metadata: {} };
+    }
+    const { data, metadata } = await this.#between(variableName);
+    return { data, metadata };
+  }
+
+  async #evaluate({ expression, frameId }: Content): Promise<Content> {
+    if (typeof expression !== 'string') throw new Refusal('Cannot evaluate: there is no "expression"');
+    if (typeof frameId === 'number') {
+      const { rank, frame } = this.#frame(frameId);
+      const shown = await this.#paused(rank).evaluate(frame.frame, expression);
+      const { variablesReference } = this.#shown(rank, [shown])[0]!;
+      return { result: shown.value, type: shown.type, variablesReference };
+    }
+    const { data } = await this.#between(expression);
+    return { result: String(data['text/plain'] ?? ''), type: '', variablesReference: 0 };
+  }
+
+  /** An expression on rank 0 while nothing runs. */
+  async #between(code: string): Promise<{ data: Content; metadata: Content }> {
+    if (this.#target.busy) throw new Refusal(`Cannot evaluate "${code}": a cell runs`);
+    const answer = await this.#target.evaluate(code);
+    if (answer.status === 'error') throw new Refusal(`${answer.ename}: ${answer.evalue}`);
+    return { data: answer.data, metadata: answer.metadata };
+  }
+}
+
+/** Answered also while the debugger is not started. */
+const BEFORE_START = new Set([
+  'debugInfo',
+  'initialize',
+  'inspectVariables',
+  'richInspectVariables',
+  'variables',
+  'threads',
+  'disconnect',
+  'terminate',
+  'source',
+  'dumpCell',
+]);
+
+function reasonOf(reason: string): string {
+  if (reason === 'exception' || reason === 'promiseRejection') return 'exception';
+  return reason === 'debugCommand' ? 'pause' : 'step';
+}
