@@ -119,7 +119,7 @@ function exerciseCells({ exercise, text }: Task, cellId: string): NotebookCell[]
     {
       cell_type: 'code',
       id: cellId,
-      metadata: { shardbook: { exercise: exercise.id } },
+      metadata: { tags: ['raises-exception'], shardbook: { exercise: exercise.id } },
       source: exercise.starter.trimEnd(),
       execution_count: null,
       outputs: [],

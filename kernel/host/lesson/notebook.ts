@@ -24,6 +24,8 @@ export const KERNELSPEC = {
   display_name: 'Shardbook (TypeScript)',
   language: 'typescript',
 } as const;
+/** A starter may fail; the cells below it run all the same. */
+const UNSOLVED = { tags: ['raises-exception'] };
 /** nbformat allows ids of 1 to 64 characters. */
 const LONGEST_ID = 64;
 
@@ -89,6 +91,7 @@ function notebookCells(cell: LessonCell, above: LessonCell | undefined, glossary
     case 'exercise':
       return [
         code(`// Exercise: shardbook exercise start ${cell.exercise}`, {
+          ...UNSOLVED,
           shardbook: { exercise: cell.exercise },
         }),
       ];
@@ -97,7 +100,7 @@ function notebookCells(cell: LessonCell, above: LessonCell | undefined, glossary
     case 'task':
       return [
         text(taskText(cell), { task: cell.name }),
-        code(cell.starter, { shardbook: { task: taskWords(cell) } }),
+        code(cell.starter, { ...UNSOLVED, shardbook: { task: taskWords(cell) } }),
       ];
     case 'code':
       return [code(cell.source, codeMetadata(cell, above))];

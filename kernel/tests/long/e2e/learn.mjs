@@ -8,8 +8,8 @@ const CHOICE = 2;
 const FREE = 4;
 const MESH = 6;
 const DEADLOCK = 8;
-const EXERCISE = 10;
-const HTML = 12;
+const EXERCISE = 11;
+const HTML = 13;
 
 export async function testLearning({ folder, checks, shots }) {
   const workspace = join(folder, 'learner');
@@ -430,7 +430,7 @@ export async function testLearning({ folder, checks, shots }) {
       await card.innerText(),
     );
     const label = await card.getByRole('progressbar').getAttribute('aria-label');
-    expect(label.includes('2 of 2 outputs predicted') && label.includes('1 of 1 exercise passed'), label);
+    expect(label.includes('2 of 2 outputs predicted') && label.includes('1 of 1 task passed'), label);
     await shot('home-progress');
     await page.goto(`${origin}/#/lesson/study`);
     await page.getByRole('button', { name: 'Reset lesson' }).click();

@@ -1,5 +1,5 @@
 /**
- * The app in a real browser, against the built package: `node kernel/tests/long/e2e/run.mjs [--shots DIR] [--only app|learn|first]`.
+ * The app in a real browser, against the built package: `node kernel/tests/long/e2e/run.mjs [--shots DIR] [--only app|learn|newcomer|first]`.
  * Every step is one that a learner takes; nothing may reach another host or write an error to the console.
  */
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -17,6 +17,7 @@ import {
   stopShardbook,
 } from './harness.mjs';
 import { testLearning } from './learn.mjs';
+import { testNewcomer } from './newcomer.mjs';
 
 const shots = process.argv.includes('--shots')
   ? process.argv[process.argv.indexOf('--shots') + 1]
@@ -32,6 +33,7 @@ const checks = new Checks();
 try {
   if (only === undefined || only === 'app') await testApp();
   if (only === undefined || only === 'learn') await testLearning({ folder, checks, shots });
+  if (only === undefined || only === 'newcomer') await testNewcomer({ folder, checks, shots });
   if (only === undefined || only === 'first') await testFirstLesson();
 } finally {
   await rm(folder, { recursive: true, force: true });
