@@ -118,13 +118,32 @@ function parameterNames(model: Module, optimizer: Optimizer): string[] {
   );
 }
 
-/** The optimizer's state by parameter names. Every rank calls it. */
+/**
+ * Makes the state of an optimizer that has not stepped yet, by a step with zero gradients and rate, so that a loader finds
+ * entries to fill. Gradients that are there already mean that a step is on its way: then nothing is touched.
+ */
+function beginState(optimizer: Optimizer): void {
+  const parameters = optimizer.paramGroups.flatMap((group) => group.params);
+  if (optimizer.state.size > 0 || parameters.some((p) => p.grad !== null)) return;
+  for (const p of parameters) if (p.requiresGrad) p.grad = torch.zerosLike(p);
+  const rates = optimizer.paramGroups.map((group) => group['lr']);
+  for (const group of optimizer.paramGroups)
+    if ('lr' in group) group['lr'] = torch.isTensor(group['lr']) ? torch.tensor(0) : 0;
+  optimizer.step();
+  optimizer.paramGroups.forEach((group, i) => {
+    if ('lr' in group) group['lr'] = rates[i];
+  });
+  optimizer.zeroGrad();
+}
+
+/** The optimizer's state by parameter names; one that has not stepped yet gets zeros. Every rank calls it. */
 export function getOptimizerStateDict(
   model: Module,
   optimizer: Optimizer,
   options: StateDictOptions = {},
 ): OptimizerState {
   const names = parameterNames(model, optimizer);
+  beginState(optimizer);
   const dict = optimizer.stateDict();
   const state: Record<string, Record<string, unknown>> = {};
   for (const [i, name] of names.entries()) {
