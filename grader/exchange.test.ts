@@ -19,15 +19,27 @@ describe('Exchange', () => {
   it('completes a buffered send at once and a rendezvous send when it is received', () => {
     const buffered = world(2, 'buffered');
     buffered.send(0, 0, 1);
+    buffered.exchange.wait(0, 0);
     expect(buffered.done).toEqual([[0, { handle: 0 }]]);
     const rendezvous = world(2, 'rendezvous');
     rendezvous.send(0, 0, 1);
+    rendezvous.exchange.wait(0, 0);
     expect(rendezvous.done).toEqual([]);
+    rendezvous.exchange.wait(1, 5);
     rendezvous.recv(1, 5, 0);
     expect(rendezvous.done).toEqual([
       [1, { handle: 5, body: data, from: 0 }],
       [0, { handle: 0 }],
     ]);
+  });
+
+  it('hands out what was received when its rank waits for it, not before', () => {
+    const { exchange, done, send, recv } = world(2, 'buffered');
+    recv(1, 5, 0);
+    send(0, 0, 1);
+    expect(done).toEqual([]);
+    exchange.wait(1, 5);
+    expect(done).toEqual([[1, { handle: 5, body: data, from: 0 }]]);
   });
 
   it('counts what was moved', () => {
@@ -79,11 +91,18 @@ describe('Exchange', () => {
   });
 
   it('refuses sizes that differ, ranks that do not exist and talking to oneself', () => {
-    const { done, send, recv } = world(2, 'rendezvous');
+    const { exchange, done, send, recv } = world(2, 'rendezvous');
     send(0, 0, 1);
     recv(1, 0, 0, { dtype: 'float32', shape: [3] });
     send(0, 1, 2);
     send(0, 2, 0);
+    for (const [rank, handle] of [
+      [0, 0],
+      [1, 0],
+      [0, 1],
+      [0, 2],
+    ] as const)
+      exchange.wait(rank, handle);
     expect(done.map(([rank, { error }]) => [rank, error])).toEqual([
       [0, 'Cannot receive on rank 1 from rank 0: sent f32[2], wanted f32[3]'],
       [1, 'Cannot receive on rank 1 from rank 0: sent f32[2], wanted f32[3]'],

@@ -6,8 +6,15 @@
  * depend on timing; only whether it gets stuck does. The two schedules are therefore the two extremes of what a real
  * `send` may do: return at once (`buffered`), or return only when the receiver has taken the data (`rendezvous`).
  */
+import { ExchangeStore, type StoreRecord } from './exchange-store.js';
 import { Random } from './random.js';
-import { byteCount, describeTensor, type WireCollective, type WireTensor } from './wire.js';
+import {
+  byteCount,
+  describeTensor,
+  type WireCollective,
+  type WireStoreCall,
+  type WireTensor,
+} from './wire.js';
 
 /**
  * `shuffled-N`: buffered or not by message, and answers are held back for a moment, as the seed N says; a program whose
@@ -35,7 +42,15 @@ export interface CollectiveRecord {
   readonly tensors: readonly WireTensor[];
   /** Bytes that each member handed over, as counted here. */
   readonly bytes: readonly number[];
+  /** All-to-all: bytes that each member has for each member. */
+  readonly sends?: readonly (readonly number[])[];
 }
+
+/** What a rank began or waited for, in its own order: what virtual time is computed from. */
+export type LogEntry =
+  | { readonly kind: 'send' | 'recv'; readonly rank: number; readonly handle: number; message?: number }
+  | { readonly kind: 'collective'; readonly rank: number; readonly handle: number; collective?: number }
+  | { readonly kind: 'wait'; readonly rank: number; readonly handle: number };
 
 export interface Completion {
   readonly handle: number;
@@ -46,6 +61,17 @@ export interface Completion {
   readonly parts?: number[];
   readonly error?: string;
   readonly help?: string;
+  readonly code?: string;
+  readonly value?: string | number | boolean | string[] | null;
+}
+
+/** A rank that waits for keys of the store. */
+interface KeyWait {
+  readonly rank: number;
+  readonly handle: number;
+  readonly keys: readonly string[];
+  /** It gives up by itself, so it is not stuck. */
+  readonly timed: boolean;
 }
 
 interface Operation {
@@ -57,21 +83,33 @@ interface Operation {
   readonly body: Uint8Array;
   readonly tag: string;
   readonly begun: number;
+  readonly entry: LogEntry & { kind: 'send' | 'recv' };
 }
 
 interface Meeting {
   readonly members: readonly number[];
-  readonly arrived: Map<number, { handle: number; call: WireCollective; body: Uint8Array }>;
+  readonly arrived: Map<number, Arrival>;
+}
+
+interface Arrival {
+  readonly handle: number;
+  readonly call: WireCollective;
+  readonly body: Uint8Array;
+  readonly entry: LogEntry & { kind: 'collective' };
 }
 
 /** A correct program needs far fewer; a program that sends to itself in a loop is stopped here. */
 const MOST_MESSAGES = 20_000;
+/** A timer cannot be set for longer. */
+const LONGEST_WAIT_MS = 2 ** 31 - 1;
 
 export class Exchange {
   readonly transfers: Transfer[] = [];
   readonly collectives: CollectiveRecord[] = [];
   /** Collectives of instruments, by their own word: not the program's, but their bytes are counted all the same. */
   readonly instruments: CollectiveRecord[] = [];
+  /** Of all ranks, each in its own order. */
+  readonly log: LogEntry[] = [];
   /** Set when ranks talk nonsense or without end: the run is over. */
   violation: string | undefined;
   private readonly open = new Map<string, Operation>();
@@ -82,14 +120,23 @@ export class Exchange {
   private readonly coins: Random;
   private readonly posted: { rank: number; handle: number; kind: 'send' | 'recv'; peer: number }[] = [];
   private readonly waited = new Set<string>();
+  /**
+   * What is complete and nobody has waited for. It is handed out at the wait and not before, so that a rank cannot use data
+   * without having said that it waits for it.
+   */
+  private readonly held = new Map<string, Completion>();
   private readonly waits = new Map<number, number>();
   private readonly finished = new Set<number>();
   private messages = 0;
+  private readonly shared = new ExchangeStore();
+  private readonly keyWaits = new Map<string, KeyWait>();
 
   constructor(
     readonly worldSize: number,
     readonly schedule: Schedule,
-    private readonly complete: (rank: number, completion: Completion) => void,
+    private readonly deliver: (rank: number, completion: Completion) => void,
+    /** Whether ranks may use the store: what goes over it is no collective and no message. */
+    private readonly storeAllowed = false,
   ) {
     this.coins = new Random(Number(/-(\d+)$/.exec(schedule)?.[1] ?? 0));
   }
@@ -113,7 +160,9 @@ export class Exchange {
       this.violation = `rank ${rank} sent ${body.length} bytes as ${describeTensor(tensor)}`;
       return;
     }
-    const operation: Operation = { kind, rank, peer, handle, tensor, body, tag, begun: this.begun++ };
+    const entry: Operation['entry'] = { kind, rank, handle };
+    this.log.push(entry);
+    const operation: Operation = { kind, rank, peer, handle, tensor, body, tag, entry, begun: this.begun++ };
     this.open.set(key(rank, handle), operation);
     this.posted.push({ rank, handle, kind, peer });
     const others = kind === 'send' ? this.recvs : this.sends;
@@ -153,16 +202,60 @@ export class Exchange {
       this.violation = `rank ${rank} came to ${call.op} #${call.seq} twice`;
       return;
     }
-    meeting.arrived.set(rank, { handle, call, body });
+    const entry: Arrival['entry'] = { kind: 'collective', rank, handle };
+    this.log.push(entry);
+    meeting.arrived.set(rank, { handle, call, body, entry });
     if (meeting.arrived.size < members.length) return;
     this.meetings.delete(name);
     this.conclude(meeting);
   }
 
+  /** A question to the store. */
+  store(rank: number, handle: number, call: WireStoreCall): void {
+    if (this.tooMany()) return;
+    if (typeof call !== 'object' || call === null || !ExchangeStore.valid(call)) {
+      this.violation = `rank ${rank} asked the store for nonsense`;
+      return;
+    }
+    if (!this.storeAllowed) {
+      const error = 'Cannot use the store: this exercise is solved with collectives and messages alone';
+      this.complete(rank, { handle, error, code: 'SB_GRADER_STORE' });
+      return;
+    }
+    if (call.op === 'wait') {
+      this.waitForKeys(rank, handle, call);
+      return;
+    }
+    this.complete(rank, { handle, ...this.shared.run(rank, call) });
+    for (const [id, waiting] of [...this.keyWaits]) {
+      if (!this.shared.has(waiting.keys)) continue;
+      this.endKeyWait(id, waiting);
+      this.complete(waiting.rank, { handle: waiting.handle, value: null });
+    }
+  }
+
+  /** What ranks did with the store. */
+  get stored(): readonly StoreRecord[] {
+    return this.shared.records;
+  }
+
   /** The rank does nothing before its operation `handle` is complete. */
   wait(rank: number, handle: number): void {
-    this.waited.add(key(rank, handle));
-    if (this.open.has(key(rank, handle)) || this.meetingOf(rank, handle) !== undefined)
+    const id = key(rank, handle);
+    this.waited.add(id);
+    this.log.push({ kind: 'wait', rank, handle });
+    const done = this.held.get(id);
+    if (done !== undefined) {
+      this.held.delete(id);
+      this.deliver(rank, done);
+      return;
+    }
+    const forKeys = this.keyWaits.get(id);
+    if (
+      this.open.has(id) ||
+      this.meetingOf(rank, handle) !== undefined ||
+      (forKeys !== undefined && !forKeys.timed)
+    )
       this.waits.set(rank, handle);
   }
 
@@ -191,6 +284,13 @@ export class Exchange {
     }
   }
 
+  /** An operation is over; its rank hears of it when it waits. */
+  private complete(rank: number, completion: Completion): void {
+    const name = key(rank, completion.handle);
+    if (this.waited.has(name)) this.deliver(rank, completion);
+    else this.held.set(name, completion);
+  }
+
   /** Messages that were sent and never received. */
   get pending(): number {
     return this.sends.length;
@@ -214,6 +314,31 @@ export class Exchange {
     return this.schedule !== 'rendezvous' && this.coins.uniform() < 0.5;
   }
 
+  private waitForKeys(rank: number, handle: number, { keys, timeoutMs }: WireStoreCall): void {
+    if (this.shared.has(keys)) {
+      this.complete(rank, { handle, value: null });
+      return;
+    }
+    const id = key(rank, handle);
+    const waiting: KeyWait = { rank, handle, keys, timed: Number.isFinite(timeoutMs) };
+    this.keyWaits.set(id, waiting);
+    if (!waiting.timed) return;
+    const giveUp = (): void => {
+      if (!this.keyWaits.has(id)) return;
+      this.endKeyWait(id, waiting);
+      const missing = keys.filter((each) => !this.shared.has([each]));
+      const named = missing.slice(0, 4).map((each) => JSON.stringify(each.slice(0, 60)));
+      const error = `Cannot get ${named.join(', ')} from the store: nobody set it within ${Math.ceil(timeoutMs!)} ms`;
+      this.complete(rank, { handle, error, code: 'SB_STORE_TIMEOUT' });
+    };
+    setTimeout(giveUp, Math.min(Math.max(0, timeoutMs!), LONGEST_WAIT_MS)).unref();
+  }
+
+  private endKeyWait(id: string, { rank, handle }: KeyWait): void {
+    this.keyWaits.delete(id);
+    if (this.waits.get(rank) === handle) this.waits.delete(rank);
+  }
+
   private meetingOf(rank: number, handle: number): Meeting | undefined {
     return [...this.meetings.values()].find(({ arrived }) => arrived.get(rank)?.handle === handle);
   }
@@ -232,16 +357,11 @@ export class Exchange {
     }
     const { op, group, seq, detail, root, tensors, quiet } = sides[0]!.call;
     const bytes = sides.map(({ body }) => body.length);
-    (quiet === true ? this.instruments : this.collectives).push({
-      op,
-      group,
-      ranks: members,
-      seq,
-      detail,
-      root,
-      tensors,
-      bytes,
-    });
+    const sends = ALL_TO_ALL.has(op) ? sides.map(({ body: own }) => sizesIn(own, members.length)) : undefined;
+    const record = { op, group, ranks: members, seq, detail, root, tensors, bytes };
+    const records = quiet === true ? this.instruments : this.collectives;
+    const at = records.push(sends === undefined ? record : { ...record, sends }) - 1;
+    if (quiet !== true) for (const { entry } of sides) entry.collective = at;
     const body = Buffer.concat(sides.map((side) => side.body));
     for (const [i, rank] of members.entries())
       this.complete(rank, { handle: sides[i]!.handle, body, parts: bytes });
@@ -255,6 +375,12 @@ export class Exchange {
       const { call } = meeting.arrived.get(rank)!;
       const missing = meeting.members.filter((member) => !meeting.arrived.has(member));
       return `rank ${rank} waits in ${describeCall(call)} #${call.seq} of group ${call.group} for rank ${missing.join(', ')}`;
+    }
+    const forKeys = this.keyWaits.get(key(rank, handle));
+    if (forKeys !== undefined) {
+      const missing = forKeys.keys.filter((each) => !this.shared.has([each]));
+      const named = missing.slice(0, 4).map((each) => JSON.stringify(each.slice(0, 60)));
+      return `rank ${rank} waits for ${named.join(', ')} in the store`;
     }
     const operation = this.open.get(key(rank, handle));
     if (operation === undefined) return `rank ${rank} has returned`;
@@ -281,7 +407,9 @@ export class Exchange {
       return;
     }
     const { rank: from, begun } = send;
-    this.transfers.push({ from, to: recv.rank, bytes: send.body.length, begun });
+    const message = this.transfers.push({ from, to: recv.rank, bytes: send.body.length, begun }) - 1;
+    send.entry.message = message;
+    recv.entry.message = message;
     this.close(recv, { body: send.body, from: send.rank });
     this.close(send, {});
   }
@@ -309,6 +437,15 @@ const UNEVEN = new Set([
   'scatter',
   'reduceScatter',
 ]);
+
+const ALL_TO_ALL = new Set(['allToAll', 'allToAllSingle']);
+
+/** The body of an all-to-all begins with the sizes of its parts. */
+function sizesIn(body: Uint8Array, size: number): number[] {
+  if (body.length < 4 * size) return new Array<number>(size).fill(0);
+  const view = new DataView(body.buffer, body.byteOffset, body.length);
+  return Array.from({ length: size }, (_, i) => view.getUint32(4 * i));
+}
 
 function fingerprint(call: WireCollective): string {
   return UNEVEN.has(call.op) ? `${call.op}|${call.detail ?? ''}` : describeCall(call);

@@ -34,6 +34,10 @@ export interface Exercise {
   readonly exports: readonly string[];
   /** How a submission reaches other ranks: over the `comm` that it is given, over `dist`, or not at all. */
   readonly comm: CommKind;
+  /** Whether the ranks share a store; what goes over it is neither a collective nor a message. */
+  readonly store: boolean;
+  /** Names of the runtime that a submission does not get: `fullyShard`, `dist.allReduce`. */
+  readonly without: readonly string[];
   /** Source of `harness.ts`, which runs beside the submission and asks it what a check wants to know. */
   readonly harness: string | undefined;
   /** Whether a submission with type errors is refused. */
@@ -77,6 +81,8 @@ export function loadExercise(folder: string): Exercise {
     folder: path,
     exports: spec.values['exports'] === undefined ? [spec.text('export')] : spec.list('exports').map(String),
     comm: spec.choice('comm', ['links', 'dist', 'none'], 'links'),
+    store: spec.values['store'] === true,
+    without: spec.values['without'] === undefined ? [] : spec.list('without').map(String),
     harness: existsSync(join(path, 'harness.ts'))
       ? readFileSync(join(path, 'harness.ts'), 'utf8')
       : undefined,

@@ -14,6 +14,7 @@ import { type CheckReport, REPORT_FORMAT, type Report, type TypeNote } from './r
 import { Cage, makeKit, type Recipe, requireSandbox } from './sandbox/index.js';
 import { checkTypes } from './type-check.js';
 import { CheckFailure, type Feedback, type Verdict } from './verdict.js';
+import { PART_FILE, partOfRuntime } from './withheld.js';
 
 export interface GradeOptions {
   readonly exercise: Exercise;
@@ -105,6 +106,7 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
       limits: exercise.limits,
       exports: exercise.exports,
       comm: exercise.comm,
+      store: exercise.store,
       harness: exercise.harness !== undefined,
       sources: submission.files.map(({ name }) => name),
       largest,
@@ -112,7 +114,7 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
     worlds.push(world);
     // The processes start while the submission is compiled.
     world.warm(1);
-    await writeModules(folder, submission.files, exercise, packageRoot, cage.inside.kit, submission.kind);
+    await writeModules(folder, submission.files, exercise, packageRoot, cage.inside, submission.kind);
     const askTypes = async (): Promise<void> => {
       const { notes, failure } = await checkTypes(
         cage,
@@ -166,17 +168,20 @@ async function writeModules(
   files: readonly SourceFile[],
   exercise: Exercise,
   packageRoot: string,
-  kit: string,
+  { kit, folder: inside }: Cage['inside'],
   kind: Submission['kind'],
 ): Promise<void> {
   const addresses = Object.fromEntries(
     exercise.imports.map((name) => [name, pathToFileURL(`${kit}/dist/index.js`).href]),
   );
   const isCells = kind === 'notebook' || kind === 'myst';
+  const isClosed = exercise.without.length > 0;
+  if (isClosed) write(folder, PART_FILE, partOfRuntime(exercise, addresses['shardbook']!));
   const compiled = await compileFiles(packageRoot, {
     files,
-    addresses,
+    addresses: isClosed ? { ...addresses, shardbook: pathToFileURL(`${inside}/${PART_FILE}`).href } : addresses,
     exports: exercise.exports,
+    closed: isClosed,
     ...(isCells ? { preloaded: { names: Object.keys(shardbook), from: 'shardbook' } } : {}),
   });
   for (const { name, code } of compiled) write(folder, name, code);
@@ -250,7 +255,7 @@ class Reference {
       [{ name: 'reference.ts', text }],
       exercise,
       options.packageRoot,
-      cage.inside.kit,
+      cage.inside,
       'file',
     );
     const world = new RankWorld({
@@ -258,6 +263,7 @@ class Reference {
       limits: exercise.limits,
       exports: exercise.exports,
       comm: exercise.comm,
+      store: exercise.store,
       harness: exercise.harness !== undefined,
       sources: ['reference.ts'],
       largest,

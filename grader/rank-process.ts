@@ -21,6 +21,8 @@ export interface RankListener {
 
 const MEMORY_POLL_MS = 100;
 const KEPT_PRINTS = 4096;
+/** By how much loading a submission and the first calls may raise the memory of a process. */
+const LOADED_BYTES = 32 * 2 ** 20;
 /** Frames that a rank may send within one case. */
 const MOST_FRAMES = 100_000;
 const OUT_OF_MEMORY =
@@ -35,6 +37,8 @@ export class RankProcess {
   private readonly reader = new FrameReader<Answer>();
   private readonly poll: NodeJS.Timeout;
   private printed = 0;
+  private ready: number | undefined;
+  private resident: number | undefined;
   private ending: Ending | undefined;
   private stopped = false;
 
@@ -64,6 +68,25 @@ export class RankProcess {
 
   send(request: Request, body?: Uint8Array): void {
     if (!this.pipe.destroyed) this.pipe.write(encodeFrame(request, body));
+  }
+
+  /** It has nothing of a submission yet: what it holds now is the runtime's. */
+  markReady(): void {
+    const megabytes = this.caged.megabytes();
+    if (megabytes !== undefined) this.ready = megabytes * 2 ** 20;
+  }
+
+  /** From here on the peak of its memory counts. What a submission has put by before counts as well. */
+  resetPeak(): void {
+    const resident = this.caged.resetPeak();
+    this.resident =
+      resident === undefined ? undefined : Math.min(resident, (this.ready ?? resident) + LOADED_BYTES);
+  }
+
+  /** Bytes by which the memory of the process rose at most since `resetPeak`; undefined where the system does not count them. */
+  get peakBytes(): number | undefined {
+    const peak = this.caged.peakBytes();
+    return this.resident === undefined || peak === undefined ? undefined : peak - this.resident;
   }
 
   /** Ends the process and what it started; the listener hears nothing of it. */

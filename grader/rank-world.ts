@@ -1,7 +1,7 @@
 /** The rank processes of one submission: started when a case needs them, asked case by case, replaced after a case that went wrong. */
 import { pathToFileURL } from 'node:url';
 import type { HostTensor } from './compare.js';
-import { Exchange, type Schedule } from './exchange.js';
+import { type Completion, Exchange, type Schedule } from './exchange.js';
 import type { Limits } from './exercise.js';
 import { Random } from './random.js';
 import { type Ending, type RankListener, RankProcess } from './rank-process.js';
@@ -38,6 +38,8 @@ export interface Case {
   readonly comm?: CommKind;
   /** Seconds for this case; default: what the exercise says. */
   readonly seconds?: number;
+  /** Count the peak of each rank's memory, see `RankResult.peakBytes`. In processes of its own, so that nothing is left from before. */
+  readonly memory?: boolean;
 }
 
 export interface RankResult {
@@ -46,10 +48,15 @@ export interface RankResult {
   readonly outputs: readonly HostTensor[];
   /** Set instead of outputs when the function returned something else. */
   readonly other: string | undefined;
-  /** The tensors among the arguments, after the call. */
+  /** The tensors among the arguments, after the call; none with `memory`. */
   readonly inputs: readonly HostTensor[];
-  /** Whether writing to a returned tensor changes an argument. */
+  /** Whether writing to a returned tensor changes an argument; with `memory` it is not tried. */
   readonly aliased: boolean;
+  /**
+   * With `memory`: bytes by which the rank's memory rose at most above its arguments, counted by the operating system and not by the
+   * rank. Undefined without `memory`, and where no system counts it (macOS, Windows).
+   */
+  readonly peakBytes?: number;
 }
 
 export interface CaseRun {
@@ -62,6 +69,8 @@ export interface WorldOptions {
   readonly limits: Limits;
   readonly exports: readonly string[];
   readonly comm: CommKind;
+  /** Whether the ranks share a store. */
+  readonly store: boolean;
   /** Whether a harness stands beside the submission. */
   readonly harness: boolean;
   /** File names of the submission, as they stand in stack traces. */
@@ -93,6 +102,7 @@ export class RankWorld implements RankListener {
   /** Runs one case; throws a `CheckFailure` for anything but results from all ranks. */
   async run(work: Case): Promise<CaseRun> {
     try {
+      if (work.memory === true) this.stop();
       await this.prepare(work.inputs.length);
       return await this.runCase(work, ++this.runCount);
     } catch (error) {
@@ -146,6 +156,7 @@ export class RankWorld implements RankListener {
     );
     for (let rank = first; rank < size; rank++) this.ranks.push(new RankProcess(rank, cage, limits, this));
     await ready;
+    for (const rank of this.ranks.slice(first, size)) rank.markReady();
   }
 
   private async prepare(size: number): Promise<void> {
@@ -187,22 +198,36 @@ export class RankWorld implements RankListener {
       call = exports[0]!,
       harness = false,
       seconds = limits.caseSeconds,
+      memory = false,
     } = work;
     const worldSize = inputs.length;
     const delays = schedule.startsWith('shuffled') ? new Random(run + Number(schedule.slice(9))) : undefined;
-    const exchange = new Exchange(worldSize, schedule, (rank, { body, ...completion }) => {
+    const complete = (rank: number, { body, ...completion }: Completion): void => {
       const deliver = (): void => this.ranks[rank]?.send({ type: 'complete', run, ...completion }, body);
       if (delays === undefined) deliver();
       else setTimeout(deliver, delays.uniform() * SHUFFLE_MS);
-    });
+    };
+    const exchange = new Exchange(worldSize, schedule, complete, this.options.store);
     let stuck: string[] | undefined;
+    const measured = new Set<number>();
     for (const rank of this.ranks) rank.frames = 0;
     const finished = this.collect<RankResult>(0, worldSize, seconds, 'timeout', 'returned', (rank, frame) => {
       const { header, body } = frame;
       if (typeof header !== 'object' || header === null || !('run' in header) || header.run !== run)
         throw protocolError(rank, 'something out of turn');
       if (stuck !== undefined) return undefined;
-      const result = this.answer(rank, header, body, exchange);
+      if (header.type === 'measure') {
+        if (!memory || measured.has(rank)) throw protocolError(rank, 'something out of turn');
+        measured.add(rank);
+        this.ranks[rank]!.resetPeak();
+        this.ranks[rank]!.send({ type: 'go', run });
+        return undefined;
+      }
+      const answered = this.answer(rank, header, body, exchange);
+      if (answered !== undefined && memory && !measured.has(rank))
+        throw protocolError(rank, 'a result before its memory was counted');
+      const peakBytes = memory && answered !== undefined ? this.ranks[rank]!.peakBytes : undefined;
+      const result = peakBytes === undefined ? answered : { ...answered!, peakBytes };
       if (exchange.violation !== undefined)
         throw failure('protocol-error', { message: sentence(exchange.violation) });
       if (result !== undefined) exchange.finish(rank);
@@ -215,7 +240,18 @@ export class RankWorld implements RankListener {
       const args = values.map((value) => encodeValue(value, tensors));
       const { headers, body } = encodeTensors(tensors);
       this.ranks[rank]!.send(
-        { type: 'run', run, rank, worldSize, call, harness, comm: work.comm ?? comm, args, tensors: headers },
+        {
+          type: 'run',
+          run,
+          rank,
+          worldSize,
+          call,
+          harness,
+          comm: work.comm ?? comm,
+          ...(memory ? { memory } : {}),
+          args,
+          tensors: headers,
+        },
         body,
       );
     });
@@ -230,6 +266,9 @@ export class RankWorld implements RankListener {
         return undefined;
       case 'collective':
         exchange.meet(rank, header.handle, header.call, body);
+        return undefined;
+      case 'store':
+        exchange.store(rank, header.handle, header.call);
         return undefined;
       case 'wait':
         exchange.wait(rank, header.handle);

@@ -43,6 +43,28 @@ export interface WireCollective {
   readonly place?: string;
 }
 
+/** A question to the store that the ranks share; `wait` is answered when all keys are there. */
+export interface WireStoreCall {
+  readonly op:
+    | 'set'
+    | 'add'
+    | 'append'
+    | 'check'
+    | 'compareSet'
+    | 'delete'
+    | 'push'
+    | 'length'
+    | 'shift'
+    | 'keys'
+    | 'read'
+    | 'wait';
+  readonly keys: string[];
+  readonly values?: string[];
+  readonly amount?: number;
+  /** After which a `wait` fails; without it nobody gives up. */
+  readonly timeoutMs?: number;
+}
+
 /** From the grader to a rank. */
 export type Request =
   | { type: 'load'; url: string; exports: string[]; harness?: string }
@@ -55,9 +77,12 @@ export type Request =
       call: string;
       harness: boolean;
       comm: CommKind;
+      /** Say when the arguments are there and wait for `go`; leave no garbage lying about from then on. */
+      memory?: boolean;
       args: WireValue[];
       tensors: WireTensor[];
     }
+  | { type: 'go'; run: number }
   /** Operation `handle` is complete; the body holds a received tensor, or all members' parts of a collective. */
   | {
       type: 'complete';
@@ -65,8 +90,12 @@ export type Request =
       handle: number;
       error?: string;
       help?: string;
+      /** Of the error, where it is one that programs know. */
+      code?: string;
       from?: number;
       parts?: number[];
+      /** What the store answers. */
+      value?: string | number | boolean | string[] | null;
     };
 
 /** From a rank to the grader. */
@@ -78,6 +107,7 @@ export type Answer =
   /** A peer of -1 stands for any. */
   | { type: 'recv'; run: number; handle: number; peer: number; tensor: WireTensor; tag?: string }
   | { type: 'collective'; run: number; handle: number; call: WireCollective }
+  | { type: 'store'; run: number; handle: number; call: WireStoreCall }
   /** The rank does nothing more before `handle` is complete. */
   | { type: 'wait'; run: number; handle: number }
   /** Body: the bytes of the value's tensors, then those of the arguments' tensors as they are after the call. */
@@ -89,6 +119,8 @@ export type Answer =
       inputs: WireTensor[];
       aliased: boolean;
     }
+  /** The arguments are there; from here on memory counts. */
+  | { type: 'measure'; run: number }
   | { type: 'threw'; run: number; failure: Failure }
   | { type: 'never-settled'; run: number };
 
@@ -132,13 +164,19 @@ export function describeTensor({ dtype, shape }: WireTensor): string {
 }
 
 export function encodeFrame(header: Request | Answer, body: Uint8Array = new Uint8Array(0)): Uint8Array {
+  const prefix = encodePrefix(header, body.length, body.length);
+  prefix.set(body, prefix.length - body.length);
+  return prefix;
+}
+
+/** A frame up to its body of `length` bytes, with `room` behind it. */
+export function encodePrefix(header: Request | Answer, length: number, room = 0): Uint8Array {
   const text = new TextEncoder().encode(JSON.stringify(header));
-  const frame = new Uint8Array(PREFIX_BYTES + text.length + body.length);
+  const frame = new Uint8Array(PREFIX_BYTES + text.length + room);
   const view = new DataView(frame.buffer);
   view.setUint32(0, text.length, true);
-  view.setUint32(4, body.length, true);
+  view.setUint32(4, length, true);
   frame.set(text, PREFIX_BYTES);
-  frame.set(body, PREFIX_BYTES + text.length);
   return frame;
 }
 
@@ -214,6 +252,8 @@ export interface CompileRequest {
   readonly preloaded?: { readonly names: readonly string[]; readonly from: string };
   /** Functions that a cell need not say `export` for. */
   readonly exports: readonly string[];
+  /** `import()` of a computed name is refused: something of the runtime is not to be reached. */
+  readonly closed?: boolean;
 }
 
 export type CompileAnswer =

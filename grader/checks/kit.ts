@@ -18,6 +18,7 @@ import { deriveSeed, Random } from '../random.js';
 import type { Case, CaseRun, RankResult } from '../rank-world.js';
 import { describeValue, type HostValue, isHostTensor } from '../values.js';
 import { CheckFailure, type Feedback, type Mismatch } from '../verdict.js';
+import { flatCluster, virtualTime } from '../virtual-time.js';
 import { describeTensor, elementCount, ITEM_BYTES, type WireDType } from '../wire.js';
 import type { CheckContext } from './check.js';
 
@@ -184,6 +185,55 @@ async function sameAsReference(
   return outcome;
 }
 
+type Outcome = Awaited<ReturnType<typeof runSetting>>;
+
+/**
+ * Requires that a run takes at most so many virtual seconds. Only what goes over the links takes time there.
+ *
+ * @param options.cluster default: one node, 10 microseconds and 1 GB/s for each rank
+ */
+function requireTime(
+  { run, fail }: Outcome,
+  options: {
+    readonly atMost: number;
+    readonly cluster?: shardbook.Cluster;
+    readonly hypothesis?: string;
+  },
+): void {
+  const { seconds } = virtualTime(run.exchange, options.cluster ?? flatCluster(run.exchange.worldSize));
+  // The same run has the same time to the last bit but for sums in another order.
+  if (seconds <= options.atMost * (1 + 1e-9)) return;
+  throw fail({
+    message: `It takes ${microseconds(seconds)} of virtual time, wanted at most ${microseconds(options.atMost)}`,
+    ...(options.hypothesis === undefined ? {} : { hypothesis: options.hypothesis }),
+  });
+}
+
+function microseconds(seconds: number): string {
+  return `${Number((seconds * 1e6).toPrecision(6))} µs`;
+}
+
+/**
+ * Requires that no rank's memory rose by more than `atMost` bytes above its arguments; the case must have been run with `memory`.
+ * Allow a few MiB for the process itself and take tensors that are larger. Where no system counts memory, this requires nothing.
+ */
+function requirePeak(
+  { run, fail }: Outcome,
+  options: { readonly atMost: number; readonly hypothesis?: string },
+): void {
+  for (const [rank, { peakBytes }] of run.ranks.entries()) {
+    if (peakBytes === undefined || peakBytes <= options.atMost) continue;
+    throw fail({
+      message: `The memory of rank ${rank} rises by ${megabytes(peakBytes)}, wanted at most ${megabytes(options.atMost)}`,
+      ...(options.hypothesis === undefined ? {} : { hypothesis: options.hypothesis }),
+    });
+  }
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+}
+
 function guessScale(got: HostValue, want: HostValue, worldSize: number): string | undefined {
   if (!isHostTensor(got) || !isHostTensor(want)) return undefined;
   return hypothesis(got, expectClose(want), worldSize, want);
@@ -200,6 +250,10 @@ export const checkKit = {
   compareValue,
   compareTensor,
   explain,
+  virtualTime,
+  flatCluster,
+  requireTime,
+  requirePeak,
   expectClose,
   expectSame,
   expectSum,

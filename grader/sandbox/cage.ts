@@ -14,6 +14,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  writeFileSync,
 } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { Cgroup } from './cgroup.js';
@@ -51,6 +52,10 @@ export interface CagedProcess {
   readonly child: ChildProcess;
   /** Resident memory of the process itself, in MiB. */
   megabytes(): number | undefined;
+  /** Forgets the peak of its resident memory so far and returns the bytes that are resident; undefined where no system keeps it. */
+  resetPeak(): number | undefined;
+  /** The most bytes that were resident since then, as the system counts. */
+  peakBytes(): number | undefined;
   /** Ends it and all that it started. */
   kill(): void;
   /** The signal that ended the process, out of what `close` reported. */
@@ -284,11 +289,35 @@ class Started implements CagedProcess {
   }
 
   megabytes(): number | undefined {
-    if (process.platform !== 'linux') return undefined;
-    this.pid ??= firstChild(firstChild(this.child.pid));
-    if (this.pid === undefined) return undefined;
+    if (!this.find()) return undefined;
     const pages = Number(readText(`/proc/${this.pid}/statm`)?.split(' ')[1]);
     return Number.isNaN(pages) ? undefined : (pages * 4096) / 2 ** 20;
+  }
+
+  resetPeak(): number | undefined {
+    if (!this.find()) return undefined;
+    try {
+      // 5: the peak begins anew, at what is resident now.
+      writeFileSync(`/proc/${this.pid}/clear_refs`, '5');
+    } catch {
+      return undefined;
+    }
+    return this.kilobytes('VmHWM');
+  }
+
+  peakBytes(): number | undefined {
+    return this.find() ? this.kilobytes('VmHWM') : undefined;
+  }
+
+  private kilobytes(field: string): number | undefined {
+    const match = new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(readText(`/proc/${this.pid}/status`) ?? '');
+    return match === null ? undefined : Number(match[1]) * 1024;
+  }
+
+  private find(): boolean {
+    if (process.platform !== 'linux') return false;
+    this.pid ??= firstChild(firstChild(this.child.pid));
+    return this.pid !== undefined;
   }
 
   kill(): void {

@@ -123,6 +123,39 @@ export default (kit: CheckKit): CheckTable => {
         }
       }
     },
+    time: async (context) => {
+      for (const call of both) {
+        for (const world of context.worlds.filter((size) => size > 3)) {
+          const each = 250;
+          const outcome = await ask(context, call, world, { each, schedule: 'rendezvous' }).outcome;
+          // A chunk of 1000 bytes takes 11 µs. Ranks that take turns need two or three times as long for a step.
+          kit.requireTime(outcome, {
+            atMost: 3 * (world - 1) * (1e-5 + each * kit.itemBytes.float32 * 1e-9),
+            hypothesis: 'does each rank wait for the next one before it receives, all around the ring?',
+          });
+        }
+      }
+    },
+    memory: async (context) => {
+      const [world, each] = [5, 1_250_000];
+      const inputs = Array.from({ length: world }, () => [each, world]);
+      const name = `reduceScatter, world ${world}, f32[${world * each}]`;
+      const outcome = await kit.runSetting(context, {
+        name,
+        work: { inputs, call: 'scattered', harness: true, memory: true },
+      });
+      const sum = kit.expectSame(kit.tensor([world, world, world, world]));
+      for (const [rank, { value }] of outcome.run.ranks.entries()) {
+        const mismatch = kit.compareValue(value, sum, rank, 'the first numbers');
+        if (mismatch !== undefined) throw outcome.fail({ message: kit.explain(mismatch), mismatch });
+      }
+      const chunk = each * kit.itemBytes.float32;
+      // The input, and four chunks: the sum so far, what comes in (in the pipe and in its tensor), the next sum. The rest is the process's.
+      kit.requirePeak(outcome, {
+        atMost: (world + 4) * chunk + 26 * 2 ** 20,
+        hypothesis: 'is the whole input copied, where a chunk would do?',
+      });
+    },
     fresh: async (context) => {
       for (const call of both) {
         for (const scale of [1e-6, 1e6, 0]) await ask(context, call, 3, { each: 5, scale }).outcome;

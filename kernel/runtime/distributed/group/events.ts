@@ -111,9 +111,13 @@ export interface CommHook {
 let hooks: readonly CommHook[] = [];
 let calls = 0;
 
-/** Adds a hook, after those that are there. Returns a function that takes it off. */
+/** Adds a hook, after those that are there; who carries comes last, so that all others hear of a call first. Returns a function that takes it off. */
 export function addCommHook(hook: CommHook): () => void {
-  hooks = [...hooks, hook];
+  const all = [...hooks, hook];
+  hooks = [
+    ...all.filter(({ carries }) => carries !== true),
+    ...all.filter(({ carries }) => carries === true),
+  ];
   return () => {
     hooks = hooks.filter((other) => other !== hook);
   };
@@ -193,6 +197,12 @@ export function withoutCommHooks<T>(body: () => T): T {
     hooks = before;
     quiet = wasQuiet;
   }
+}
+
+/** What the hook that carries calls answers to one that nobody else hears of; undefined where there is none. */
+export function askCarrier(make: (id: number) => CommCall): CommAnswer | undefined {
+  const carrier = hooks.find(({ carries }) => carries === true);
+  return carrier?.before?.(make(calls)) ?? undefined;
 }
 
 /** Undefined while nobody listens. Throws what a hook throws. */

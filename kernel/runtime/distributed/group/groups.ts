@@ -1,7 +1,8 @@
 /** Making groups and asking about them. */
 import { ShardbookError } from '../../base/index.js';
 import type { Steps } from '../transport/index.js';
-import { badArgument, collective, memberGroup, named, type Positional } from './args.js';
+import { badArgument, collective, describeCall, memberGroup, named, type Positional } from './args.js';
+import { askCarrier } from './events.js';
 import {
   countGroups,
   type Group,
@@ -331,6 +332,16 @@ function localId(over: ProcessGroup, members: readonly number[], op: string): nu
     print: `${op}|${members.join(',')}`,
     detail: `ranks ${members.join(', ')}`,
   };
+  const carried = askCarrier((id) => ({
+    ...describeCall(
+      id,
+      over,
+      { tensors: [] },
+      { op: 'newGroup', seq: 0, async: false, detail: call.detail },
+    ),
+    groupRanks: members,
+  }));
+  if (carried !== undefined) return carried.result as number;
   const tag = 0x7fff_0000;
   if (transport.rank === members[0]) {
     view.setInt32(0, transport.takeGroupId());

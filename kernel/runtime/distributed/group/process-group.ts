@@ -183,20 +183,22 @@ let transport: Transport | undefined;
 let world: ProcessGroup | undefined;
 let store: Store | undefined;
 
-/** Joins this thread to its world; `dist` is initialised by it. Called once, by the thread's entry. */
-export function attachRank(memory: WorldMemory, rank: number): Transport {
+/** Joins this thread to its world; `dist` is initialised by it. Called once, by the thread's entry. `own` replaces the store in the world's memory. */
+export function attachRank(memory: WorldMemory, rank: number, own?: Store): Transport {
   transport = new Transport(memory, rank);
-  openStore(memory, rank);
+  openStore(memory, rank, own);
   startWorld(transport);
   return transport;
 }
 
-function openStore(memory: WorldMemory, rank: number): void {
+function openStore(memory: WorldMemory, rank: number, own?: Store): void {
   const over = transport!;
-  store = new MemoryStore(memory.store, rank, {
-    waiter: (keys, ready) => over.waitForKeys(keys, ready),
-    changed: () => over.keysChanged(),
-  });
+  store =
+    own ??
+    new MemoryStore(memory.store, rank, {
+      waiter: (keys, ready) => over.waitForKeys(keys, ready),
+      changed: () => over.keysChanged(),
+    });
   shareStores(store);
 }
 
