@@ -72,8 +72,8 @@ describe('getOptimizerStateDict', () => {
       const net = made(1);
       const optimizer = new optim.AdamW(net.parameters(), { lr: 0.01 });
       const before = net.parameters().map((p) => p.localPart().clone());
-      const { state } = getOptimizerStateDict(net, optimizer);
-      return [Object.keys(state), state['a.weight'].exp_avg instanceof DTensor, optimizer.paramGroups[0].lr,
+      const fresh = getOptimizerStateDict(net, optimizer).state;
+      return [Object.keys(fresh), fresh['a.weight'].exp_avg instanceof DTensor, optimizer.paramGroups[0].lr,
         net.parameters().every((p, i) => p.grad === null && torch.equal(p.localPart(), before[i]))];`);
     expect(seen).toEqual([['a.weight', 'a.bias', 'b.weight', 'b.bias'], true, 0.01, true]);
   });
