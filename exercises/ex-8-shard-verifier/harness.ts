@@ -1,0 +1,212 @@
+import {
+  type DeviceMesh,
+  DTensor,
+  dist,
+  fullyShard,
+  initDeviceMesh,
+  nn,
+  optim,
+  Replicate,
+  Shard,
+  type Tensor,
+  torch,
+} from 'shardbook';
+
+interface Finding {
+  check: string;
+  name: string;
+  ranks: number[];
+  reason: string;
+}
+
+interface Verifier {
+  report(optimizer?: optim.Optimizer): { findings: Finding[]; table: string; status: number };
+  checkOptimizerState(optimizer: optim.Optimizer): Finding[];
+}
+
+interface Submission {
+  readonly ShardVerifier: new (
+    model: nn.Module,
+    mesh: DeviceMesh,
+    reference: Readonly<Record<string, Tensor>>,
+  ) => Verifier;
+}
+
+/** `ranks`: where it is planted; default everywhere. */
+interface Fault {
+  kind: string;
+  name: string;
+  ranks?: number[];
+}
+
+class Model extends nn.Module {
+  declare embedding: nn.Embedding;
+  declare hidden: nn.Linear;
+  declare norm: nn.LayerNorm;
+  declare output: nn.Linear;
+
+  constructor(rows: number, width: number, out: number) {
+    super();
+    this.embedding = new nn.Embedding(rows, width);
+    this.hidden = new nn.Linear(width, width);
+    this.norm = new nn.LayerNorm([width]);
+    this.output = new nn.Linear(width, out);
+  }
+
+  forward(ids: Tensor): Tensor {
+    return this.output.call(
+      this.norm.call(torch.tanh(this.hidden.call(this.embedding.call(ids)) as Tensor)) as Tensor,
+    );
+  }
+}
+
+function makeMesh(axes: number[]): DeviceMesh {
+  return axes.length === 1
+    ? initDeviceMesh('cpu', axes)
+    : initDeviceMesh('cpu', axes, { meshDimNames: ['replicate', 'shard'] });
+}
+
+/** The module that holds a parameter, and the parameter's own name in it. */
+function holderOf(model: nn.Module, name: string): [nn.Module, string] {
+  const parts = name.split('.');
+  const last = parts.pop()!;
+  return [model.getSubmodule(parts.join('.')), last];
+}
+
+function put(model: nn.Module, name: string, value: Tensor): void {
+  const [holder, last] = holderOf(model, name);
+  Reflect.set(
+    holder,
+    last,
+    new nn.Parameter(value, (holder as unknown as Record<string, Tensor>)[last]!.requiresGrad),
+  );
+}
+
+function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, name, ranks }: Fault): void {
+  const get = (): DTensor => {
+    const [holder, last] = holderOf(model, name);
+    return (holder as unknown as Record<string, DTensor>)[last]!;
+  };
+  const here = ranks === undefined || ranks.includes(dist.getRank());
+  // Collectives are for all, whoever is wrong afterwards.
+  const whole =
+    kind === 'replaced' || kind === 'grad' || kind === 'optimizer' ? get().fullTensor().detach() : undefined;
+  if (!here) return;
+  switch (kind) {
+    case 'uncovered':
+      Reflect.set(model, name, new nn.Linear(2, 3));
+      return;
+    case 'tied':
+      model.output.weight = model.embedding.weight;
+      return;
+    case 'replaced':
+      put(model, name, whole!.clone());
+      return;
+    case 'mesh': {
+      const p = get();
+      const placements = [new Replicate(), new Shard(0)];
+      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
+      put(model, name, DTensor.fromLocal(p.localTensor.detach().clone(), other, placements, of));
+      return;
+    }
+    case 'placement': {
+      const p = get();
+      const placements = p.placements.map(() => new Replicate());
+      put(
+        model,
+        name,
+        DTensor.fromLocal(p.localTensor.detach().clone(), p.deviceMesh, placements, { runCheck: false }),
+      );
+      return;
+    }
+    case 'shape': {
+      const p = get();
+      const [first = 0, ...rest] = p.localTensor.shape;
+      const local = torch.zeros([first + 1, ...rest]);
+      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
+      put(model, name, DTensor.fromLocal(local, p.deviceMesh, [...p.placements], of));
+      return;
+    }
+    case 'value':
+      torch.noGrad(() => {
+        const local = get().localTensor;
+        const flat = local.reshape([-1]);
+        flat.narrow(0, flat.numel() - 1, 1).add_(2 ** -10);
+      });
+      return;
+    case 'zeros':
+      torch.noGrad(() => void get().localTensor.zero_());
+      return;
+    case 'grad':
+      get().grad =
+        ranks === undefined
+          ? whole!
+          : DTensor.fromLocal(
+              whole!,
+              get().deviceMesh,
+              get().placements.map(() => new Replicate()),
+              { runCheck: false },
+            );
+      return;
+    case 'optimizer':
+      adam.state.get(get())!['exp_avg_sq'] = whole!;
+      return;
+    default:
+      throw new Error(`no fault of the kind "${kind}"`);
+  }
+}
+
+function shown(findings: readonly Finding[]): (string | number[] | boolean)[][] {
+  return findings.map(({ check, name, ranks, reason }) => [
+    String(check),
+    String(name),
+    [...ranks],
+    typeof reason === 'string' && reason.trim().length > 3,
+  ]);
+}
+
+/** A model with faults in it, and what the tool says. `trained`: steps before, so that there are gradients and moments. */
+export function verified(
+  { ShardVerifier }: Submission,
+  axes: number[],
+  [rows, width, out]: [number, number, number],
+  trained: number,
+  frozen: string[],
+  faults: Fault[],
+  methods: string[],
+) {
+  torch.manualSeed(9);
+  const model = new Model(rows, width, out);
+  for (const [name, p] of model.namedParameters()) if (frozen.includes(name)) p.requiresGrad_(false);
+  const mesh = makeMesh(axes);
+  const other = initDeviceMesh('cpu', [1, dist.getWorldSize()]);
+  fullyShard(model.hidden, { mesh });
+  fullyShard(model, { mesh });
+  const adam = new optim.AdamW(
+    [...model.parameters()].filter((p) => p.requiresGrad),
+    { lr: 0.01 },
+  );
+  for (let step = 0; step < trained; step++) {
+    adam.zeroGrad();
+    (model.call(torch.arange(rows).reshape([1, rows])) as Tensor).pow(2).mean().backward();
+    adam.step();
+  }
+  const reference: Record<string, Tensor> = {};
+  for (const [name, p] of model.namedParameters())
+    reference[name] = (p as DTensor).fullTensor().detach().clone();
+  for (const fault of faults) plant(model, adam, other, fault);
+  const verifier = new ShardVerifier(model, mesh, reference);
+  const alone = methods.map((method) => {
+    const check = (verifier as unknown as Record<string, (optimizer: optim.Optimizer) => Finding[]>)[method];
+    return shown(check!.call(verifier, adam));
+  });
+  const report = verifier.report(trained > 0 ? adam : undefined);
+  const lines = String(report.table).split('\n');
+  return {
+    findings: shown(report.findings),
+    status: report.status,
+    /** Whether a line of the table has the name of each finding. */
+    table: report.findings.every(({ name }) => lines.some((line) => line.includes(name))),
+    alone,
+  };
+}
