@@ -82,8 +82,30 @@ async function checkTask(
   return undefined;
 }
 
+/** The outputs of every code cell, without judging them. */
+export async function runLesson(
+  lesson: Lesson,
+  options: Pick<CheckLessonOptions, 'start' | 'cellSeconds'>,
+): Promise<Map<number, readonly CellOutput[]>> {
+  const session = await options.start(lesson.world);
+  try {
+    const outputs = new Map<number, readonly CellOutput[]>();
+    for (const cell of lesson.cells) {
+      if (cell.kind !== 'code') continue;
+      outputs.set(
+        cell.index,
+        (await runCell(session, cell.source, options.cellSeconds ?? CELL_SECONDS)).outputs,
+      );
+    }
+    return outputs;
+  } finally {
+    await session.shutdown();
+  }
+}
+
 export interface CellRun {
   readonly text: string;
+  readonly outputs: readonly CellOutput[];
   readonly failed: boolean;
   readonly timedOut: boolean;
 }
@@ -101,7 +123,7 @@ async function runCell(session: LessonSession, source: string, seconds: number):
     });
     const shown = outputs.some(({ type }) => type === 'error');
     if (error !== undefined && !shown) outputs.push({ type: 'error', ...error, ranks: [] });
-    return { text: outputText(outputs), failed: status === 'error', timedOut };
+    return { text: outputText(outputs), outputs, failed: status === 'error', timedOut };
   } finally {
     clearTimeout(timer);
   }

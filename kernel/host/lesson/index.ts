@@ -8,6 +8,7 @@ export {
   type CheckLessonOptions,
   checkLesson,
   type LessonSession,
+  runLesson,
 } from './check.js';
 export { compareOutput, type OutputMismatch } from './compare.js';
 export {
@@ -49,6 +50,7 @@ export {
   type TwinCheck,
 } from './pytorch/run.js';
 export { newLesson } from './scaffold.js';
+export { buildSite, type SiteOptions } from './site/build.js';
 export {
   type CodeCell,
   type CoverageMark,

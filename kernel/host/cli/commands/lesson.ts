@@ -1,12 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { ShardbookError } from '../../../runtime/index.js';
 import {
   findLesson,
-  type Lesson,
-  lessonToNotebook,
-  loadGlossary,
   loadManifest,
   type Manifest,
   type ManifestLesson,
@@ -16,6 +11,7 @@ import {
 } from '../../lesson/index.js';
 import type { Command } from '../command.js';
 import { coverage, format, lint } from '../lesson/author.js';
+import { buildNotebooks, buildPages } from '../lesson/build.js';
 import { checkLessons, checkPyTorch } from '../lesson/check.js';
 import { packageRoot } from '../paths.js';
 import { options, usageError } from './options.js';
@@ -28,6 +24,7 @@ const usage = `usage: shardbook lesson list [--dir FOLDER]
        shardbook lesson fmt [ID...] [--check] [--dir FOLDER]
        shardbook lesson coverage [--json FILE] [--dir FOLDER]
        shardbook lesson build [ID...] [--out FOLDER] [--dir FOLDER]
+       shardbook lesson build --site [--no-run] [--out FOLDER] [--dir FOLDER]
 
 list      shows the lessons in the order of manifest.yaml
 new       writes a lesson and lists it in manifest.yaml
@@ -36,7 +33,7 @@ check     runs every cell in a fresh kernel and compares its output with the {ou
 lint      reads lessons strictly: links, formulas, words, coverage, cells without a check
 fmt       lays lessons out
 coverage  shows what of the curriculum is covered, and where
-build     writes notebooks (.ipynb)
+build     writes notebooks (.ipynb); with --site, static pages of all lessons with what their cells put out
 
 --dir FOLDER  folder with manifest.yaml; default the lessons that come with Shardbook
 --layer N     layer of the new lesson, default 0
@@ -46,7 +43,8 @@ build     writes notebooks (.ipynb)
 --pytorch     runs the {pytorch} twins instead, on the Python that SHARDBOOK_TORCH_PYTHON names
 --check       says which lessons are not laid out, and changes none
 --json FILE   writes the coverage as JSON; - for standard output
---out FOLDER  where what is built goes, default ./notebooks
+--out FOLDER  where what is built goes, default ./notebooks or ./site
+--no-run      shows the outputs that the lessons state
 
 Exit code: 0 when all is well, 1 when a lesson fails, 2 when the command cannot work.
 `;
@@ -54,7 +52,9 @@ Exit code: 0 when all is well, 1 when a lesson fails, 2 when the command cannot 
 const OPTIONS = {
   dir: { type: 'string' },
   layer: { type: 'string', default: '0' },
-  out: { type: 'string', default: 'notebooks' },
+  out: { type: 'string' },
+  site: { type: 'boolean', default: false },
+  'no-run': { type: 'boolean', default: false },
   update: { type: 'boolean', default: false },
   'no-cache': { type: 'boolean', default: false },
   jobs: { type: 'string' },
@@ -92,7 +92,8 @@ export const command: Command = {
       case 'coverage':
         return coverage(manifest(), values.json);
       case 'build':
-        return build(manifest(), ids, resolve(values.out));
+        if (values.site) return buildPages(manifest(), resolve(values.out ?? 'site'), !values['no-run']);
+        return buildNotebooks(manifest(), chosen(manifest(), ids), resolve(values.out ?? 'notebooks'));
       case 'new':
         return create(root, ids, values.layer, values.dir === undefined);
       default:
@@ -126,17 +127,6 @@ function list(manifest: Manifest): number {
   return problems === 0 ? 0 : 1;
 }
 
-function build(manifest: Manifest, ids: readonly string[], out: string): number {
-  const glossary = loadGlossary(manifest.root);
-  for (const entry of chosen(manifest, ids)) {
-    const file = join(out, entry.file.replace(/\.md$/, '.ipynb'));
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, `${JSON.stringify(lessonToNotebook(readable(entry), glossary), null, 1)}\n`);
-    process.stdout.write(`${shownPath(file)}\n`);
-  }
-  return 0;
-}
-
 function create(root: string, ids: readonly string[], layer: string, isOurs: boolean): number {
   const [id] = ids;
   if (id === undefined || ids.length > 1) throw usageError('lesson new', 'one id is wanted');
@@ -149,12 +139,4 @@ function create(root: string, ids: readonly string[], layer: string, isOurs: boo
 
 function chosen(manifest: Manifest, ids: readonly string[]): ManifestLesson[] {
   return ids.length === 0 ? manifestLessons(manifest) : ids.map((id) => findLesson(manifest, id));
-}
-
-function readable(entry: ManifestLesson): Lesson {
-  if (entry.lesson !== undefined) return entry.lesson;
-  throw (
-    entry.problem ??
-    new ShardbookError({ code: 'SB_LESSON_INVALID', message: `Cannot read the lesson "${entry.id}"` })
-  );
 }
