@@ -1,0 +1,61 @@
+import {
+  type DeviceMesh,
+  DTensor,
+  dist,
+  initDeviceMesh,
+  Partial,
+  type Placement,
+  Replicate,
+  Shard,
+  type Tensor,
+} from 'shardbook';
+
+type Place = 'R' | 'S(0)' | 'S(1)' | 'P(sum)';
+type Way = 'rows' | 'columns' | 'inner';
+
+interface Submission {
+  createTensors(mesh: DeviceMesh, a: Tensor, b: Tensor, c: Tensor): DTensor[];
+  convert(t: DTensor, to: Place): DTensor;
+  measure(body: () => unknown): unknown;
+  multiply(a: Tensor, b: Tensor, mesh: DeviceMesh, way: Way): DTensor;
+  compare(a: Tensor, b: Tensor, mesh: DeviceMesh): unknown;
+}
+
+const meshOfAll = (): DeviceMesh => initDeviceMesh('cpu', [dist.getWorldSize()]);
+
+function placementOf(place: Place): Placement {
+  if (place === 'R') return Replicate();
+  return place === 'P(sum)' ? Partial() : Shard(Number(place[2]));
+}
+
+/** What it is, whole and here. */
+function shown(t: unknown) {
+  if (!(t instanceof DTensor)) return { placements: 'no DTensor' };
+  return { placements: t.placements.join(', '), shape: [...t.shape], local: t.toLocal().detach().clone() };
+}
+
+function made(local: Tensor, from: Place, shape: readonly number[]): DTensor {
+  return DTensor.fromLocal(local, meshOfAll(), [placementOf(from)], { shape });
+}
+
+export function created({ createTensors }: Submission, a: Tensor, b: Tensor, c: Tensor) {
+  const tensors = createTensors(meshOfAll(), a, b, c);
+  return { count: tensors.length, tensors: [...tensors].map(shown) };
+}
+
+export function converted({ convert }: Submission, local: Tensor, shape: number[], from: Place, to: Place) {
+  return shown(convert(made(local, from, shape), to));
+}
+
+export function measured(submission: Submission, local: Tensor, shape: number[], from: Place, to: Place) {
+  const t = made(local, from, shape);
+  return submission.measure(() => submission.convert(t, to));
+}
+
+export function multiplied({ multiply }: Submission, a: Tensor, b: Tensor, way: Way) {
+  return shown(multiply(a, b, meshOfAll(), way));
+}
+
+export function compared({ compare }: Submission, a: Tensor, b: Tensor) {
+  return compare(a, b, meshOfAll());
+}
