@@ -40,7 +40,7 @@ export class WireFormat {
   encode(message: Message, identities: readonly Uint8Array[] = []): Uint8Array[] {
     const { header, parent_header, metadata, content, buffers = [] } = message;
     const parts = [header, parent_header, metadata, content].map((part) => Buffer.from(JSON.stringify(part)));
-    return [...identities, DELIMITER, Buffer.from(this.#sign(parts)), ...parts, ...buffers];
+    return [...identities, DELIMITER, Buffer.from(this.sign(parts)), ...parts, ...buffers];
   }
 
   /** Throws a coded error for frames that are malformed, unsigned or sent twice. */
@@ -62,7 +62,8 @@ export class WireFormat {
     };
   }
 
-  #sign(parts: readonly Buffer[]): string {
+  /** The signature of a message's four parts. */
+  sign(parts: readonly Buffer[]): string {
     if (this.#key === '') return '';
     const hmac = createHmac(this.#algorithm, this.#key);
     for (const part of parts) hmac.update(part);
@@ -71,7 +72,7 @@ export class WireFormat {
 
   #verify(signature: Buffer, parts: readonly Buffer[]): void {
     if (this.#key === '') return;
-    const wanted = Buffer.from(this.#sign(parts));
+    const wanted = Buffer.from(this.sign(parts));
     if (signature.length !== wanted.length || !timingSafeEqual(signature, wanted))
       throw refused('its signature is wrong');
     const text = signature.toString();

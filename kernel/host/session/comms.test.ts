@@ -105,8 +105,8 @@ describe('late output and variables', { timeout: 120_000 }, () => {
       heard = resolve;
     });
     await session.execute(
-      `let release: () => void = () => {}; const freed = new Promise<void>((r) => { release = r });
-       void freed.then(() => console.log('late'))`,
+      `let spoke = false;
+       setTimeout(() => { console.log('late'); spoke = true }, 20)`,
       {
         onOutput: (output) => {
           if (output.type !== 'stream') return;
@@ -116,7 +116,7 @@ describe('late output and variables', { timeout: 120_000 }, () => {
       },
     );
     const { outputs } = await run(
-      `release(); await new Promise((r) => setTimeout(r, 5)); console.log('now')`,
+      `while (!spoke) await new Promise((r) => setTimeout(r, 5)); console.log('now')`,
     );
     await came;
     expect(late.join('')).toContain('late');

@@ -23,6 +23,12 @@ export interface RankLink {
   emit(event: unknown): void;
   /** Runs when the requests under way have been interrupted and the rank is usable again. */
   onInterrupt(listener: () => void): void;
+  /**
+   * `capture` is called when a timer is made; what it returns, before the timer's callback, and its own result, if any, when
+   * the promises that the callback settled have been served. (Asynchronous context proper needs hooks of Node's that do not
+   * survive an interrupt.)
+   */
+  onTimers(capture: () => () => (() => void) | undefined): void;
 }
 
 /** Joins this thread to the world that started it. Called once, by the thread's entry. */
@@ -60,6 +66,7 @@ export function connectRank(): RankLink {
     data,
     emit: (event) => post({ kind: 'event', event }),
     onInterrupt: (listener) => void interruptListeners.push(listener),
+    onTimers: (capture) => timers.onTimers(capture),
     serve(handler) {
       assert(!served, 'serve() is called once');
       served = true;
@@ -88,7 +95,8 @@ function memory(): RankMemory {
 }
 
 /** Remembers the timers that requests start, so that an interrupt can clear them. */
-function trackTimers(tracking: () => boolean): { clear(): void } {
+function trackTimers(tracking: () => boolean): { clear(): void; onTimers: RankLink['onTimers'] } {
+  let capture: (() => () => (() => void) | undefined) | undefined;
   const live = new Set<() => void>();
   const { setTimeout: timeout, setInterval: interval, setImmediate: immediate } = globalThis;
 
@@ -98,18 +106,22 @@ function trackTimers(tracking: () => boolean): { clear(): void } {
     once: boolean,
   ) => {
     return (callback: (...args: unknown[]) => void, ...rest: [...A, ...unknown[]]): H => {
-      if (!tracking()) return (start as (...all: unknown[]) => H)(callback, ...rest);
+      const enter = capture?.();
+      const tracked = tracking();
+      if (!tracked && enter === undefined) return (start as (...all: unknown[]) => H)(callback, ...rest);
       const delay = rest.slice(0, start === (immediate as unknown) ? 0 : 1) as unknown as A;
       const args = rest.slice(delay.length);
       const handle = start(
         () => {
           if (once) live.delete(forget);
+          const leave = enter?.();
+          if (leave) immediate(leave).unref();
           callback(...args);
         },
         ...delay,
       );
       const forget = () => stop(handle);
-      live.add(forget);
+      if (tracked) live.add(forget);
       return handle;
     };
   };
@@ -130,6 +142,9 @@ function trackTimers(tracking: () => boolean): { clear(): void } {
     false,
   ) as unknown as typeof setInterval;
   return {
+    onTimers: (value) => {
+      capture = value;
+    },
     clear() {
       for (const forget of live) forget();
       live.clear();

@@ -1,5 +1,4 @@
 /** The rank's side of a session: runs programs in this thread's namespace. */
-import { AsyncLocalStorage } from 'node:async_hooks';
 import vm from 'node:vm';
 import { ShardbookError } from '../../../runtime/index.js';
 import type { RankLink } from '../../world/index.js';
@@ -66,9 +65,10 @@ class RankExecutor {
   /** What the last cell declared, until the session says whether every rank succeeded. */
   #pending: Namespace | undefined;
   #observer: RankObserver | undefined;
-  /** The run that the code under way belongs to, also in its timers and promises. */
-  readonly #runs = new AsyncLocalStorage<number>();
+  /** The run that was asked for last. */
   #lastSeq = 0;
+  /** The run whose timer is being served, if it is an earlier one. */
+  #late: number | undefined;
   #nextInput = 0;
 
   constructor(setup: RankSetup, emit: (event: RankEvent) => void) {
@@ -98,6 +98,16 @@ class RankExecutor {
           emit({ type: 'input', seq: this.#seq(), id, prompt, password });
         }),
     });
+    setup.link.onTimers(() => {
+      const seq = this.#seq();
+      return () => {
+        this.#late = seq === this.#lastSeq ? undefined : seq;
+        if (this.#late === undefined) return undefined;
+        return () => {
+          this.#late = undefined;
+        };
+      };
+    });
     setCommOutlet({
       send: (message) => emit({ type: 'comm', seq: this.#seq(), message }),
       register: (target) => emit({ type: 'comm-target', target }),
@@ -114,11 +124,12 @@ class RankExecutor {
   async handle(request: RankRequest): Promise<unknown> {
     switch (request.type) {
       case 'run':
-        this.#lastSeq = request.seq;
-        return this.#runs.run(request.seq, () => this.#run(request));
+        this.#begin(request.seq);
+        return this.#run(request);
       case 'comm':
         this.#settle(request.commitPrevious);
-        return this.#runs.run(request.seq, () => this.#hear(request.message));
+        this.#begin(request.seq);
+        return this.#hear(request.message);
       case 'settle':
         return this.#settle(request.commit);
       case 'reset':
@@ -178,8 +189,13 @@ class RankExecutor {
     }
   }
 
+  #begin(seq: number): void {
+    this.#lastSeq = seq;
+    this.#late = undefined;
+  }
+
   #seq(): number {
-    return this.#runs.getStore() ?? this.#lastSeq;
+    return this.#late ?? this.#lastSeq;
   }
 
   /** A front end's message: what the handler throws is said, and fails nothing. */
