@@ -48,7 +48,7 @@ export function lessonsIn(folder: string, exercises: string): LessonProvider {
       );
       const layers = found.manifest.layers.map(({ layer, title, lessons }) => ({
         id: String(layer),
-        title: title.replace(/^Layer \d+:\s*/i, ''),
+        title: title.replace(/^Layer \d+:\s*/i, '').replace(/^./, (first) => first.toUpperCase()),
         summary: '',
         lessons: lessons.flatMap(({ lesson }) => {
           if (lesson === undefined) return [];

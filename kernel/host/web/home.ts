@@ -94,8 +94,17 @@ function drawOverview(known: ReadonlyMap<string, Known>): HTMLElement[] {
       { class: 'sb-overview-facts' },
       element('strong', {}, 'Your progress'),
       element('span', {}, facts),
+      element(
+        'a',
+        {
+          href: '/api/shardbook/progress',
+          download: 'shardbook-progress.json',
+          title: 'What you ran, predicted, answered and checked, as a file; it is on this machine only',
+        },
+        'Export',
+      ),
     ),
-    bar((100 * complete) / all.length, facts),
+    bar(all.reduce((sum, { share }) => sum + share.percent, 0) / all.length, facts),
   );
   if (next !== undefined) {
     const label = next.share.state === 'started' ? 'Continue' : complete === 0 ? 'Start' : 'Next';

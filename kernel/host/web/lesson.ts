@@ -2,7 +2,12 @@
 import { Dialog, type ISessionContext, showDialog } from '@jupyterlab/apputils';
 import { CodeCell } from '@jupyterlab/cells';
 import type { DocumentRegistry } from '@jupyterlab/docregistry';
-import { type INotebookModel, NotebookActions, type NotebookPanel } from '@jupyterlab/notebook';
+import {
+  type INotebookModel,
+  type Notebook,
+  NotebookActions,
+  type NotebookPanel,
+} from '@jupyterlab/notebook';
 import { BoxPanel, Widget } from '@lumino/widgets';
 import { noteProgress, openLesson, resetLesson } from './api.js';
 import { attachCellParts } from './cell-parts.js';
@@ -155,8 +160,11 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
     if (success || mayFail) void noteProgress(id, { run: [cell.model.id] });
   };
   NotebookActions.executed.connect(onExecuted);
-  notebook.activeCellIndex = 0;
-  void panel.revealed.then(() => notebook.node.focus({ preventScroll: true }));
+  notebook.activeCellIndex = whereStopped(notebook);
+  void panel.revealed.then(() => {
+    notebook.node.focus({ preventScroll: true });
+    if (notebook.activeCellIndex > 0) void notebook.scrollToItem(notebook.activeCellIndex, 'center');
+  });
   void Promise.all([panel.revealed, session.ready])
     .then(() => session.session?.kernel?.info)
     .then(() => performance.mark('shardbook-usable'));
@@ -253,6 +261,13 @@ export async function showLesson(page: HTMLElement, id: string): Promise<() => P
     const metadata = (context.model.getMetadata('shardbook') as Record<string, unknown> | undefined) ?? {};
     context.model.setMetadata('shardbook', { ...metadata, world: size });
   }
+}
+
+/** The first cell below the last one that was run, where there is one. */
+function whereStopped(notebook: Notebook): number {
+  const ran = notebook.widgets.map((cell) => cell instanceof CodeCell && cell.model.executionCount !== null);
+  const last = ran.lastIndexOf(true);
+  return last < 0 || last === ran.length - 1 ? 0 : last + 1;
 }
 
 type Executed = Parameters<Parameters<typeof NotebookActions.executed.connect>[0]>[1];
