@@ -77,6 +77,11 @@ export class RankProcess {
   }
 
   /** From here on the peak of its memory counts. What a submission has put by before counts as well. */
+  /** Milliseconds that it has waited for a processor so far. */
+  get waitedMs(): number {
+    return this.caged.waitedMs();
+  }
+
   resetPeak(): void {
     const resident = this.caged.resetPeak();
     this.resident =

@@ -5,7 +5,7 @@ import { type Completion, Exchange, type Schedule } from './exchange.js';
 import type { Limits } from './exercise.js';
 import { Random } from './random.js';
 import { type Ending, type RankListener, RankProcess } from './rank-process.js';
-import type { Cage } from './sandbox/index.js';
+import { type Cage, startDeadline } from './sandbox/index.js';
 import {
   decodeTensors,
   decodeValue,
@@ -338,17 +338,18 @@ export class RankWorld implements RankListener {
       const values = new Map<number, T>();
       const wanted = Array.from({ length: end - first }, (_, i) => first + i);
       const close = (action: () => void): void => {
-        clearTimeout(timer);
+        cancel();
         this.pending = undefined;
         action();
       };
       const fail = (error: unknown): void => close(() => reject(error));
-      const timer = setTimeout(() => {
+      const waited = (): number => this.ranks.slice(first, end).reduce((sum, rank) => sum + rank.waitedMs, 0);
+      const cancel = startDeadline(seconds, waited, () => {
         const missing = wanted.filter((rank) => !values.has(rank));
         fail(
           failure(onTimeout, { message: `Rank ${missing.join(', ')} had not ${what} after ${seconds} s` }),
         );
-      }, seconds * 1000);
+      });
       const accept = (rank: number, frame: Frame<Answer>): void => {
         try {
           const value = read(rank, frame);

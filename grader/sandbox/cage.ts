@@ -18,6 +18,7 @@ import {
 } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { Cgroup } from './cgroup.js';
+import { waitedMs } from './deadline.js';
 import type { Kit } from './kit.js';
 
 export type Isolation = 'process' | 'bubblewrap';
@@ -54,6 +55,8 @@ export interface CagedProcess {
   megabytes(): number | undefined;
   /** Forgets the peak of its resident memory so far and returns the bytes that are resident; undefined where no system keeps it. */
   resetPeak(): number | undefined;
+  /** Milliseconds that it has waited for a processor so far; 0 where the system does not count them. */
+  waitedMs(): number;
   /** The most bytes that were resident since then, as the system counts. */
   peakBytes(): number | undefined;
   /** Ends it and all that it started. */
@@ -303,6 +306,10 @@ class Started implements CagedProcess {
       return undefined;
     }
     return this.kilobytes('VmHWM');
+  }
+
+  waitedMs(): number {
+    return this.find() ? waitedMs(this.pid) : 0;
   }
 
   peakBytes(): number | undefined {

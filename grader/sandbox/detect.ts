@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ShardbookError } from 'shardbook';
 import { Cage, findProgram, type Launch, type Recipe } from './cage.js';
+import { startDeadline } from './deadline.js';
 import { type Kit, makeKit } from './kit.js';
 
 export interface SandboxState {
@@ -119,15 +120,19 @@ export function runCaged(cage: Cage, launch: Launch, seconds = 20): Promise<Cage
     let errors = '';
     let timedOut = false;
     const most = 2 ** 20;
-    const timer = setTimeout(() => {
-      timedOut = true;
-      caged.kill();
-    }, seconds * 1000);
+    const cancel = startDeadline(
+      seconds,
+      () => caged.waitedMs(),
+      () => {
+        timedOut = true;
+        caged.kill();
+      },
+    );
     const watch = setInterval(() => {
       if ((caged.megabytes() ?? 0) > launch.memoryMb + 256) caged.kill();
     }, 100);
     const end = (code: number | null, signal: NodeJS.Signals | null): void => {
-      clearTimeout(timer);
+      cancel();
       clearInterval(watch);
       resolve({ output, errors, code, signal: caged.signal(code, signal), timedOut });
     };
