@@ -44,8 +44,10 @@ export function virtualTime(exchange: Exchange, cluster = flatCluster(exchange.w
       const begun = items.get(name);
       if (begun?.blocks === true) program.wait(begun.item);
     } else if (kind === 'collective') {
-      if (entry.collective === undefined) continue;
-      const item = addCollective(program, collectives[entry.collective]!);
+      const record = entry.collective === undefined ? undefined : collectives[entry.collective]!;
+      // Groups are made once, before anything is timed.
+      if (record === undefined || record.op === 'newGroup') continue;
+      const item = addCollective(program, record);
       items.set(name, { item, blocks: true });
     } else {
       if (entry.message === undefined) continue;
