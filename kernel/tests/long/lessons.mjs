@@ -60,6 +60,14 @@ function spoilt(name, edit, command, expected) {
 good('every cell', 'lesson', 'check', '--no-cache');
 good('lint', 'lesson', 'lint');
 good('coverage', 'lesson', 'coverage');
+const table = spawnSync(process.execPath, [join(root, 'kernel/build/api-table.mjs'), '--check'], {
+  encoding: 'utf8',
+});
+check(
+  `API table: ${table.stdout.trimEnd().split('\n').at(-1)}`,
+  table.status === 0,
+  table.stdout + table.stderr,
+);
 spoilt(
   'a changed number',
   (text) => text.replace('[rank 3] 40', '[rank 3] 41'),

@@ -213,7 +213,7 @@ interface FSDPModuleConstructor {
   [Symbol.hasInstance](value: unknown): value is Module & FSDPModuleMethods;
 }
 
-export const FSDPModule: FSDPModuleConstructor = class FSDPModule {
+export const FSDPModule: FSDPModuleConstructor = class FSDPModule extends FSDPModuleMethods {
   static [Symbol.hasInstance](value: unknown): boolean {
     return fsdpStateOf(value) !== undefined;
   }
