@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { lintLessons } from './lint/index.js';
 import { loadManifest, manifestLessons } from './manifest.js';
 import { newLesson } from './scaffold.js';
 import { codeCells } from './types.js';
@@ -23,7 +24,8 @@ describe('newLesson()', () => {
       ['third-things', undefined],
       ['first-things', undefined],
     ]);
-    expect(codeCells(entries[0]!.lesson!)[0]?.output?.text).toContain('[rank 3] rank 3 of 4');
+    expect(codeCells(entries[0]!.lesson!)[0]?.output?.text).toBe('6');
+    expect(lintLessons(loadManifest(root))).toEqual([]);
   });
 
   it('keeps the comments of a manifest', () => {

@@ -66,25 +66,64 @@ world: 4
 
 - One line per skill.
 
-## Predict
+## What always holds
 
-What does the next cell print? Write it down before you run it.
+1. Every rank runs every line of a cell.
+
+## Predict, then run
+
+\`\`\`{predict}
+:number: 6
+:explain: 0 + 1 + 2 + 3.
+What does every rank print?
+\`\`\`
 
 \`\`\`{code-cell} typescript
-console.log(\`rank \${rank} of \${worldSize}\`);
+const sum = torch.tensor([rank]);
+dist.allReduce(sum);
+console.log(sum.item());
 \`\`\`
 
 \`\`\`{output}
-[rank 0] rank 0 of 4
-[rank 1] rank 1 of 4
-[rank 2] rank 2 of 4
-[rank 3] rank 3 of 4
+6
+\`\`\`
+
+\`\`\`{pytorch}
+total = torch.tensor([rank])
+dist.all_reduce(total)
+print(total.item())
 \`\`\`
 
 ## Task
 
+\`\`\`\`{task} largest
+:hint: \`dist.allReduce\` takes an option \`op\`.
+Leave the largest rank in \`largest\` on every rank.
+
+\`\`\`typescript starter
+const largest = torch.tensor([rank]);
+\`\`\`
+
+\`\`\`typescript check
+if (largest.item() !== worldSize - 1) throw new Error(\`rank \${rank} has \${largest.item()}\`);
+\`\`\`
+
+\`\`\`typescript solution
+const largest = torch.tensor([rank]);
+dist.allReduce(largest, { op: dist.ReduceOp.MAX });
+\`\`\`
+\`\`\`\`
+
 ## Questions
 
-1. One question that the lesson answers.
+\`\`\`{question} how-many
+:choices: 1 | 4
+:answer: 2
+How many ranks ran the first cell?
+
+---
+
+All of them: a cell runs on every rank.
+\`\`\`
 `;
 }
