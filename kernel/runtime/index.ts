@@ -1,11 +1,12 @@
 /** The public API, published as `shardbook`. */
 import { referenceBackend } from './backend/index.js';
 import { createWasmBackend } from './backend/wasm/index.js';
-import { enableRelaxedSimd } from './platform/index.js';
-import { setBackend } from './tensor/index.js';
+import { enableRelaxedSimd, rawMemory } from './platform/index.js';
+import { setBackend, useRawMemory } from './tensor/index.js';
 
 // The one place where a backend is chosen: everything above sees the interface only.
 setBackend(createWasmBackend(referenceBackend, enableRelaxedSimd));
+useRawMemory(rawMemory);
 
 export * from './base/errors.js';
 export * from './base/formats.js';

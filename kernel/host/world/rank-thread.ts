@@ -1,4 +1,5 @@
 /** One rank's thread as the main thread sees it: its state, its requests, and why it died. */
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { ShardbookError } from '../../runtime/index.js';
 import { fromWire } from './error-wire.js';
@@ -35,6 +36,12 @@ interface Pending {
   reject(error: Error): void;
 }
 
+/**
+ * V8 collects all garbage when memory has grown by so much, tensors included. Of its own it begins with little more than the
+ * code takes, which would be at every third operation on large tensors. Read when a thread is started.
+ */
+const COLLECT_FROM_MB = 64;
+
 export class RankThread {
   readonly rank: number;
   readonly ready: Promise<void>;
@@ -52,6 +59,7 @@ export class RankThread {
   constructor(options: RankThreadOptions) {
     this.rank = options.rank;
     const start: RankStart = { rank: options.rank, worldSize: options.worldSize, data: options.data };
+    setFlagsFromString(`--initial-old-space-size=${COLLECT_FROM_MB}`);
     const worker = new Worker(options.entry, {
       workerData: start,
       stdout: true,

@@ -29,6 +29,11 @@ export function enableRelaxedSimd(): void {
   setFlagsFromString('--experimental-wasm-relaxed-simd');
 }
 
+/** Memory that need not be zeros. */
+export function rawMemory(bytes: number): ArrayBuffer {
+  return Buffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer;
+}
+
 const nap = new Int32Array(new SharedArrayBuffer(4));
 
 /** Blocks this thread. In steps, so that a thread that sleeps long can be interrupted. */

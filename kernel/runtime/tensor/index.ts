@@ -52,6 +52,7 @@ export { type Index, Slice, slice } from './ops/indexing.js';
 export { defaultGenerator, Generator, type GeneratorOption, type RandomOptions } from './ops/random.js';
 export type { DimArg, NamedPair } from './ops/reductions.js';
 export { Float, type Operand, type Scalar, type TensorOptions } from './ops/scalar.js';
+export { keepMemory, takeMemory, useRawMemory } from './pool.js';
 export { formatTensor } from './print.js';
 export * from './random/index.js';
 export * from './shape.js';

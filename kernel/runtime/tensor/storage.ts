@@ -2,6 +2,10 @@
 import { ShardbookError, type TypedArray, typedView } from '../base/index.js';
 import type { DType } from './dtype.js';
 import { memory } from './memory.js';
+import { keepMemory, takeMemory, takeZeros } from './pool.js';
+
+/** Stands where the memory of a recycled storage was. */
+const GONE = new ArrayBuffer(0);
 
 let nextId = 0;
 
@@ -23,7 +27,12 @@ export class Storage {
   }
 
   static allocate(bytes: number): Storage {
-    return new Storage(new ArrayBuffer(bytes));
+    return new Storage(takeZeros(bytes));
+  }
+
+  /** With whatever is in the memory: for results of which every element is written. */
+  static uninitialized(bytes: number): Storage {
+    return new Storage(takeMemory(bytes));
   }
 
   static meta(bytes: number): Storage {
@@ -56,6 +65,8 @@ export class Storage {
         help: 'a meta tensor has a shape only; a parameter whose .data was set to a DTensor wants to be a new nn.Parameter around it',
       });
     }
+    if (this.#buffer === GONE)
+      throw new Error('Internal error (please report): memory was used after it was recycled');
     return this.#buffer;
   }
 
@@ -80,6 +91,18 @@ export class Storage {
     this.#view = null;
     this.#viewType = null;
     memory.listener?.resize(this, before);
+  }
+
+  /**
+   * Gives the memory to whoever needs as much next. Only for who knows that no tensor over it will be used again; one that is
+   * used all the same throws. The size stays: accounts of memory end where its holders let go.
+   */
+  recycle(): void {
+    if (!this.#buffer || this.#buffer === GONE) return;
+    keepMemory(this.#buffer);
+    this.#buffer = GONE;
+    this.#view = null;
+    this.#viewType = null;
   }
 
   /** Lies in other memory from now on, and gives back what it had: memory that is freed and filled often need not be new each time. */

@@ -42,6 +42,8 @@ export class Tensor {
   wrapped = false;
 
   #grad: Tensor | null = null;
+  /** Whether the engine made .grad and nobody has asked for it since. */
+  #gradUnseen = false;
   #requiresGrad = false;
   #gradFn: Node | null = null;
   outputNr = 0;
@@ -160,7 +162,20 @@ export class Tensor {
   }
 
   get grad(): Tensor | null {
+    this.#gradUnseen = false;
     return this.#grad;
+  }
+
+  /** .grad for the runtime's own use: who calls this keeps no reference. */
+  peekGrad(): Tensor | null {
+    return this.#grad;
+  }
+
+  /** Takes .grad away. `unseen`: it is the caller's alone, who may recycle its memory. */
+  takeGrad(): { grad: Tensor | null; unseen: boolean } {
+    const taken = { grad: this.#grad, unseen: this.#gradUnseen && this.#grad?.constructor === Tensor };
+    this.setGrad(null);
+    return taken;
   }
 
   set grad(value: Tensor | null | undefined) {
@@ -177,10 +192,11 @@ export class Tensor {
     this.setGrad(value ?? null);
   }
 
-  /** Sets .grad without the checks of assignment. */
-  setGrad(value: Tensor | null): void {
+  /** Sets .grad without the checks of assignment. `unseen`: nobody else has a tensor over its memory. */
+  setGrad(value: Tensor | null, unseen = false): void {
     if (memory.listener !== null) memory.listener.grad(this, this.#grad, value);
     this.#grad = value;
+    this.#gradUnseen = unseen;
   }
 
   get isLeaf(): boolean {

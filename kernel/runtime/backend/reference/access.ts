@@ -282,6 +282,12 @@ function widen<T extends Floats>(values: Compute | Uint8Array, out: T): T {
 /** out = x with a cast. */
 export function copy(x: Nd, out: Nd): void {
   if (x.dtype === out.dtype) {
+    if (x.data.buffer !== out.data.buffer && !isContiguous(x) && isContiguous(out)) {
+      const n = sizeOf(out.shape);
+      if (n > 0)
+        copyRows(x, x.data as Float32Array, out.data.subarray(out.offset, out.offset + n) as Float32Array);
+      return;
+    }
     // A copy between overlapping parts of one storage goes through a snapshot.
     const values = raw(x);
     writeRaw(x.data.buffer === out.data.buffer && !isContiguous(out) ? values.slice() : values, out);

@@ -4,7 +4,7 @@ import { floats, isContiguous, sizeOf } from '../reference/access.js';
 import type { Scratch } from './module.js';
 
 /** Elementwise work goes through scratch in pieces that stay in the L2 cache. */
-export const PIECE = 1 << 12;
+export const PIECE = 1 << 14;
 /** Below this size a call costs more than it saves. */
 export const ELEMENTS_MIN = 64;
 /** Runs of a broadcast operand shorter than this are spread by the reference. */

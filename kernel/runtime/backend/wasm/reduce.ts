@@ -1,8 +1,11 @@
 /** Sums of rows, of columns and of whole tensors through scratch. Partial sums meet in double precision. */
 import type { Backend, Nd } from '../backend.js';
 import { contiguousStrides, isContiguous, sizeOf } from '../reference/access.js';
-import { dense, ELEMENTS_MIN, isF32, PIECE, place } from './elementwise.js';
+import { dense, ELEMENTS_MIN, isF32, place } from './elementwise.js';
 import type { Scratch } from './module.js';
+
+/** How many numbers are summed at a time: a part of what decides the last bits. */
+const PIECE = 1 << 12;
 
 export function reduceKernels(reference: Backend, scratch: Scratch): Pick<Backend, 'reduce' | 'vectorNorm'> {
   const { kernels } = scratch;

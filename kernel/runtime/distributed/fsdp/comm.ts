@@ -11,6 +11,7 @@ import {
   type MemoryClaim,
   noGrad,
   numelOf,
+  type Storage,
   Tensor,
   torch,
 } from '../../tensor/index.js';
@@ -159,6 +160,8 @@ export interface ReduceInput {
   params: FSDPParam[];
   /** Gradients of the whole parameters, one each. */
   grads: Tensor[];
+  /** Memory of gradients that only the group has seen. */
+  mine: readonly Storage[];
   /** null: nothing is sharded. */
   shardGroup: ProcessGroup | null;
   replicateGroup: ProcessGroup | null;
@@ -206,12 +209,13 @@ export function startReduce(input: ReduceInput): PendingReduce {
     for (const grad of held) grad.release();
     // The gradients are in the buffer now: let go of them before the collective asks for memory.
     grads.length = 0;
+    for (const storage of input.mine) storage.recycle();
     divide(buffer, plan.before);
     let output: Tensor;
     let work: Waitable | undefined;
     if (ranks > 1) {
       // Becomes the gradients' own memory.
-      output = torch.empty([block], { dtype: reduceDtype });
+      output = takeTensor(block, reduceDtype);
       input.onReduceScatter(buffer, plan.reduceScatter, ranks);
       work = onStream(() => input.comm.run(output, buffer, shardGroup!, plan.reduceScatter, true));
     } else output = input.factor === null ? buffer : buffer.div(input.factor);

@@ -7,6 +7,7 @@ import {
   isBackwardRunning,
   isGradEnabled,
   noGrad,
+  type Storage,
   type Tensor,
 } from '../../tensor/index.js';
 import {
@@ -109,7 +110,7 @@ export class FSDPParamGroup {
     if (onMeta.length > 0) {
       throw fsdpError(
         'META',
-        `Cannot run ${this.label}: ${onMeta.length === 1 ? 'a parameter is' : `${onMeta.length} parameters are`} on the meta device and has no data: ${onMeta.map((p) => `"${p.fqn}"`).join(', ')}`,
+        `Cannot run ${this.label}: ${onMeta.length === 1 ? 'a parameter is' : `${onMeta.length} parameters are`} on the meta device, without data: ${onMeta.map((p) => `"${p.fqn}"`).join(', ')}`,
         "materialise them: module.toEmpty({ device: 'cpu' }), then initialise, for example with resetParameters() of each module",
       );
     }
@@ -288,9 +289,10 @@ export class FSDPParamGroup {
     this.emit('postBackwardReshard');
     const params: FSDPParam[] = [];
     const grads: Tensor[] = [];
+    const mine: Storage[] = [];
     if (this.reduceGrads) {
       for (const p of this.params) {
-        const grad = noGrad(() => p.takeGrad(this.reduceUnused));
+        const grad = noGrad(() => p.takeGrad(this.reduceUnused, mine));
         if (grad === null) continue;
         params.push(p);
         grads.push(grad);
@@ -306,11 +308,11 @@ export class FSDPParamGroup {
       comm.finishReductions(comm.maxReductions);
       this.emit('reduceWait', { phase: 'end' });
     }
-    if (params.length > 0) this.#reduce(params, grads);
+    if (params.length > 0) this.#reduce(params, grads, mine);
     this.emit('postBackward');
   }
 
-  #reduce(params: FSDPParam[], grads: Tensor[]): void {
+  #reduce(params: FSDPParam[], grads: Tensor[], mine: readonly Storage[]): void {
     this.emit('reduce');
     const { shard, replicate } = this.meshInfo;
     const shardGroup = this.meshInfo.reduceScatterGroup ?? shard?.group ?? null;
@@ -326,6 +328,7 @@ export class FSDPParamGroup {
     const pending = startReduce({
       params,
       grads,
+      mine,
       shardGroup,
       replicateGroup: replicate?.group ?? null,
       comm: this.reduceComm,

@@ -398,7 +398,7 @@ export class FSDPParam {
 
   /** Adds the new gradient to the one that waits in the reduce dtype. */
   accumulate(): void {
-    const grad = this.#unsharded?.grad;
+    const grad = this.#unsharded?.peekGrad();
     if (!grad || this.accumulatedGrad === null) return;
     const sum = this.accumulatedGrad;
     noGrad(() => sum.add_(grad));
@@ -407,15 +407,15 @@ export class FSDPParam {
 
   /** Keeps an unreduced gradient in the reduce dtype. */
   keepInReduceDtype(): void {
-    const grad = this.#unsharded?.grad;
+    const grad = this.#unsharded?.peekGrad();
     const dtype = this.reduceDtype;
     if (!grad || dtype === null || grad.dtype === dtype) return;
     this.#unsharded!.grad = null;
     this.accumulatedGrad = noGrad(() => grad.to(dtype));
   }
 
-  /** Takes the gradient to be reduced, if there is one. */
-  takeGrad(zerosIfUnused: boolean): Tensor | null {
+  /** Takes the gradient to be reduced, if there is one. What it lies in is added to `mine` if nobody else has seen it. */
+  takeGrad(zerosIfUnused: boolean, mine: Storage[]): Tensor | null {
     const whole = this.#unsharded;
     if (whole === null) return null;
     const waiting = this.accumulatedGrad;
@@ -423,9 +423,9 @@ export class FSDPParam {
       this.accumulatedGrad = null;
       return this.plainGrad(waiting);
     }
-    const { grad } = whole;
+    const { grad, unseen } = whole.takeGrad();
     if (grad) {
-      whole.grad = null;
+      if (unseen) mine.push(grad.storage);
       return this.plainGrad(grad);
     }
     if (!zerosIfUnused || !whole.requiresGrad) return null;

@@ -292,12 +292,15 @@ function walk(
     const buffer = buffers.get(edge.node) ?? [];
     const old = buffer[edge.index];
     const sum = old ? old.add(gradient) : gradient;
-    if (old && tracks(sum)) pass.owned.add(sum.storage);
     buffer[edge.index] = sum;
     buffers.set(edge.node, buffer);
     if (memory.listener !== null) {
       memory.listener.hold(storageOf(sum), 'Temp', undefined);
       if (old) memory.listener.drop(storageOf(old), 'Temp');
+    }
+    if (old && tracks(sum)) {
+      recycle(pass.owned, [old, gradient]);
+      pass.owned.add(sum.storage);
     }
   };
   edges.forEach((e, i) => {
@@ -312,6 +315,7 @@ function walk(
     const taken = captureAt.get(node);
     const active = !needed || needed.has(node);
     let results: Grads = [];
+    let dead: readonly Storage[] = [];
     if (active) {
       grads = runHooks(node, grads, accumulate || node.sequenceNr !== Number.POSITIVE_INFINITY);
       for (const { index, slot } of taken ?? []) captured[slot] = grads[index] ?? null;
@@ -325,7 +329,7 @@ function walk(
         const latest = Storage.latestId;
         results = grads.some((g) => g) ? node.apply(grads) : node.nextEdges.map(() => null);
         if (node.postHooks.length > 0 || !(node instanceof OpNode)) disown(pass.owned, grads);
-        else own(pass.owned, grads, results, latest);
+        else dead = own(pass.owned, grads, results, latest);
         for (const hook of [...node.postHooks]) results = hook(results, grads) ?? results;
         if (!keep) node.release();
       }
@@ -339,6 +343,7 @@ function walk(
       if (left === 0) queue.push(edge.node);
     });
     if (memory.listener !== null) for (const g of buffer) if (g) memory.listener.drop(storageOf(g), 'Temp');
+    for (const storage of dead) storage.recycle();
   }
   return captured;
 }
@@ -353,8 +358,16 @@ function disown(owned: Set<Storage>, grads: Grads): void {
   for (const g of grads) if (g?.constructor === Tensor) owned.delete(g.storage);
 }
 
-/** After a rule ran: its results own memory that is new, or that was their gradient's and went into one result only. */
-function own(owned: Set<Storage>, grads: Grads, results: Grads, latest: number): void {
+/** The memory of gradients that went into a sum and are nobody else's. */
+function recycle(owned: Set<Storage>, grads: Grads): void {
+  for (const g of grads) if (g && tracks(g) && owned.delete(g.storage)) g.storage.recycle();
+}
+
+/**
+ * After a rule ran: its results own memory that is new, or that was their gradient's and went into one result only. Returns the
+ * memory of gradients that went into none, which nobody will look at again.
+ */
+function own(owned: Set<Storage>, grads: Grads, results: Grads, latest: number): Storage[] {
   const mine = new Set<Storage>();
   const shared = new Set<Storage>();
   for (const r of results) {
@@ -363,8 +376,14 @@ function own(owned: Set<Storage>, grads: Grads, results: Grads, latest: number):
     if (mine.has(storage)) shared.add(storage);
     else if (storage.id > latest || owned.has(storage)) mine.add(storage);
   }
+  // A result that stands for other tensors may have the gradient inside.
+  const plain = results.every((r) => !r || r.constructor === Tensor);
+  const dead = new Set<Storage>();
+  if (plain) for (const g of grads) if (g && tracks(g) && owned.has(g.storage)) dead.add(g.storage);
+  for (const r of results) if (r?.constructor === Tensor) dead.delete(r.storage);
   disown(owned, grads);
   for (const storage of mine) if (!shared.has(storage)) owned.add(storage);
+  return [...dead];
 }
 
 /** The gradient itself as a leaf's .grad where nobody else has it and it fills its memory in order. */
@@ -432,10 +451,11 @@ function validate(node: Node, g: Tensor, edge: Edge): Tensor {
 
 installGradAccess({
   accumulate(variable: Tensor, gradient: Tensor): void {
-    const old = variable.grad;
+    const old = variable.peekGrad();
     if (!old) {
       // A gradient that is a view or still used elsewhere is copied: .grad is the leaf's own.
-      variable.setGrad(state.gradEnabled ? gradient.clone() : (unshared(gradient) ?? gradient.ownCopy()));
+      if (state.gradEnabled) variable.setGrad(gradient.clone());
+      else variable.setGrad(unshared(gradient) ?? gradient.ownCopy(), true);
     } else if (state.gradEnabled) variable.setGrad(old.add(gradient));
     else {
       // In place, so that who holds .grad sees the sum.

@@ -45,11 +45,30 @@ export function alloc(shape: Shape, dtype: DType, device: Device): Tensor {
   });
 }
 
-/** New memory with given strides of a dense layout. */
-export function allocStrided(shape: Shape, strides: Shape, dtype: DType, device: Device): Tensor {
+/** A new contiguous tensor of which the caller writes every element; until then it has whatever is in the memory. */
+export function allocRaw(shape: Shape, dtype: DType, device: Device): Tensor {
+  if (!(dtype instanceof DTypeClass)) throw notADtype(dtype);
   const bytes = numelOf(shape) * dtype.itemsize;
   return new Tensor({
-    storage: device === 'meta' ? Storage.meta(bytes) : Storage.allocate(bytes),
+    storage: device === 'meta' ? Storage.meta(bytes) : Storage.uninitialized(bytes),
+    shape: [...shape],
+    dtype,
+    device,
+  });
+}
+
+/** New memory with given strides of a dense layout; with `raw`, the caller writes every element. */
+export function allocStrided(
+  shape: Shape,
+  strides: Shape,
+  dtype: DType,
+  device: Device,
+  raw = false,
+): Tensor {
+  const bytes = numelOf(shape) * dtype.itemsize;
+  return new Tensor({
+    storage:
+      device === 'meta' ? Storage.meta(bytes) : raw ? Storage.uninitialized(bytes) : Storage.allocate(bytes),
     shape: [...shape],
     strides: [...strides],
     dtype,
@@ -112,14 +131,14 @@ export function allocOrdered(x: Tensor, dtype: DType): Tensor {
 /** In another dtype, laid out in memory in the same order of dimensions. */
 export function cast(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;
-  const out = x.isContiguous() ? alloc(x.shape, dtype, x.device) : allocOrdered(x, dtype);
+  const out = x.isContiguous() ? allocRaw(x.shape, dtype, x.device) : allocOrdered(x, dtype);
   if (!x.isMeta) getBackend().copy(x.nd(), out.nd());
   return out;
 }
 
 export function contiguous(x: Tensor): Tensor {
   if (x.isContiguous()) return x;
-  const out = alloc(x.shape, x.dtype, x.device);
+  const out = allocRaw(x.shape, x.dtype, x.device);
   if (!x.isMeta) getBackend().copy(x.nd(), out.nd());
   return out;
 }
@@ -207,7 +226,7 @@ export function elementwise(
     shape.length < 2 ||
     inputs.every((t) => t.shape.length === 0 || (t.isContiguous() && sameShape(t.shape, shape)))
   ) {
-    const result = into ?? alloc(shape, dtype, device);
+    const result = into ?? allocRaw(shape, dtype, device);
     if (device !== 'meta') body(operands, result);
     return result;
   }
@@ -217,7 +236,7 @@ export function elementwise(
   const dense = alike && denseOrder(full.shape, full.strides);
   const given = inputs.map((t) => expandStrides(t.shape, t.strides, shape));
   const strides = dense ? full.strides : iteratorStrides(shape, given);
-  const result = allocStrided(shape, strides, dtype, device);
+  const result = allocStrided(shape, strides, dtype, device, true);
   if (device === 'meta') return result;
   const order = dense || iteratorOrder(shape, given).toReversed();
   const turn = (t: Tensor): Tensor =>

@@ -524,7 +524,7 @@ function fullRaw(like: Tensor, value: number | bigint): Tensor {
 
 export function cloneRaw(t: Tensor, contiguous = false): Tensor {
   const order = contiguous ? null : denseOrder(t.shape, t.strides);
-  const out = allocStrided(t.shape, order ? t.strides : contiguousStrides(t.shape), t.dtype, t.device);
+  const out = allocStrided(t.shape, order ? t.strides : contiguousStrides(t.shape), t.dtype, t.device, true);
   if (!t.isMeta) getBackend().copy(t.nd(), out.nd());
   return out;
 }

@@ -6,6 +6,7 @@ import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
 import {
   alloc,
+  allocRaw,
   cast,
   contiguous,
   deviceOf,
@@ -57,7 +58,9 @@ function product(op: string, a: Tensor, b: Tensor, bias: Tensor | null, alpha: n
       );
     }
   }
-  const out = alloc(shape, a.dtype, a.device);
+  // A sum over nothing is written nowhere; integers are summed in place.
+  const written = a.dtype.isFloatingPoint && a.shape[a.shape.length - 1] !== 0;
+  const out = (written ? allocRaw : alloc)(shape, a.dtype, a.device);
   if (out.isMeta) return out;
   const wide = bias ? expanded(bias, shape) : null;
   const up = (t: Tensor): Tensor => (batched ? t : lift(t));
@@ -70,13 +73,13 @@ function softmax(x: Tensor, dim: number, dtype: DType | null, log: boolean): Ten
   const t = dtype ? cast(x, dtype) : x;
   if (!t.dtype.isFloatingPoint || t.dtype.isFloat8)
     throw opError(name, [x], `not defined for ${t.dtype.name}`, 'pass { dtype: torch.float32 }', 'SB_DTYPE');
-  const out = alloc(t.shape, t.dtype, t.device);
+  const out = allocRaw(t.shape, t.dtype, t.device);
   if (!t.isMeta && t.numel() > 0) getBackend().softmax(t.nd(), dim, log, out.nd());
   return out;
 }
 
 function softmaxBackward(grad: Tensor, y: Tensor, dim: number, dtype: DType, log: boolean): Tensor {
-  const out = alloc(y.shape, y.dtype, y.device);
+  const out = allocRaw(y.shape, y.dtype, y.device);
   if (!y.isMeta && y.numel() > 0) getBackend().softmaxBackward(grad.nd(), y.nd(), dim, log, out.nd());
   return cast(out, dtype);
 }
@@ -109,7 +112,7 @@ export const fusedKernels = {
   layerNorm: ([x, weight, bias], { inner, eps }) => {
     const t = x!;
     checkNorm('layerNorm', t, inner, weight ?? null);
-    const out = alloc(t.shape, t.dtype, t.device);
+    const out = allocRaw(t.shape, t.dtype, t.device);
     const mean = alloc(statShape(t, inner), statDtype(t.dtype), t.device);
     const rstd = alloc(statShape(t, inner), statDtype(t.dtype), t.device);
     if (!t.isMeta) {
@@ -128,7 +131,7 @@ export const fusedKernels = {
   },
   layerNormBackward: ([grad, x, mean, rstd, weight], { inner, mask }) => {
     const t = x!;
-    const dx = alloc(mask[0] ? t.shape : [0], t.dtype, t.device);
+    const dx = allocRaw(mask[0] ? t.shape : [0], t.dtype, t.device);
     const dw = alloc(mask[1] ? inner : [0], weight?.dtype ?? t.dtype, t.device);
     const db = alloc(mask[2] ? inner : [0], weight?.dtype ?? t.dtype, t.device);
     if (!t.isMeta) {
@@ -234,7 +237,7 @@ export const fusedKernels = {
   attention: ([q, k, v, mask], { scale, causal }) => {
     const [a, b, c] = [q!, k!, v!];
     checkAttention(a, b, c);
-    const out = alloc([a.shape[0]!, a.shape[1]!, c.shape[2]!], a.dtype, a.device);
+    const out = allocRaw([a.shape[0]!, a.shape[1]!, c.shape[2]!], a.dtype, a.device);
     const lse = alloc([a.shape[0]!, a.shape[1]!], statDtype(a.dtype), a.device);
     if (!out.isMeta) {
       const m = mask ? expanded(mask, [a.shape[0]!, a.shape[1]!, b.shape[1]!]).nd() : null;

@@ -6,6 +6,7 @@ import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
 import {
   alloc,
+  allocRaw,
   allocStrided,
   broadcast,
   cast,
@@ -285,7 +286,7 @@ export const indexingKernels = {
     checkIndexDtype('embedding', [weight!, index!], index!);
     if (weight!.shape.length !== 2)
       throw opError('embedding', [weight!, index!], 'the weight must have two dimensions');
-    const out = alloc([...index!.shape, weight!.shape[1]!], weight!.dtype, weight!.device);
+    const out = allocRaw([...index!.shape, weight!.shape[1]!], weight!.dtype, weight!.device);
     if (out.isMeta) return out;
     const ids = positions('embedding', [weight!, index!], index!, weight!.shape[0]!, false);
     if (out.numel() > 0) {
@@ -302,7 +303,7 @@ export const indexingKernels = {
   },
   embeddingBackward: ([grad, index], { rows, paddingIdx, scaleGradByFreq }) => {
     const width = grad!.shape[grad!.shape.length - 1]!;
-    const out = alloc([rows, width], grad!.dtype, grad!.device);
+    const out = allocRaw([rows, width], grad!.dtype, grad!.device);
     if (!out.isMeta)
       getBackend().embeddingBackward(grad!.nd(), index!.nd(), rows, paddingIdx, scaleGradByFreq, out.nd());
     return out;

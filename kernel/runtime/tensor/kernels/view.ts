@@ -5,7 +5,16 @@ import { contiguousStrides, denseOrder, numelOf, sameShape, viewStrides } from '
 import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
 import { Tensor as TensorClass } from '../tensor.js';
-import { alloc, allocStrided, cast, contiguous, expanded, type KernelTable, viewOf } from './common.js';
+import {
+  alloc,
+  allocRaw,
+  allocStrided,
+  cast,
+  contiguous,
+  expanded,
+  type KernelTable,
+  viewOf,
+} from './common.js';
 
 function drop(x: readonly number[], dims: readonly number[]): number[] {
   return x.filter((_, d) => !dims.includes(d));
@@ -224,7 +233,7 @@ export const viewKernels = {
     }
     const shape = [...model.shape];
     shape[dim] = n;
-    const out = alloc(shape, dtype, model.device);
+    const out = allocRaw(shape, dtype, model.device);
     let start = 0;
     for (const t of parts) {
       const into = viewOf(out, t.shape, out.strides, start * (out.strides[dim] ?? 1));

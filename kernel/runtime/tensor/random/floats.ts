@@ -16,7 +16,7 @@ const TWO_PI_32 = fround(TWO_PI);
 export function fillUniform(stream: RandomStream, out: Values, dtype: RandomFloat, low = 0, high = 1): void {
   const n = out.length;
   if (dtype === 'float32' && low === 0 && high === 1) {
-    for (let i = 0; i < n; i++) out[i] = stream.u24();
+    stream.fill24(out);
     return;
   }
   const first = roundTo(dtype, low);
@@ -31,6 +31,14 @@ export function fillUniform(stream: RandomStream, out: Values, dtype: RandomFloa
   }
   const a = fround(low);
   const width = fround(fround(high) - a);
+  if (dtype === 'float32') {
+    stream.fill24(out);
+    for (let i = 0; i < n; i++) {
+      const value = fma32(out[i]!, width, a);
+      out[i] = value === end ? first : value;
+    }
+    return;
+  }
   for (let i = 0; i < n; i++) {
     const value = roundTo(dtype, fma32(stream.u24(), width, a));
     out[i] = value === end ? first : value;
@@ -70,7 +78,9 @@ export function fillNormal(
   } else if (dtype === 'float64') {
     blocks(
       out,
-      () => stream.u53(),
+      (part) => {
+        for (let i = 0; i < part.length; i++) part[i] = stream.u53();
+      },
       (at) => normalBlock64(out, at, mean, std),
     );
   } else if (dtype === 'float32') {
@@ -78,7 +88,7 @@ export function fillNormal(
     const s = fround(std);
     blocks(
       out,
-      () => stream.u24(),
+      (part) => stream.fill24(part),
       (at) => normalBlock32(out, at, m, s),
     );
   } else {
@@ -87,12 +97,12 @@ export function fillNormal(
 }
 
 /** All uniforms first, then the blocks; an incomplete tail is redrawn as the last 16 elements. */
-function blocks(out: Values, uniform: () => number, block: (at: number) => void): void {
+function blocks(out: Values, uniforms: (part: Values) => void, block: (at: number) => void): void {
   const n = out.length;
-  for (let i = 0; i < n; i++) out[i] = uniform();
+  uniforms(out);
   for (let at = 0; at + 16 <= n; at += 16) block(at);
   if (n % 16 === 0) return;
-  for (let i = n - 16; i < n; i++) out[i] = uniform();
+  uniforms(out.subarray(n - 16));
   block(n - 16);
 }
 

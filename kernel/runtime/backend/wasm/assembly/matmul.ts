@@ -1,13 +1,14 @@
 /**
  * f32 matrix product in the manner of Goto and van de Geijn ("Anatomy of High-Performance Matrix Multiplication", 2008):
  * B is packed in panels of NR columns, A in panels of MR rows, and the innermost loop keeps an MR x NR tile of C in
- * registers: eight accumulators, two of B and one broadcast of A. Larger tiles (6 x 8, 4 x 12) and unrolled
- * loops were measured slower: V8 spills.
+ * registers. V8 has 15 vector registers for it and loads all operands of a round before it multiplies: nine accumulators, three
+ * of B and three broadcasts of A fit exactly, and nine chains hide the latency of two multipliers that take four cycles each.
+ * Eight (4 x 8) do not; more, or unrolled loops, spill.
  */
 import { fma } from './math';
 
-const MR: i32 = 4;
-const NR: i32 = 8;
+const MR: i32 = 3;
+const NR: i32 = 12;
 /** Sizes of the packed blocks: KC x NR of B stays in L1, MC x KC of A in L2. */
 const KC: i32 = 256;
 const MC: i32 = 96;
@@ -18,52 +19,117 @@ export function matmulScratch(n: i32): i32 {
   return 4 * (KC * columns + MC * KC + MR * NR);
 }
 
+// @ts-ignore: decorator
+@inline
+function lower(a: v128, b: v128): v128 {
+  return v128.shuffle<f32>(a, b, 0, 4, 1, 5);
+}
+
+// @ts-ignore: decorator
+@inline
+function upper(a: v128, b: v128): v128 {
+  return v128.shuffle<f32>(a, b, 2, 6, 3, 7);
+}
+
+/** Four numbers of each of four columns, which lie `column` bytes apart, stored as four rows of a panel. */
+// @ts-ignore: decorator
+@inline
+function transpose4(from: usize, column: usize, out: usize): void {
+  const c0 = v128.load(from);
+  const c1 = v128.load(from + column);
+  const c2 = v128.load(from + 2 * column);
+  const c3 = v128.load(from + 3 * column);
+  const even0 = lower(c0, c2);
+  const odd0 = lower(c1, c3);
+  const even1 = upper(c0, c2);
+  const odd1 = upper(c1, c3);
+  v128.store(out, lower(even0, odd0));
+  v128.store(out, upper(even0, odd0), NR << 2);
+  v128.store(out, lower(even1, odd1), NR << 3);
+  v128.store(out, upper(even1, odd1), 3 * (NR << 2));
+}
+
 /** Panels of NR columns, k running inside a panel; missing columns are zero. */
 function packB(b: usize, rs: i32, cs: i32, k0: i32, kc: i32, n: i32, out: usize): void {
+  const row = (<usize>rs) << 2;
+  const column = (<usize>cs) << 2;
   for (let j = 0; j < n; j += NR) {
     const width = min(NR, n - j);
+    let source = b + (<usize>k0) * row + (<usize>j) * column;
+    let k = 0;
     if (width == NR && cs == 1) {
-      let source = b + ((<usize>(k0 * rs + j)) << 2);
-      for (let k = 0; k < kc; k++) {
+      for (; k < kc; k++) {
         v128.store(out, v128.load(source));
         v128.store(out, v128.load(source, 16), 16);
-        source += (<usize>rs) << 2;
+        v128.store(out, v128.load(source, 32), 32);
+        source += row;
         out += NR << 2;
       }
     } else {
-      for (let k = 0; k < kc; k++) {
+      if (width == NR && rs == 1) {
+        for (; k + 4 <= kc; k += 4) {
+          transpose4(source, column, out);
+          transpose4(source + 4 * column, column, out + 16);
+          transpose4(source + 8 * column, column, out + 32);
+          source += 16;
+          out += NR << 4;
+        }
+      }
+      for (; k < kc; k++) {
         for (let c = 0; c < NR; c++) {
-          const value = c < width ? load<f32>(b + ((<usize>((k0 + k) * rs + (j + c) * cs)) << 2)) : <f32>0;
+          const value = c < width ? load<f32>(source + (<usize>c) * column) : <f32>0;
           store<f32>(out + ((<usize>c) << 2), value);
         }
+        source += row;
         out += NR << 2;
       }
     }
   }
 }
 
-/** Panels of MR rows, k running inside a panel; missing rows are zero. */
+/** Panels of MR rows, k running inside a panel; missing rows are zero. May write one number more than the panels have. */
 function packA(a: usize, rs: i32, cs: i32, i0: i32, mc: i32, k0: i32, kc: i32, out: usize): void {
+  const row = (<usize>rs) << 2;
+  const column = (<usize>cs) << 2;
   for (let i = 0; i < mc; i += MR) {
     const height = min(MR, mc - i);
+    let p = a + (<usize>(i0 + i)) * row + (<usize>k0) * column;
+    let k = 0;
     if (height == MR) {
-      let p = a + ((<usize>((i0 + i) * rs + k0 * cs)) << 2);
-      const r: usize = (<usize>rs) << 2;
-      const c: usize = (<usize>cs) << 2;
-      for (let k = 0; k < kc; k++) {
+      if (rs == 1) {
+        // The fourth number is not of this panel; what belongs there is written next.
+        for (; k + 1 < kc; k++) {
+          v128.store(out, v128.load(p));
+          p += column;
+          out += MR << 2;
+        }
+      } else if (cs == 1) {
+        for (; k + 4 <= kc; k += 4) {
+          const x = v128.load(p);
+          const y = v128.load(p + row);
+          const z = v128.load(p + 2 * row);
+          const xy = lower(x, y);
+          v128.store(out, v128.shuffle<f32>(xy, v128.shuffle<f32>(z, x, 0, 5, 0, 5), 0, 1, 4, 5));
+          v128.store(out, v128.shuffle<f32>(v128.shuffle<f32>(y, z, 1, 5, 2, 6), x, 0, 1, 6, 2), 16);
+          v128.store(out, v128.shuffle<f32>(v128.shuffle<f32>(z, x, 2, 7, 3, 3), v128.shuffle<f32>(y, z, 3, 7, 3, 7), 0, 1, 4, 5), 32);
+          p += 16;
+          out += 4 * (MR << 2);
+        }
+      }
+      for (; k < kc; k++) {
         store<f32>(out, load<f32>(p));
-        store<f32>(out, load<f32>(p + r), 4);
-        store<f32>(out, load<f32>(p + 2 * r), 8);
-        store<f32>(out, load<f32>(p + 3 * r), 12);
-        p += c;
+        store<f32>(out, load<f32>(p + row), 4);
+        store<f32>(out, load<f32>(p + 2 * row), 8);
+        p += column;
         out += MR << 2;
       }
     } else {
-      for (let k = 0; k < kc; k++) {
-        for (let r = 0; r < MR; r++) {
-          const value = r < height ? load<f32>(a + ((<usize>((i0 + i + r) * rs + (k0 + k) * cs)) << 2)) : <f32>0;
-          store<f32>(out + ((<usize>r) << 2), value);
+      for (; k < kc; k++) {
+        for (let q = 0; q < MR; q++) {
+          const value = q < height ? load<f32>(p + (<usize>q) * row) : <f32>0;
+          store<f32>(out + ((<usize>q) << 2), value);
         }
+        p += column;
         out += MR << 2;
       }
     }
@@ -72,53 +138,56 @@ function packA(a: usize, rs: i32, cs: i32, i0: i32, mc: i32, k0: i32, kc: i32, o
 
 /** One MR x NR tile: c (leading dimension ldc in bytes) = or += panel a times panel b. */
 function tile(a: usize, b: usize, kc: i32, c: usize, ldc: usize, first: bool): void {
-  let c00 = f32x4.splat(0), c01 = f32x4.splat(0);
-  let c10 = f32x4.splat(0), c11 = f32x4.splat(0);
-  let c20 = f32x4.splat(0), c21 = f32x4.splat(0);
-  let c30 = f32x4.splat(0), c31 = f32x4.splat(0);
+  let c00 = f32x4.splat(0), c01 = f32x4.splat(0), c02 = f32x4.splat(0);
+  let c10 = f32x4.splat(0), c11 = f32x4.splat(0), c12 = f32x4.splat(0);
+  let c20 = f32x4.splat(0), c21 = f32x4.splat(0), c22 = f32x4.splat(0);
   for (const end = a + ((<usize>(kc * MR)) << 2); a < end; ) {
-    const b0 = v128.load(b);
+    const b0 = v128.load(b, 0);
     const b1 = v128.load(b, 16);
-    let s = v128.load_splat<f32>(a);
+    const b2 = v128.load(b, 32);
+    let s: v128;
+    s = v128.load_splat<f32>(a, 0);
     c00 = fma(s, b0, c00);
     c01 = fma(s, b1, c01);
+    c02 = fma(s, b2, c02);
     s = v128.load_splat<f32>(a, 4);
     c10 = fma(s, b0, c10);
     c11 = fma(s, b1, c11);
+    c12 = fma(s, b2, c12);
     s = v128.load_splat<f32>(a, 8);
     c20 = fma(s, b0, c20);
     c21 = fma(s, b1, c21);
-    s = v128.load_splat<f32>(a, 12);
-    c30 = fma(s, b0, c30);
-    c31 = fma(s, b1, c31);
+    c22 = fma(s, b2, c22);
     a += MR << 2;
     b += NR << 2;
   }
   if (!first) {
     let d = c;
-    c00 = f32x4.add(v128.load(d), c00);
+    c00 = f32x4.add(v128.load(d, 0), c00);
     c01 = f32x4.add(v128.load(d, 16), c01);
+    c02 = f32x4.add(v128.load(d, 32), c02);
     d += ldc;
-    c10 = f32x4.add(v128.load(d), c10);
+    c10 = f32x4.add(v128.load(d, 0), c10);
     c11 = f32x4.add(v128.load(d, 16), c11);
+    c12 = f32x4.add(v128.load(d, 32), c12);
     d += ldc;
-    c20 = f32x4.add(v128.load(d), c20);
+    c20 = f32x4.add(v128.load(d, 0), c20);
     c21 = f32x4.add(v128.load(d, 16), c21);
+    c22 = f32x4.add(v128.load(d, 32), c22);
     d += ldc;
-    c30 = f32x4.add(v128.load(d), c30);
-    c31 = f32x4.add(v128.load(d, 16), c31);
   }
-  v128.store(c, c00);
+  v128.store(c, c00, 0);
   v128.store(c, c01, 16);
+  v128.store(c, c02, 32);
   c += ldc;
-  v128.store(c, c10);
+  v128.store(c, c10, 0);
   v128.store(c, c11, 16);
+  v128.store(c, c12, 32);
   c += ldc;
-  v128.store(c, c20);
+  v128.store(c, c20, 0);
   v128.store(c, c21, 16);
+  v128.store(c, c22, 32);
   c += ldc;
-  v128.store(c, c30);
-  v128.store(c, c31, 16);
 }
 
 /**
