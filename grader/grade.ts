@@ -179,7 +179,9 @@ async function writeModules(
   if (isClosed) write(folder, PART_FILE, partOfRuntime(exercise, addresses['shardbook']!));
   const compiled = await compileFiles(packageRoot, {
     files,
-    addresses: isClosed ? { ...addresses, shardbook: pathToFileURL(`${inside}/${PART_FILE}`).href } : addresses,
+    addresses: isClosed
+      ? { ...addresses, shardbook: pathToFileURL(`${inside}/${PART_FILE}`).href }
+      : addresses,
     exports: exercise.exports,
     closed: isClosed,
     ...(isCells ? { preloaded: { names: Object.keys(shardbook), from: 'shardbook' } } : {}),
@@ -346,24 +348,30 @@ async function runCheck(
     spec.caseSeconds === undefined || work.seconds !== undefined
       ? work
       : { ...work, seconds: spec.caseSeconds };
+  const ask = (work: Case): Promise<CaseRun> => reference.ask(limited(work));
+  const check = (answerer: (work: Case) => Promise<CaseRun>): Promise<void> =>
+    table[spec.id]!({ seed, worlds: exercise.worlds, run: answerer, reference: ask });
   for (let attempt = 0; ; attempt++) {
     try {
-      await table[spec.id]!({
-        seed,
-        worlds: exercise.worlds,
-        run: (work) => world.run(limited(work)),
-        reference: (work) => reference.ask(limited(work)),
-      });
+      await check((work) => world.run(limited(work)));
       return undefined;
     } catch (error) {
-      // A check that fails in another way is the grader's mistake, never the submission's.
-      const failure =
-        error instanceof CheckFailure
-          ? error
-          : new CheckFailure('infra-error', {
-              message: `The check "${spec.id}" failed itself: ${(error as Error).message}`,
-            });
-      if (failure.verdict !== 'infra-error' || attempt >= 1) return failure;
+      if (error instanceof CheckFailure && error.verdict !== 'infra-error') return error;
+      if (attempt < 1) continue;
+      if (error instanceof CheckFailure) return error;
+      const passes = await check(ask).then(
+        () => true,
+        () => false,
+      );
+      // A check that stumbles over these answers and not over the reference's was given something of another form.
+      if (passes)
+        return new CheckFailure('wrong', {
+          message: 'What came back has another form than the task asks for: the check cannot read it',
+        });
+      // One that stumbles over both is the grader's mistake, never the submission's.
+      return new CheckFailure('infra-error', {
+        message: `The check "${spec.id}" failed itself: ${(error as Error).message}`,
+      });
     }
   }
 }

@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WATCHED, writeFiles } from './fixtures/exercises.js';
-import { HOSTILE, type Hostile } from './hostile.corpus.js';
+import { HOSTILE, type Hostile } from './hostile/index.js';
 import {
   ctrfReport,
   formatReport,

@@ -23,15 +23,18 @@ const MEMORY_POLL_MS = 100;
 const KEPT_PRINTS = 4096;
 /** By how much loading a submission and the first calls may raise the memory of a process. */
 const LOADED_BYTES = 32 * 2 ** 20;
-/** Frames that a rank may send within one case. */
+/** Frames that a rank may send within one case, and how much in them: the grader keeps what it is told until the case is over. */
 const MOST_FRAMES = 100_000;
+const MOST_BYTES = 64 * 2 ** 20;
+const MOST_HEADER_BYTES = 32 * 2 ** 20;
 const OUT_OF_MEMORY =
   /heap out of memory|Array buffer allocation failed|Failed to reserve|Cannot allocate memory/;
 
 export class RankProcess {
   /** The first part of what the submission printed. */
   prints = '';
-  frames = 0;
+  private frames = 0;
+  private bytes = 0;
   private readonly caged: CagedProcess;
   private readonly pipe: Duplex;
   private readonly reader = new FrameReader<Answer>();
@@ -68,6 +71,13 @@ export class RankProcess {
 
   send(request: Request, body?: Uint8Array): void {
     if (!this.pipe.destroyed) this.pipe.write(encodeFrame(request, body));
+  }
+
+  /** A case begins: what may be sent in it is counted anew. */
+  beginCase(): void {
+    this.frames = 0;
+    this.bytes = 0;
+    this.reader.headerBytes = 0;
   }
 
   /** It has nothing of a submission yet: what it holds now is the runtime's. */
@@ -115,8 +125,12 @@ export class RankProcess {
   private read(chunk: Uint8Array): void {
     if (this.stopped || this.ending !== undefined) return;
     try {
+      this.bytes += chunk.length;
+      if (this.bytes > MOST_BYTES) throw new Error(`more than ${MOST_BYTES / 2 ** 20} MiB in one call`);
       for (const frame of this.reader.push(chunk)) {
         if (++this.frames > MOST_FRAMES) throw new Error(`more than ${MOST_FRAMES} frames in one call`);
+        if (this.reader.headerBytes > MOST_HEADER_BYTES)
+          throw new Error(`more than ${MOST_HEADER_BYTES / 2 ** 20} MiB of headers in one call`);
         this.listener.frame(this.rank, frame);
       }
     } catch (error) {

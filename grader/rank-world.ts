@@ -210,12 +210,14 @@ export class RankWorld implements RankListener {
     const exchange = new Exchange(worldSize, schedule, complete, this.options.store);
     let stuck: string[] | undefined;
     const measured = new Set<number>();
-    for (const rank of this.ranks) rank.frames = 0;
+    for (const rank of this.ranks) rank.beginCase();
     const finished = this.collect<RankResult>(0, worldSize, seconds, 'timeout', 'returned', (rank, frame) => {
       const { header, body } = frame;
       if (typeof header !== 'object' || header === null || !('run' in header) || header.run !== run)
         throw protocolError(rank, 'something out of turn');
       if (stuck !== undefined) return undefined;
+      if ('handle' in header && !Number.isSafeInteger(header.handle))
+        throw protocolError(rank, 'an operation without a number');
       if (header.type === 'measure') {
         if (!memory || measured.has(rank)) throw protocolError(rank, 'something out of turn');
         measured.add(rank);

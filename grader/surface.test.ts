@@ -12,7 +12,12 @@ import { partOfRuntime } from './withheld.js';
 describe('the store of an exchange', () => {
   const world = (allowed = true) => {
     const done: [number, Completion][] = [];
-    const exchange = new Exchange(2, 'buffered', (rank, completion) => done.push([rank, completion]), allowed);
+    const exchange = new Exchange(
+      2,
+      'buffered',
+      (rank, completion) => done.push([rank, completion]),
+      allowed,
+    );
     const ask: Exchange['store'] = (rank, handle, call) => {
       exchange.store(rank, handle, call);
       exchange.wait(rank, handle);
@@ -49,9 +54,11 @@ describe('the store of an exchange', () => {
     ask(0, 0, { op: 'wait', keys: ['never'], timeoutMs: 1 });
     exchange.finish(1);
     expect(exchange.deadlock()).toBeUndefined();
-    await expect.poll(() => done, { timeout: 60_000 }).toEqual([
-      [0, { handle: 0, code: 'SB_STORE_TIMEOUT', error: expect.stringContaining('nobody set it') }],
-    ]);
+    await expect
+      .poll(() => done, { timeout: 60_000 })
+      .toEqual([
+        [0, { handle: 0, code: 'SB_STORE_TIMEOUT', error: expect.stringContaining('nobody set it') }],
+      ]);
   });
 
   it('is refused where the exercise has none, and ends a run that talks nonsense', () => {

@@ -19,6 +19,8 @@ export type HostValue =
   | { readonly [key: string]: HostValue };
 
 const DEEPEST = 32;
+/** Axes of a tensor. */
+const MOST_AXES = 64;
 
 export function isHostTensor(value: HostValue): value is HostTensor {
   return (
@@ -84,7 +86,10 @@ export function decodeTensors(
 ): { tensors: HostTensor[]; end: number } {
   let offset = start;
   const tensors = headers.map((header) => {
-    const valid = Array.isArray(header.shape) && header.shape.every((n) => Number.isInteger(n) && n >= 0);
+    const valid =
+      Array.isArray(header.shape) &&
+      header.shape.length <= MOST_AXES &&
+      header.shape.every((n) => Number.isInteger(n) && n >= 0);
     const size = valid ? byteCount(header) : Number.NaN;
     const tensor = Number.isInteger(size)
       ? decodeTensor(header, body.subarray(offset, offset + size))

@@ -197,6 +197,8 @@ export function decodeHeader<T>(bytes: Uint8Array): T {
 
 /** Collects chunks of a stream and hands out whole frames. */
 export class FrameReader<T> {
+  /** Of all headers so far. */
+  headerBytes = 0;
   private readonly chunks: Uint8Array[] = [];
   private length = 0;
 
@@ -211,6 +213,7 @@ export class FrameReader<T> {
       const whole = this.peek(PREFIX_BYTES + header + body);
       if (whole === undefined) return frames;
       const start = PREFIX_BYTES + header;
+      this.headerBytes += header;
       frames.push({
         header: decodeHeader<T>(whole.subarray(PREFIX_BYTES, start)),
         body: whole.slice(start, start + body),

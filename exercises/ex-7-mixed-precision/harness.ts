@@ -124,17 +124,24 @@ export function recorded(
   const model = sharded ? build(policy) : new nn.Sequential(new nn.Linear(6, 3));
   const optimizer = withState
     ? new optim.AdamW(model.parameters(), { lr: 1e-2 })
-    : new optim.SGD(model.parameters(), { lr: 1e-2 });
+    : new optim.SGD(model.parameters(), { lr: 1e-2, momentum: 0.9 });
   const [x, y] = batch(0);
   let steps = 0;
   const dtypes = recordDtypes(model, optimizer, (forward) => {
     steps++;
     F.mseLoss(forward(x).float(), y).backward();
     optimizer.step();
+    // Neither of the two collectives that are asked for.
+    dist.barrier();
+    dist.allReduce(torch.zeros([1], { dtype: torch.float64 }));
   });
   const recorded = { ...dtypes };
-  // A second step is not recorded any more.
-  (model.call(x) as Tensor).float().sum().backward();
+  // What comes later is not recorded any more.
+  const world = dist.getWorldSize();
+  const long = torch.zeros([world], { dtype: torch.float64 });
+  dist.allGatherSingle(long, long.narrow(0, 0, 1).clone());
+  dist.reduceScatterSingle(torch.zeros([1], { dtype: torch.float64 }), long);
+  if (!sharded) model.double().call(x.double());
   return { dtypes: recorded, steps, kept: Object.values(dtypes).join() === Object.values(recorded).join() };
 }
 

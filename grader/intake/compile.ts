@@ -16,49 +16,77 @@ export interface CompiledFile {
 const SECONDS = 15;
 const HEAP_MB = 512;
 
+interface Waiting {
+  readonly request: Omit<CompileRequest, 'id'>;
+  readonly settle: (answer: CompileAnswer | Error) => void;
+}
+
+/** One submission after the other: what one of them does to the thread is its own matter, the next ones get a new thread. */
 class Compiler {
-  private readonly worker: Worker;
-  private readonly waiting = new Map<number, (answer: CompileAnswer | Error) => void>();
+  private worker: Worker | undefined;
+  private readonly queue: Waiting[] = [];
+  private current: Waiting | undefined;
+  private timer: NodeJS.Timeout | undefined;
   private ids = 0;
 
-  constructor(
-    runner: string,
-    private readonly gone: () => void,
-  ) {
-    this.worker = new Worker(pathToFileURL(runner), {
-      argv: ['--compile'],
-      env: {},
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
-    });
-    this.worker.unref();
-    this.worker.on('message', (answer: CompileAnswer) => this.waiting.get(answer.id)?.(answer));
-    this.worker.on('error', (error) => this.end(error));
-    this.worker.on('exit', () => this.end(new Error('the compiler ended')));
-  }
+  constructor(private readonly runner: string) {}
 
   async compile(request: Omit<CompileRequest, 'id'>): Promise<readonly CompiledFile[]> {
-    const id = ++this.ids;
-    this.worker.ref();
-    let timer: NodeJS.Timeout | undefined;
-    const answer = await new Promise<CompileAnswer | Error>((resolve) => {
-      this.waiting.set(id, resolve);
-      timer = setTimeout(() => {
-        this.end(new Error(`it took longer than ${SECONDS} s`));
-        void this.worker.terminate();
-      }, SECONDS * 1000);
-      this.worker.postMessage({ ...request, id });
+    const answer = await new Promise<CompileAnswer | Error>((settle) => {
+      this.queue.push({ request, settle });
+      this.next();
     });
-    clearTimeout(timer);
-    this.waiting.delete(id);
-    if (this.waiting.size === 0) this.worker.unref();
     if (answer instanceof Error) throw refused(`The file cannot be compiled: ${answer.message}`);
     if ('refused' in answer) throw refused(answer.refused.message, answer.refused.line, answer.refused.file);
     return answer.files;
   }
 
+  private next(): void {
+    if (this.current !== undefined) return;
+    this.current = this.queue.shift();
+    if (this.current === undefined) {
+      this.worker?.unref();
+      return;
+    }
+    this.worker ??= this.start();
+    this.worker.ref();
+    const id = ++this.ids;
+    this.timer = setTimeout(() => this.end(new Error(`it took longer than ${SECONDS} s`)), SECONDS * 1000);
+    this.worker.postMessage({ ...this.current.request, id });
+  }
+
+  private start(): Worker {
+    const worker = new Worker(pathToFileURL(this.runner), {
+      argv: ['--compile'],
+      env: {},
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+    });
+    const isOurs = (): boolean => this.worker === worker;
+    worker.on('message', (answer: CompileAnswer) => {
+      if (isOurs() && answer.id === this.ids) this.settle(answer);
+    });
+    worker.on('error', (error) => {
+      if (isOurs()) this.end(error);
+    });
+    worker.on('exit', () => {
+      if (isOurs()) this.end(new Error('the compiler ended'));
+    });
+    return worker;
+  }
+
+  private settle(answer: CompileAnswer | Error): void {
+    clearTimeout(this.timer);
+    const { current } = this;
+    this.current = undefined;
+    current?.settle(answer);
+    this.next();
+  }
+
   private end(error: Error): void {
-    this.gone();
-    for (const settle of this.waiting.values()) settle(error);
+    const { worker } = this;
+    this.worker = undefined;
+    void worker?.terminate();
+    this.settle(error);
   }
 }
 
@@ -72,7 +100,7 @@ export function compileFiles(
   const runner = join(kit, 'dist/grader-runner.js');
   let compiler = compilers.get(runner);
   if (compiler === undefined) {
-    compiler = new Compiler(runner, () => compilers.delete(runner));
+    compiler = new Compiler(runner);
     compilers.set(runner, compiler);
   }
   return compiler.compile(request);

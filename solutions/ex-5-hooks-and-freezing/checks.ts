@@ -119,7 +119,7 @@ export default (kit: CheckKit): CheckTable => {
             ? { hypothesis: "is it the norm of this rank's shards, or of one part of the model?" }
             : {}),
         });
-      if (Number(value['after']) > maxNorm * (1 + 1e-5))
+      if (!(Number(value['after']) <= maxNorm * (1 + 1e-5)))
         throw fail({
           message: `Rank ${rank}: the norm after clipping is ${Number(value['after'])}, wanted at most ${maxNorm}`,
         });

@@ -283,6 +283,7 @@ function describeFailure(error: unknown): Failure {
 async function serve(): Promise<void> {
   let submitted: Loaded | undefined;
   let current: number | undefined;
+  let isLoading = false;
   const fail = (error: unknown): void => {
     if (current === undefined) return;
     say({ type: 'threw', run: current, failure: describeFailure(error) });
@@ -293,6 +294,11 @@ async function serve(): Promise<void> {
   // Nothing is left that could go on, and the call is not over.
   process.on('beforeExit', () => {
     if (current !== undefined) say({ type: 'never-settled', run: current });
+    if (isLoading)
+      say({
+        type: 'load-failed',
+        failure: describeFailure(new Error('it waits for something that never comes')),
+      });
     process.exit(0);
   });
   // Prints go out as they are made: a loop that prints must reach the limit of output, not fill the memory first.
@@ -304,8 +310,11 @@ async function serve(): Promise<void> {
   say({ type: 'ready' });
   for (;;) {
     const { header, body } = hear();
-    if (header.type === 'load') submitted = await load(header);
-    else if (header.type === 'run' && submitted !== undefined) {
+    if (header.type === 'load') {
+      isLoading = true;
+      submitted = await load(header);
+      isLoading = false;
+    } else if (header.type === 'run' && submitted !== undefined) {
       current = header.run;
       try {
         await run(submitted, header, body);

@@ -33,8 +33,13 @@ export function writeValue(value: unknown, tensors: Tensor[]): WireValue {
     if (typeof part !== 'object') return { other: describeValue(part) };
     if (isTensor(part)) return { tensor: tensors.push(part) - 1 };
     if (depth > DEEPEST) return { other: 'a value nested too deeply' };
-    if (Array.isArray(part))
-      return { list: Array.from(part.slice(0, MOST), (item) => write(item, depth + 1)) };
+    if (Array.isArray(part)) {
+      // By index: what the list says of its own methods does not count.
+      const list: WireValue[] = [];
+      const count = Math.min(Number(part.length), MOST);
+      for (let i = 0; i < count; i++) list.push(write(part[i], depth + 1));
+      return { list };
+    }
     const prototype: unknown = Object.getPrototypeOf(part);
     if (prototype !== Object.prototype && prototype !== null) return { other: describeValue(part) };
     return {
