@@ -182,7 +182,7 @@ export class Cage {
   closeNow(): void {
     for (const caged of this.running) caged.kill();
     this.cgroup?.removeNow();
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 3 });
   }
 
   private command(recipe: Recipe, launch: Launch, node: readonly string[], filtered: boolean): string[] {

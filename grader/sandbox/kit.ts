@@ -72,8 +72,12 @@ export function makeKit(packageRoot: string): Kit {
 function sweep(): void {
   for (const name of readdirSync(tmpdir())) {
     const [, pid] = /^shardbook-kit-(\d+)-/.exec(name) ?? [];
-    if (pid !== undefined && !isAlive(Number(pid)))
+    if (pid === undefined || isAlive(Number(pid))) continue;
+    try {
       rmSync(join(tmpdir(), name), { recursive: true, force: true });
+    } catch {
+      // It is another user's, or another grader sweeps it at this moment.
+    }
   }
 }
 
