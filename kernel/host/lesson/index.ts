@@ -42,6 +42,7 @@ export {
   type NotebookCell,
 } from './notebook.js';
 export { parseCells, parseLesson } from './parse.js';
+export { type LessonRecord, RECORD_FILE, twinsHash, writeRecord } from './pytorch/record.js';
 export {
   checkTwins,
   findTorch,

@@ -7,7 +7,8 @@ import { type CurriculumEntry, itemsOf, loadCurriculum } from '../curriculum.js'
 import { formatLesson } from '../format.js';
 import { loadGlossary } from '../glossary.js';
 import { type Manifest, type ManifestLesson, manifestLessons } from '../manifest.js';
-import type { Lesson } from '../types.js';
+import { type CheckRecord, RECORD_FILE, readRecord, twinsHash } from '../pytorch/record.js';
+import { codeCells, type Lesson } from '../types.js';
 import type { LintProblem } from './problem.js';
 import { lintReferences, loadSources, type ReferenceContext } from './references.js';
 import { lintCells, lintShape } from './shape.js';
@@ -26,9 +27,12 @@ export function lintLessons(manifest: Manifest, ids: readonly string[] = []): Li
     sources,
     exercises: exercisesBeside(manifest.root),
   };
+  const record = readRecord(manifest.root);
   for (const entry of entries) {
     if (ids.length > 0 && !ids.includes(entry.id)) continue;
     problems.push(...lintOne(entry, context));
+    if (entry.lesson !== undefined && record !== undefined)
+      problems.push(...lintRecord(entry.lesson, record));
     if (entry.lesson !== undefined && curriculum.length > 0)
       problems.push(
         ...lintMarks(entry.lesson, curriculum),
@@ -63,6 +67,23 @@ function lintOne(entry: ManifestLesson, context: ReferenceContext): LintProblem[
     ...lintReferences(entry.lesson, entry.path, context),
     ...layout,
   ];
+}
+
+/** Where a comparison with PyTorch is kept, it is of these twins, and they passed. */
+function lintRecord(lesson: Lesson, record: CheckRecord): LintProblem[] {
+  if (!codeCells(lesson).some(({ twin }) => twin !== undefined)) return [];
+  const own = record[lesson.id];
+  const message =
+    own === undefined
+      ? 'its twins were not run'
+      : own.hash !== twinsHash(lesson)
+        ? 'its twins or their outputs have changed since they were run'
+        : own.passed < own.twins
+          ? `${own.twins - own.passed} of its twins did not pass`
+          : undefined;
+  if (message === undefined) return [];
+  const help = `shardbook lesson check --pytorch --record ${lesson.id}`;
+  return [{ file: lesson.file, line: 1, rule: 'pytorch', message: `${RECORD_FILE}: ${message} (${help})` }];
 }
 
 /** Ids and marks name what the curriculum has, and marks only what the front matter covers. */
