@@ -10,6 +10,7 @@ import { lintLessons } from './lint/index.js';
 import { loadManifest } from './manifest.js';
 import { parseLesson } from './parse.js';
 import { compareTwin, foldPrints, unfoldOutput } from './pytorch/compare.js';
+import { twinsHash } from './pytorch/record.js';
 import { codeCells } from './types.js';
 import { updateOutputs } from './update.js';
 
@@ -216,6 +217,21 @@ describe('lintLessons()', () => {
     ],
   ])('finds %s', (_name, edit, message) => {
     expect(lint(edit).join('\n')).toContain(message);
+  });
+
+  it('finds twins that changed since they were run, where results are kept', () => {
+    const record = (hash: string, passed = 1): Record<string, string> => ({
+      'pytorch-check.json': JSON.stringify({
+        format: 'shardbook.pytorch-check/1',
+        lessons: { counting: { date: '2026-01-01', torch: '2.13.0', twins: 1, compared: 1, passed, hash } },
+      }),
+    });
+    const own = twinsHash(parseLesson(LESSON, 'a.md'));
+    expect(lint(undefined, record(own))).toEqual([]);
+    expect(lint(undefined, record(own, 0)).join()).toContain('1 of its twins did not pass');
+    expect(lint((t) => t.replace('print(world_size)', 'print(2)'), record(own)).join()).toContain(
+      'have changed',
+    );
   });
 
   it('names an entry that no lesson covers, and one that two do', () => {

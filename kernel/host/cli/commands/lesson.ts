@@ -19,7 +19,7 @@ import { options, usageError } from './options.js';
 const usage = `usage: shardbook lesson list [--dir FOLDER]
        shardbook lesson new ID [--layer N] [--dir FOLDER]
        shardbook lesson check [ID...] [--update] [--no-cache] [--jobs N] [--dir FOLDER]
-       shardbook lesson check --pytorch [ID...] [--dir FOLDER]
+       shardbook lesson check --pytorch [ID...] [--record] [--dir FOLDER]
        shardbook lesson lint [ID...] [--dir FOLDER]
        shardbook lesson fmt [ID...] [--check] [--dir FOLDER]
        shardbook lesson coverage [--json FILE] [--dir FOLDER]
@@ -41,6 +41,7 @@ build     writes notebooks (.ipynb); with --site, static pages of all lessons wi
 --no-cache    runs every lesson
 --jobs N      lessons checked at once, default by processors and memory
 --pytorch     runs the {pytorch} twins instead, on the Python that SHARDBOOK_TORCH_PYTHON names
+--record      keeps the result beside the lessons; lint says when it is no longer theirs
 --check       says which lessons are not laid out, and changes none
 --json FILE   writes the coverage as JSON; - for standard output
 --out FOLDER  where what is built goes, default ./notebooks or ./site
@@ -59,6 +60,7 @@ const OPTIONS = {
   'no-cache': { type: 'boolean', default: false },
   jobs: { type: 'string' },
   pytorch: { type: 'boolean', default: false },
+  record: { type: 'boolean', default: false },
   check: { type: 'boolean', default: false },
   json: { type: 'string' },
 } as const;
@@ -79,7 +81,7 @@ export const command: Command = {
       case 'list':
         return list(manifest());
       case 'check':
-        if (values.pytorch) return checkPyTorch(chosen(manifest(), ids));
+        if (values.pytorch) return checkPyTorch(chosen(manifest(), ids), values.record ? root : undefined);
         return checkLessons(chosen(manifest(), ids), {
           jobs: values.jobs === undefined ? undefined : count(values.jobs),
           useCache: !values['no-cache'],

@@ -8,12 +8,15 @@ import {
   checkLesson,
   checkTwins,
   findTorch,
+  type LessonRecord,
   type ManifestLesson,
   type OutputUpdate,
   runtimeName,
   shownPath,
   TORCH_PYTHON_VARIABLE,
+  twinsHash,
   updateOutputs,
+  writeRecord,
 } from '../../lesson/index.js';
 import { Session } from '../../session/index.js';
 import { packageRoot } from '../paths.js';
@@ -99,7 +102,10 @@ async function checkOne(
 }
 
 /** `--pytorch`: the twins instead of the cells. */
-export async function checkPyTorch(entries: readonly ManifestLesson[]): Promise<number> {
+export async function checkPyTorch(
+  entries: readonly ManifestLesson[],
+  recordTo: string | undefined,
+): Promise<number> {
   const python = process.env[TORCH_PYTHON_VARIABLE] ?? 'python3';
   const found = await findTorch(python);
   if ('problem' in found) {
@@ -109,6 +115,7 @@ export async function checkPyTorch(entries: readonly ManifestLesson[]): Promise<
   process.stdout.write(`PyTorch ${found.version}\n`);
   const tally: Tally = { passed: 0, failed: 0 };
   let uncompared = 0;
+  const record: Record<string, LessonRecord> = {};
   for (const { id, lesson, path, problem } of entries) {
     if (lesson === undefined) {
       tally.failed++;
@@ -123,6 +130,14 @@ export async function checkPyTorch(entries: readonly ManifestLesson[]): Promise<
     }
     const bad = checks.filter(({ problem }) => problem !== undefined).length;
     const compared = checks.filter(({ twin }) => twin.compare !== 'none').length;
+    record[id] = {
+      date: new Date().toISOString().slice(0, 10),
+      torch: found.version,
+      twins: checks.length,
+      compared,
+      passed: checks.length - bad,
+      hash: twinsHash(lesson),
+    };
     uncompared += checks.length - compared;
     tally.passed += checks.length - bad;
     tally.failed += bad;
@@ -130,6 +145,7 @@ export async function checkPyTorch(entries: readonly ManifestLesson[]): Promise<
       `${bad === 0 ? 'pass' : 'FAIL'}  ${id}  ${checks.length - bad} of ${checks.length} twins, ${compared} compared\n`,
     );
   }
+  if (recordTo !== undefined) writeRecord(recordTo, record);
   if (uncompared > 0)
     process.stdout.write(`${uncompared} twins run but are not compared, each with its reason\n`);
   process.stdout.write(`${tally.passed} passed, ${tally.failed} failed\n`);
