@@ -142,7 +142,10 @@ export class ZmqCarrier implements MessageSink {
     const before = this.#sending.get(channel) ?? Promise.resolve();
     const sent = before
       .then(() => socket.send(frames as Buffer[]))
-      .catch((error: unknown) => this.#log(`${channel}: ${String(error)}`));
+      .catch((error: unknown) => {
+        // A front end that goes away in the middle of an answer is nothing to tell of.
+        if (!socket.closed) this.#log(`${channel}: ${String(error)}`);
+      });
     this.#sending.set(channel, sent);
   }
 

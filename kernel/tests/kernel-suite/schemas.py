@@ -1,4 +1,4 @@
-"""JSON schemas of the messages of Jupyter protocol 5.4 that a kernel sends."""
+"""JSON schemas of the messages of Jupyter protocol 5.5 that a kernel sends."""
 from jsonschema import Draft7Validator
 
 TEXT = {"type": "string"}
@@ -73,7 +73,7 @@ CONTENT = {
         "implementation_version": TEXT,
         "language_info": LANGUAGE_INFO,
         "banner": TEXT,
-    }, {"debugger": FLAG, "help_links": {"type": "array", "items": record({"text": TEXT, "url": TEXT})}}),
+    }, {"debugger": FLAG, "supported_features": LINES, "help_links": {"type": "array", "items": record({"text": TEXT, "url": TEXT})}}),
     "execute_reply": {"oneOf": [
         record({"status": {"const": "ok"}, **EXECUTE_COMMON, "payload": {"type": "array", "items": PAGE},
                 "user_expressions": {"type": "object", "additionalProperties": USER_EXPRESSION}}),
@@ -90,7 +90,8 @@ CONTENT = {
     "comm_info_reply": reply({"comms": {"type": "object", "additionalProperties": record({"target_name": TEXT})}}),
     "shutdown_reply": reply({"restart": FLAG}),
     "interrupt_reply": reply({}),
-    "debug_reply": ANY_OBJECT,
+    "debug_reply": record({"type": {"const": "response"}, "seq": COUNT, "request_seq": COUNT, "command": TEXT,
+                           "success": FLAG, "body": ANY_OBJECT}, {"message": TEXT}),
     "stream": record({"name": {"enum": ["stdout", "stderr"]}, "text": TEXT}, extra=False),
     "display_data": record({"data": MIME_BUNDLE, "metadata": ANY_OBJECT},
                            {"transient": record({}, {"display_id": TEXT})}, extra=False),
@@ -103,7 +104,11 @@ CONTENT = {
     "status": record({"execution_state": {"enum": ["busy", "idle", "starting"]}}, extra=False),
     "clear_output": record({"wait": FLAG}, extra=False),
     "input_request": record({"prompt": TEXT, "password": FLAG}, extra=False),
-    "comm_close": record({"comm_id": TEXT, "data": ANY_OBJECT}),
+    "comm_open": record({"comm_id": TEXT, "target_name": TEXT, "data": {}}),
+    "comm_msg": record({"comm_id": TEXT, "data": {}}),
+    "comm_close": record({"comm_id": TEXT, "data": {}}),
+    "debug_event": record({"type": {"const": "event"}, "event": TEXT, "seq": COUNT, "body": ANY_OBJECT}),
+    "iopub_welcome": record({"subscription": TEXT}, extra=False),
 }
 
 _envelope = Draft7Validator(MESSAGE)

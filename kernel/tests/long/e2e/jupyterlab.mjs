@@ -1,0 +1,172 @@
+/**
+ * The kernel in a real JupyterLab 4: opens a notebook in headless Chromium, runs cells, completes, interrupts, restarts.
+ * Skipped, with the reason, where there is no `jupyter lab` of version 4 (SHARDBOOK_JUPYTER names one) or no Chromium.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { browserPath, Checks, eventually, openBrowser, root, sleep } from './harness.mjs';
+
+const jupyter = process.env.SHARDBOOK_JUPYTER ?? 'jupyter';
+const { status, stdout } = spawnSync(jupyter, ['lab', '--version'], { encoding: 'utf8' });
+const version = status === 0 ? stdout.trim() : undefined;
+if (version === undefined || !/^4\./.test(version)) {
+  console.log(
+    version === undefined
+      ? `skipped: "${jupyter} lab" is not installed here (pip install jupyterlab)`
+      : `skipped: JupyterLab ${version}, wanted 4`,
+  );
+  process.exit(0);
+}
+if (browserPath() === undefined) {
+  console.log('skipped: no Chromium');
+  process.exit(0);
+}
+const folder = await mkdtemp(join(tmpdir(), 'shardbook-jupyterlab-'));
+const checks = new Checks();
+try {
+  await testJupyterLab();
+} finally {
+  await rm(folder, { recursive: true, force: true });
+}
+process.exit(checks.finish());
+
+async function testJupyterLab() {
+  console.log(`JupyterLab ${version}`);
+  const prefix = join(folder, 'prefix');
+  const install = ['kernel', 'install', '--prefix', prefix, '--world', '2'];
+  spawnSync(process.execPath, [join(root, 'dist/cli.js'), ...install], { stdio: 'ignore' });
+  const cell = (source) => ({
+    cell_type: 'code',
+    metadata: {},
+    source,
+    outputs: [],
+    execution_count: null,
+    id: `c${source.length}`,
+  });
+  const notebook = {
+    nbformat: 4,
+    nbformat_minor: 5,
+    metadata: {
+      kernelspec: { name: 'shardbook', display_name: 'TypeScript (Shardbook)', language: 'typescript' },
+    },
+    cells: ['const base = 40;', 'base + 2', 'console.log("rank", rank)', 'for (;;) {}'].map(cell),
+  };
+  await writeFile(join(folder, 'work.ipynb'), JSON.stringify(notebook));
+  const server = spawn(
+    jupyter,
+    [
+      'lab',
+      '--no-browser',
+      '--allow-root',
+      '--port=0',
+      '--IdentityProvider.token=shardbook',
+      `--ServerApp.root_dir=${folder}`,
+    ],
+    {
+      env: {
+        ...process.env,
+        JUPYTER_PATH: join(prefix, 'share/jupyter'),
+        JUPYTER_CONFIG_DIR: join(folder, 'config'),
+        JUPYTER_DATA_DIR: join(folder, 'data'),
+        JUPYTER_RUNTIME_DIR: join(folder, 'runtime'),
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    },
+  );
+  let said = '';
+  for (const stream of [server.stdout, server.stderr]) {
+    stream.on('data', (chunk) => {
+      said += chunk;
+    });
+  }
+  const { page, close } = await openBrowser();
+  const output = (index) =>
+    page.locator('.jp-Notebook .jp-Cell').nth(index).locator('.jp-OutputArea').innerText();
+  const code = (index) => page.locator('.jp-Notebook .jp-Cell').nth(index).locator('.cm-content').first();
+  const run = async (index) => {
+    await code(index).click();
+    await page.keyboard.press('Control+Enter');
+  };
+  const shows = (index, text) =>
+    eventually(
+      async () => (await output(index)).includes(text) || (await output(index)),
+      `"${text}"`,
+      120_000,
+    );
+  try {
+    await checks.check('JupyterLab opens the notebook with the kernel', async () => {
+      await eventually(
+        async () => /http:\/\/127\.0\.0\.1:\d+/.test(said) || said.slice(-300),
+        'the address',
+        120_000,
+      );
+      const [origin] = /http:\/\/127\.0\.0\.1:\d+/.exec(said);
+      await page.goto(`${origin}/lab/tree/work.ipynb?token=shardbook`);
+      await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content', { timeout: 120_000 });
+      await page
+        .locator('.jp-Toolbar-kernelName', { hasText: 'TypeScript (Shardbook)' })
+        .waitFor({ timeout: 120_000 });
+    });
+    await checks.check('cells run on all ranks, with results and prints', async () => {
+      await run(0);
+      await run(1);
+      await shows(1, '42');
+      await run(2);
+      await shows(2, '[rank 1] rank 1');
+    });
+    await checks.check('Tab completes', async () => {
+      await code(1).click();
+      await page.keyboard.press('Control+A');
+      await page.keyboard.insertText('base.toFi');
+      await page.keyboard.press('Tab');
+      await eventually(async () => {
+        const text = await code(1).innerText();
+        const items = await page.locator('.jp-Completer:visible .jp-Completer-item').allInnerTexts();
+        return text.includes('toFixed') || items.some((item) => item.includes('toFixed')) || text;
+      }, 'toFixed');
+      await page.keyboard.press('Escape');
+      await page.keyboard.press('Control+A');
+      await page.keyboard.insertText('base + 3');
+    });
+    await checks.check('an interrupt ends an endless cell and keeps the variables', async () => {
+      await run(3);
+      await page
+        .locator('.jp-Notebook .jp-Cell')
+        .nth(3)
+        .locator('.jp-InputPrompt', { hasText: '[*]' })
+        .waitFor();
+      await page.keyboard.press('Escape');
+      await page.keyboard.press('i');
+      await page.keyboard.press('i');
+      await shows(3, 'Interrupted');
+      await run(1);
+      await shows(1, '43');
+    });
+    await checks.check('a restart forgets them', async () => {
+      await page.keyboard.press('Escape');
+      await page.keyboard.press('0');
+      await page.keyboard.press('0');
+      await page.locator('.jp-Dialog').getByRole('button', { name: 'Restart' }).click();
+      await sleep(500);
+      await run(1);
+      await shows(1, 'base');
+    });
+    await checks.check('the debugger panel offers itself', async () => {
+      await page
+        .locator('.jp-DebuggerBugButton:not([aria-disabled="true"])')
+        .first()
+        .waitFor({ timeout: 60_000 });
+    });
+  } finally {
+    await close();
+    try {
+      process.kill(-server.pid, 'SIGTERM');
+    } catch {
+      // It has ended.
+    }
+    await Promise.race([new Promise((done) => server.once('exit', done)), sleep(10_000)]);
+  }
+}
