@@ -196,11 +196,11 @@ export function verified(
     reference[name] = (p as DTensor).fullTensor().detach().clone();
   for (const fault of faults) plant(model, adam, other, fault);
   const verifier = new ShardVerifier(model, mesh, reference);
+  const report = verifier.report(trained > 0 ? adam : undefined);
   const alone = methods.map((method) => {
     const check = (verifier as unknown as Record<string, (optimizer: optim.Optimizer) => Finding[]>)[method];
     return shown(check!.call(verifier, adam));
   });
-  const report = verifier.report(trained > 0 ? adam : undefined);
   const lines = String(report.table).split('\n');
   return {
     findings: shown(report.findings),

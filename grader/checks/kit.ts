@@ -175,7 +175,7 @@ async function sameAsReference(
     if (mismatch === undefined) return;
     const guess =
       options.hint?.(mismatch, outcome.run) ??
-      guessScale(result.value, want.ranks[rank]!.value, outcome.run.ranks.length);
+      guessScale(result.value, want.ranks[rank]!.value, outcome.run.ranks.length, options.tolerance);
     throw outcome.fail({
       message: explain(mismatch),
       mismatch,
@@ -234,9 +234,22 @@ function megabytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 }
 
-function guessScale(got: HostValue, want: HostValue, worldSize: number): string | undefined {
-  if (!isHostTensor(got) || !isHostTensor(want)) return undefined;
-  return hypothesis(got, expectClose(want), worldSize, want);
+/** A guess about the first tensor that differs, wherever it stands in the value. */
+function guessScale(
+  got: HostValue,
+  want: HostValue,
+  worldSize: number,
+  tolerance?: Tolerance | 'exact',
+): string | undefined {
+  if (isHostTensor(want))
+    return isHostTensor(got) ? hypothesis(got, expectClose(want), worldSize, want) : undefined;
+  if (typeof want !== 'object' || want === null || typeof got !== 'object' || got === null) return undefined;
+  for (const [key, item] of Object.entries(want as Record<string, HostValue>)) {
+    const own = Object.hasOwn(got, key) ? (got as Record<string, HostValue>)[key] : undefined;
+    if (compareValue(own, item, 0, key, tolerance) !== undefined)
+      return guessScale(own, item, worldSize, tolerance);
+  }
+  return undefined;
 }
 
 export const checkKit = {

@@ -94,7 +94,12 @@ export default (kit: CheckKit): CheckTable => {
     },
     'one-number': async (context) => {
       const { run, fail } = await ask(context, { world: 3, sizes: () => [40, 30, 20] });
-      const { collectives } = run.exchange;
+      const { instruments, transfers } = run.exchange;
+      const collectives = [...run.exchange.collectives, ...instruments];
+      if (transfers.length > 0)
+        throw fail({
+          message: `${transfers.length} messages were sent, wanted one collective of one number`,
+        });
       if (collectives.length !== 1)
         throw fail({
           message: `${collectives.length} collectives were run, wanted 1: ${collectives.map(({ op }) => op).join(', ')}`,

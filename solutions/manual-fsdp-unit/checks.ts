@@ -1,4 +1,4 @@
-import type { CheckContext, CheckKit, CheckTable, HostTensor, HostValue } from 'shardbook/grader';
+import type { CheckContext, CheckKit, CheckTable, HostTensor, HostValue, Schedule } from 'shardbook/grader';
 
 interface Asked {
   readonly world: number;
@@ -128,10 +128,12 @@ export default (kit: CheckKit): CheckTable => {
       passes = 1,
       reshards = 'early',
       uses = () => true,
+      schedule = 'buffered',
     }: {
       passes?: number;
       reshards?: 'early' | 'late' | 'once';
       uses?: (rank: number, place: number) => boolean;
+      schedule?: Schedule;
     } = {},
   ) => {
     const { shapes = [[3, 4], [4]] } = asked;
@@ -147,8 +149,8 @@ export default (kit: CheckKit): CheckTable => {
     const factors = (rank: number): (HostTensor | null)[][] =>
       Array.from({ length: passes }, (_, pass) => order.map((_, place) => factor(rank, pass, place)));
     const made = setting(context, 'reduced', asked, (rank) => [factors(rank), reshards]);
-    const name = `${made.name}, ${passes} backward passes`;
-    const { run, fail } = await kit.runSetting(context, { name, work: made.work });
+    const name = `${made.name}, ${passes} backward passes${schedule === 'buffered' ? '' : `, ${schedule}`}`;
+    const { run, fail } = await kit.runSetting(context, { name, work: { ...made.work, schedule } });
     const { world, tensors, frozen } = made;
     const sums = tensors.map((t) => new Float64Array(t.values.length));
     for (let rank = 0; rank < world; rank++)
@@ -234,7 +236,8 @@ export default (kit: CheckKit): CheckTable => {
         });
     }
   };
-  const several = (context: CheckContext): number[] => context.worlds.filter((world) => world > 1);
+  const several = (context: CheckContext): number[] =>
+    context.worlds.filter((world) => world > 1 && world < 6);
   const tied: Asked = { world: 3, shapes: [[2, 5], [5], [4]], order: [0, 1, 0, 2], frozen: [2] };
   return {
     shard: async (context) => {
@@ -243,13 +246,13 @@ export default (kit: CheckKit): CheckTable => {
       await checkShard(context, { world: 3, shapes: [[3, 4], [4]] });
     },
     unshard: async (context) => {
-      for (const world of context.worlds) await checkWhole(context, { world });
+      for (const world of [1, ...several(context)]) await checkWhole(context, { world });
     },
     gradients: async (context) => {
       for (const world of context.worlds) await checkGradients(context, { world });
     },
     training: async (context) => {
-      for (const world of context.worlds) await checkTraining(context, world, 4);
+      for (const world of [1, ...several(context)]) await checkTraining(context, world, 4);
     },
     uneven: async (context) => {
       await checkShard(context, tied);
@@ -271,9 +274,10 @@ export default (kit: CheckKit): CheckTable => {
           { world, shapes: [[4, 6], [6]] },
           { passes: 2 },
         );
-        const { collectives, transfers } = run.exchange;
-        if (transfers.length > 0)
-          throw fail({ message: `${transfers.length} messages were sent, wanted none` });
+        const { collectives, instruments, transfers } = run.exchange;
+        const others = transfers.length + instruments.length;
+        if (others > 0)
+          throw fail({ message: `${others} messages were sent beside the collectives, wanted none` });
         const kinds = collectives.map(({ op }) => op.replace(/Single$/, ''));
         const wanted = ['allGather', 'reduceScatter', 'allGather', 'reduceScatter'];
         if (kinds.join() !== wanted.join())
@@ -296,6 +300,14 @@ export default (kit: CheckKit): CheckTable => {
             message: `Two unshards, one more in between that finds the parameters there: ${gathers} all-gathers, wanted 2`,
           });
       }
+    },
+    schedules: async (context) => {
+      for (const seed of [1, 2])
+        await checkGradients(
+          context,
+          { world: 3, shapes: [[5], [2, 2]] },
+          { passes: 2, reshards: 'late', schedule: `shuffled-${context.seed + seed}` },
+        );
     },
     fresh: async (context) => {
       const random = new kit.Random(kit.deriveSeed(context.seed, 'shapes'));

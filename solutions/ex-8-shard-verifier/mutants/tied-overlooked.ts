@@ -40,7 +40,9 @@ export class ShardVerifier {
     const missing = Object.keys(this.reference).filter((name) => !this.#parameters.has(name));
     const more = [...this.#parameters.keys()].filter((name) => !Object.hasOwn(this.reference, name));
     return this.#exchange('uncovered', [
-      ...missing.slice(0, 0).map((name): [string, string] => [name, '']),
+      ...missing
+        .slice(0, 0)
+        .map((name): [string, string] => [name, 'the model has no such parameter, or under another name']),
       ...more.map((name): [string, string] => [name, 'it was not there when the model was sharded']),
     ]);
   }
@@ -74,8 +76,8 @@ export class ShardVerifier {
       const { shape, offset } = this.#slice(name);
       if (!(p instanceof DTensor) || p.localTensor.shape.join() !== shape.join()) return undefined;
       let want = this.reference[name]!;
-      for (const [dim, size] of shape.entries()) want = want.narrow(dim, size === 0 ? 0 : offset[dim]!, size);
-      return torch.equal(p.localTensor.detach(), want) ? undefined : 'its part differs from the reference';
+      for (const [dim, size] of shape.entries()) want = want.narrow(dim, offset[dim]!, size);
+      return torch.equal(p.localTensor, want) ? undefined : 'its part differs from the reference';
     });
   }
 
@@ -105,7 +107,6 @@ export class ShardVerifier {
       () => this.checkGrads(),
       () => (optimizer === undefined ? [] : this.checkOptimizerState(optimizer)),
     ];
-    this.#accused.clear();
     const findings = checks.flatMap((check) => {
       const found = check();
       for (const { name } of found) this.#accused.add(name);
