@@ -126,6 +126,9 @@ describe('an exercise', () => {
   it('lacks what it takes out of the runtime', async () => {
     expect(await said('fullyShard({} as never); return "";')).toMatch(/Cannot use fullyShard here/);
     expect(await said('dist.reduce(torch.ones([1]), 0); return "";')).toMatch(/Cannot use dist.reduce here/);
+    expect(await said('(fullyShard as unknown as { of(): void }).of(); return "";')).toMatch(
+      /Cannot use fullyShard here/,
+    );
     const { verdict, feedback } = await grade("await import('x' + 'y');");
     expect([verdict, feedback?.message]).toEqual(['compile-error', expect.stringContaining('import() of a')]);
     expect(() => partOfRuntime({ ...load(), without: ['nothing.there'] }, 'file:///x')).toThrow(

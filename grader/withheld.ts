@@ -28,12 +28,18 @@ export function partOfRuntime({ id, without }: Exercise, address: string): strin
   const given = Object.keys(shardbook).filter((name) => !whole.includes(name) && !members.has(name));
   return [
     'const refuse = (name) => { throw new Error(`Cannot use ${name} here: the exercise asks you to write what it does`); };',
+    // Whatever is done with it says so: a call, `new`, a static function of a class, a member of a space.
+    `const withheld = (name) => new Proxy(function () {}, {
+  apply: () => refuse(name),
+  construct: () => refuse(name),
+  get: (target, key) => (typeof key === 'symbol' || key === 'prototype' ? target[key] : refuse(name)),
+});`,
     `export { ${given.join(', ')} } from ${from};`,
-    ...whole.map((name) => `export function ${name}() { refuse('${name}'); }`),
+    ...whole.map((name) => `export const ${name} = withheld('${name}');`),
     ...[...members].flatMap(([space, names]) => [
       `import { ${space} as ${space}$all } from ${from};`,
       `export const ${space} = Object.freeze({ ...${space}$all, ${names
-        .map((member) => `${member}() { refuse('${space}.${member}'); }`)
+        .map((member) => `${member}: withheld('${space}.${member}')`)
         .join(', ')} });`,
     ]),
   ].join('\n');

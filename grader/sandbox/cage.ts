@@ -53,7 +53,7 @@ export interface CagedProcess {
   readonly child: ChildProcess;
   /** Resident memory of the process itself, in MiB. */
   megabytes(): number | undefined;
-  /** Forgets the peak of its resident memory so far and returns the bytes that are resident; undefined where no system keeps it. */
+  /** Forgets the peak of its resident memory so far, where that can be, and returns the bytes that are resident; undefined where no system counts. */
   resetPeak(): number | undefined;
   /** Milliseconds that it has waited for a processor so far; 0 where the system does not count them. */
   waitedMs(): number;
@@ -303,9 +303,9 @@ class Started implements CagedProcess {
       // 5: the peak begins anew, at what is resident now.
       writeFileSync(`/proc/${this.pid}/clear_refs`, '5');
     } catch {
-      return undefined;
+      // A kernel without it: the peak is that of the whole process, a little higher than what is resident now if it is young.
     }
-    return this.kilobytes('VmHWM');
+    return this.kilobytes('VmHWM') === undefined ? undefined : this.kilobytes('VmRSS');
   }
 
   waitedMs(): number {

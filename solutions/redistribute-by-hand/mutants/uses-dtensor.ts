@@ -1,4 +1,4 @@
-// fails: runtime-error in gather, "DTensor"
+// fails: runtime-error in gather, "Cannot use DTensor here"
 import { DTensor, dist, initDeviceMesh, Shard, type Tensor, torch } from 'shardbook';
 
 /** Start and length of a rank's piece, as Shard cuts: the last ones may be shorter, or empty. */

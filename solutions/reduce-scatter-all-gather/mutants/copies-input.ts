@@ -1,4 +1,4 @@
-// fails: wrong in memory, "is the whole input copied"
+// fails: wrong in memory, "is the whole input copied" where memory is counted
 import { type Tensor, torch } from 'shardbook';
 
 /** An operation that has begun. */
