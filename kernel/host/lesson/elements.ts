@@ -19,7 +19,7 @@ export function readExercise(fence: Fence, file: string): ExerciseCell {
       `an exercise named "${fence.argument}"`,
       'Write ```{exercise} NAME-OF-ITS-FOLDER',
     );
-  return { kind: 'exercise', exercise: fence.argument, line: fence.line };
+  return { kind: 'exercise', exercise: fence.argument, myst: fence.myst, line: fence.line };
 }
 
 export function readPrediction(fence: Fence, file: string): Prediction {
@@ -62,7 +62,8 @@ export function readQuestion(fence: Fence, file: string): QuestionCell {
       'Give it :choices: and :answer:, or :number:, :holds:, :words:',
     );
   const name = elementName(fence, file);
-  return { kind: 'question', name, question, explain, hints: hintsOf(fence), line: fence.line, ...key };
+  const { myst, line } = fence;
+  return { kind: 'question', name, question, explain, hints: hintsOf(fence), myst, line, ...key };
 }
 
 export function readTask(fence: Fence, file: string): TaskCell {
@@ -94,6 +95,7 @@ export function readTask(fence: Fence, file: string): TaskCell {
   const [starter, check, solution] = [part('starter'), part('check'), part('solution')];
   return {
     kind: 'task',
+    myst: fence.myst,
     name: elementName(fence, file),
     text,
     starter: starter.source,

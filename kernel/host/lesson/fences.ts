@@ -33,6 +33,8 @@ export interface Fence {
   readonly options: readonly FenceOption[];
   /** Body without option lines. */
   readonly body: string;
+  /** The block as it stands in the file. */
+  readonly myst: string;
   /** 1-based lines: of the opening fence, of the first body line, and the line after the closing fence. */
   readonly line: number;
   readonly bodyLine: number;
@@ -74,7 +76,8 @@ export function readFences(lines: readonly string[], skipped: number, file: stri
     const options = readOptions(token.content, line);
     const body = token.content.split('\n').slice(options.length).join('\n').replace(/\n$/, '');
     const bodyLine = line + 1 + options.length;
-    fences.push({ name, argument: directive[2]!.trim(), options, body, line, bodyLine, nextLine });
+    const myst = lines.slice(line - 1, nextLine - 1).join('\n');
+    fences.push({ name, argument: directive[2]!.trim(), options, body, myst, line, bodyLine, nextLine });
   }
   return fences;
 }

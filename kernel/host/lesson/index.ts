@@ -23,6 +23,7 @@ export {
 export { type CurriculumEntry, type ItemKind, loadCurriculum } from './curriculum.js';
 export { formatLesson } from './format.js';
 export { type Glossary, loadGlossary, parseGlossary } from './glossary.js';
+export { type ImportedNotebook, notebookToLesson } from './import.js';
 export { type LintProblem, lintLessons } from './lint/index.js';
 export {
   findLesson,

@@ -38,7 +38,15 @@ export function lessonToNotebook(lesson: Lesson, glossary: Glossary = new Map())
   return cellsToNotebook(
     lesson.cells,
     lesson.id,
-    { title: lesson.title, shardbook: { lesson: lesson.id, world: lesson.world, minutes: lesson.minutes } },
+    {
+      title: lesson.title,
+      shardbook: {
+        lesson: lesson.id,
+        world: lesson.world,
+        minutes: lesson.minutes,
+        myst: lesson.frontText,
+      },
+    },
     glossary,
   );
 }
@@ -70,14 +78,23 @@ export function cellsToNotebook(
   };
 }
 
+/** Text as every front end shows it. */
+export function readable(text: string, glossary: Glossary): string {
+  return plainTerms(plainAdmonitions(text), glossary);
+}
+
 type Drawn = Pick<NotebookCell, 'cell_type' | 'metadata' | 'source'>;
 
 function notebookCells(cell: LessonCell, above: LessonCell | undefined, glossary: Glossary): Drawn[] {
-  const text = (source: string, shardbook?: object): Drawn => ({
-    cell_type: 'markdown',
-    metadata: shardbook === undefined ? {} : { shardbook },
-    source: plainTerms(plainAdmonitions(source), glossary),
-  });
+  const text = (source: string, words: object = {}, myst = source): Drawn => {
+    const shown = readable(source, glossary);
+    const shardbook = { ...words, ...(shown === myst ? {} : { myst }) };
+    return {
+      cell_type: 'markdown',
+      metadata: Object.keys(shardbook).length === 0 ? {} : { shardbook },
+      source: shown,
+    };
+  };
   const code = (source: string, metadata: Record<string, unknown>): Drawn => ({
     cell_type: 'code',
     metadata,
@@ -85,21 +102,21 @@ function notebookCells(cell: LessonCell, above: LessonCell | undefined, glossary
   });
   switch (cell.kind) {
     case 'text':
-      return [text(cell.text)];
+      return [text(cell.text, cell.isPrediction ? { prediction: true } : {}, cell.text)];
     case 'twin':
-      return [text(twinText(cell.twin), { twin: true })];
+      return [text(twinText(cell.twin), { twin: true }, cell.myst)];
     case 'exercise':
       return [
         code(`// Exercise: shardbook exercise start ${cell.exercise}`, {
           ...UNSOLVED,
-          shardbook: { exercise: cell.exercise },
+          shardbook: { exercise: cell.exercise, myst: cell.myst },
         }),
       ];
     case 'question':
-      return [text(questionCellText(cell), { question: questionWords(cell) })];
+      return [text(questionCellText(cell), { question: questionWords(cell) }, cell.myst)];
     case 'task':
       return [
-        text(taskText(cell), { task: cell.name }),
+        text(taskText(cell), { task: cell.name }, cell.myst),
         code(cell.starter, { ...UNSOLVED, shardbook: { task: taskWords(cell) } }),
       ];
     case 'code':
@@ -115,6 +132,7 @@ function codeMetadata(cell: CodeCell, above: LessonCell | undefined): Record<str
     ...(output?.tolerance === undefined ? {} : { tolerance: output.tolerance }),
     ...(unchecked === undefined ? {} : { unchecked }),
     ...(predict === undefined ? {} : { predict }),
+    ...(Object.keys(cell.myst).length === 0 ? {} : { myst: cell.myst }),
   };
   return {
     ...(tags.length > 0 ? { tags: [...tags] } : {}),
@@ -122,12 +140,12 @@ function codeMetadata(cell: CodeCell, above: LessonCell | undefined): Record<str
   };
 }
 
-function questionWords({ kind: _kind, line: _line, ...words }: QuestionCell): object {
+function questionWords({ kind: _kind, line: _line, myst: _myst, ...words }: QuestionCell): object {
   return words;
 }
 
-function taskWords({ name, check, solution, hints }: TaskCell): object {
-  return { name, check, solution, hints };
+function taskWords({ name, starter, check, solution, hints }: TaskCell): object {
+  return { name, starter, check, solution, hints };
 }
 
 /** The question of a text that ends in a paragraph "**Predict.** ...", as lessons without the directive write it. */

@@ -68,6 +68,7 @@ describe('parseLesson()', () => {
       line: 17,
       tags: ['raises-exception'],
       output: { text: '2', line: 23, tolerance: 1e-3 },
+      myst: { options: ':tags: [raises-exception]', output: '```{output}\n:tolerance: 1e-3\n2\n```' },
     });
   });
 
@@ -133,7 +134,14 @@ describe('lessonToNotebook()', () => {
     expect(notebook.cells[1]).toEqual({
       cell_type: 'code',
       id: 'first-lesson-1',
-      metadata: { tags: ['raises-exception'], shardbook: { expects: '2', tolerance: 1e-3 } },
+      metadata: {
+        tags: ['raises-exception'],
+        shardbook: {
+          expects: '2',
+          tolerance: 1e-3,
+          myst: { options: ':tags: [raises-exception]', output: '```{output}\n:tolerance: 1e-3\n2\n```' },
+        },
+      },
       source: 'rank;\n1 + 1',
       execution_count: null,
       outputs: [],
@@ -151,7 +159,7 @@ describe('{predict} and {exercise}', () => {
     );
     const { cells } = lessonToNotebook(lesson);
     expect(cells[0]!.source).toBe('**Predict.** How many?\n\n- one\n- four');
-    expect(cells[1]!.metadata['shardbook']).toEqual({
+    expect(cells[1]!.metadata['shardbook']).toMatchObject({
       predict: { question: 'How many?', choices: ['one', 'four'], answer: 1, explain: 'Every rank prints.' },
     });
   });
@@ -166,7 +174,10 @@ describe('{predict} and {exercise}', () => {
 
   it('an exercise becomes a cell that names it', () => {
     const { cells } = lessonToNotebook(cellsOf(`${CELL}\n\`\`\`{exercise} ring-all-reduce\n\`\`\`\n`));
-    expect(cells[1]!.metadata['shardbook']).toEqual({ exercise: 'ring-all-reduce' });
+    expect(cells[1]!.metadata['shardbook']).toEqual({
+      exercise: 'ring-all-reduce',
+      myst: '```{exercise} ring-all-reduce\n```',
+    });
   });
 
   it('refuses what cannot be meant', () => {

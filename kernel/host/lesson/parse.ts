@@ -16,7 +16,11 @@ export function parseLesson(text: string, file: string): Lesson {
   if (!cells.some((cell) => cell.kind === 'code'))
     throw lessonProblem(file, skipped + 1, 'it has no code cell', 'Add a block ```{code-cell} typescript');
   refuseSecondNames(cells, file);
-  return { ...front, file, cells, marks: readMarks(text, skipped, file) };
+  const frontText = text
+    .split(/\r?\n/)
+    .slice(1, skipped - 1)
+    .join('\n');
+  return { ...front, frontText, file, cells, marks: readMarks(text, skipped, file) };
 }
 
 /** The cells of a MyST text below its first `skipped` lines (its front matter). */
@@ -26,7 +30,7 @@ export function parseCells(text: string, skipped: number, file: string): LessonC
   const cells: LessonCell[] = [];
   let next = skipped + 1;
   let codeCount = 0;
-  let predict: Prediction | undefined;
+  let asked: { predict: Prediction; myst: string } | undefined;
   for (let i = 0; i < fences.length; i++) {
     const fence = fences[i]!;
     const follows = (name: string): Fence | undefined => {
@@ -59,10 +63,11 @@ export function parseCells(text: string, skipped: number, file: string): LessonC
             'a {predict} block that no code cell follows',
             'Put it right above the cell whose output is to be predicted',
           );
-        predict = readPrediction(fence, file);
+        asked = { predict: readPrediction(fence, file), myst: fence.myst };
         cells.push({
           kind: 'text',
-          text: questionText('Predict', predict.question, predict),
+          isPrediction: true,
+          text: questionText('Predict', asked.predict.question, asked.predict),
           line: fence.bodyLine,
         });
         break;
@@ -73,12 +78,13 @@ export function parseCells(text: string, skipped: number, file: string): LessonC
         if (twinFence !== undefined) i++;
         const twin = twinFence && readTwin(twinFence, file);
         cells.push({
-          ...codeCell(fence, output, codeCount++, file),
-          ...(predict === undefined ? {} : { predict }),
+          ...codeCell(fence, output, asked?.myst, codeCount++, file),
+          ...(asked === undefined ? {} : { predict: asked.predict }),
           ...(twin === undefined ? {} : { twin }),
         });
-        if (twin !== undefined) cells.push({ kind: 'twin', twin, line: twinFence!.line });
-        predict = undefined;
+        if (twin !== undefined)
+          cells.push({ kind: 'twin', twin, myst: twinFence!.myst, line: twinFence!.line });
+        asked = undefined;
         next = (twinFence ?? output ?? fence).nextLine;
       }
     }
@@ -87,7 +93,13 @@ export function parseCells(text: string, skipped: number, file: string): LessonC
   return cells;
 }
 
-function codeCell(fence: Fence, output: Fence | undefined, index: number, file: string): CodeCell {
+function codeCell(
+  fence: Fence,
+  output: Fence | undefined,
+  predict: string | undefined,
+  index: number,
+  file: string,
+): CodeCell {
   if (!LANGUAGES.includes(fence.argument)) {
     throw lessonProblem(
       file,
@@ -119,6 +131,13 @@ function codeCell(fence: Fence, output: Fence | undefined, index: number, file: 
       .map((tag) => tag.trim())
       .filter((tag) => tag !== ''),
     output: output && expectedOutput(output, file),
+    myst: {
+      ...(predict === undefined ? {} : { predict }),
+      ...(fence.options.length === 0
+        ? {}
+        : { options: fence.options.map(({ name, value }) => `:${name}: ${value}`).join('\n') }),
+      ...(output === undefined ? {} : { output: output.myst }),
+    },
     ...(unchecked === undefined ? {} : { unchecked: unchecked.value }),
   };
 }

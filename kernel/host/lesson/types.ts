@@ -58,10 +58,14 @@ export interface CodeCell {
   readonly unchecked?: string;
   readonly predict?: Prediction;
   readonly twin?: Twin;
+  /** As it stands in the file: the prediction above it, its option lines, the output below it. */
+  readonly myst: { readonly predict?: string; readonly options?: string; readonly output?: string };
 }
 
 export interface TextCell {
   readonly kind: 'text';
+  /** It repeats the question of the cell below, for readers without the app. */
+  readonly isPrediction?: true;
   readonly text: string;
   readonly line: number;
 }
@@ -71,6 +75,7 @@ export interface ExerciseCell {
   readonly kind: 'exercise';
   /** Name of the exercise's folder. */
   readonly exercise: string;
+  readonly myst: string;
   readonly line: number;
 }
 
@@ -82,6 +87,8 @@ export interface QuestionCell extends AnswerKey {
   readonly question: string;
   /** Shown after the answer. */
   readonly explain: string;
+  /** The block as it stands in the file; all elements have it. */
+  readonly myst: string;
   readonly hints: readonly string[];
   readonly line: number;
 }
@@ -89,6 +96,7 @@ export interface QuestionCell extends AnswerKey {
 /** Something to write, and the code that says whether it is right. */
 export interface TaskCell {
   readonly kind: 'task';
+  readonly myst: string;
   /** Unique in the lesson. */
   readonly name: string;
   readonly text: string;
@@ -106,6 +114,7 @@ export interface TaskCell {
 /** A twin below its cell. */
 export interface TwinCell {
   readonly kind: 'twin';
+  readonly myst: string;
   readonly twin: Twin;
   readonly line: number;
 }
@@ -113,6 +122,8 @@ export interface TwinCell {
 export type LessonCell = CodeCell | TextCell | ExerciseCell | QuestionCell | TaskCell | TwinCell;
 
 export interface Lesson extends FrontMatter {
+  /** The front matter as it stands in the file, without its fences. */
+  readonly frontText: string;
   /** Path as given to the parser; used in messages. */
   readonly file: string;
   readonly cells: readonly LessonCell[];

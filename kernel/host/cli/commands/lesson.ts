@@ -11,7 +11,7 @@ import {
 } from '../../lesson/index.js';
 import type { Command } from '../command.js';
 import { coverage, format, lint } from '../lesson/author.js';
-import { buildNotebooks, buildPages } from '../lesson/build.js';
+import { buildNotebooks, buildPages, importNotebook } from '../lesson/build.js';
 import { checkLessons, checkPyTorch } from '../lesson/check.js';
 import { packageRoot } from '../paths.js';
 import { options, usageError } from './options.js';
@@ -25,6 +25,7 @@ const usage = `usage: shardbook lesson list [--dir FOLDER]
        shardbook lesson coverage [--json FILE] [--dir FOLDER]
        shardbook lesson build [ID...] [--out FOLDER] [--dir FOLDER]
        shardbook lesson build --site [--no-run] [--out FOLDER] [--dir FOLDER]
+       shardbook lesson import NOTEBOOK [--dir FOLDER]
 
 list      shows the lessons in the order of manifest.yaml
 new       writes a lesson and lists it in manifest.yaml
@@ -34,6 +35,7 @@ lint      reads lessons strictly: links, formulas, words, coverage, cells withou
 fmt       lays lessons out
 coverage  shows what of the curriculum is covered, and where
 build     writes notebooks (.ipynb); with --site, static pages of all lessons with what their cells put out
+import    takes a notebook that was built, and worked on, back into its lesson
 
 --dir FOLDER  folder with manifest.yaml; default the lessons that come with Shardbook
 --layer N     layer of the new lesson, default 0
@@ -96,12 +98,17 @@ export const command: Command = {
       case 'build':
         if (values.site) return buildPages(manifest(), resolve(values.out ?? 'site'), !values['no-run']);
         return buildNotebooks(manifest(), chosen(manifest(), ids), resolve(values.out ?? 'notebooks'));
+      case 'import': {
+        const [file] = ids;
+        if (file === undefined || ids.length > 1) throw usageError('lesson import', 'one notebook is wanted');
+        return importNotebook(manifest(), file);
+      }
       case 'new':
         return create(root, ids, values.layer, values.dir === undefined);
       default:
         throw usageError(
           `lesson ${action}`.trim(),
-          'list, new, check, lint, fmt, coverage or build is wanted',
+          'list, new, check, lint, fmt, coverage, build or import is wanted',
         );
     }
   },

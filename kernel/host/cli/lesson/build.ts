@@ -1,13 +1,18 @@
 /** `shardbook lesson build`: notebooks, or with `--site` a static site. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { ShardbookError } from '../../../runtime/index.js';
 import {
   buildSite,
+  findLesson,
+  type ImportedNotebook,
   type Lesson,
   lessonToNotebook,
   loadGlossary,
   type Manifest,
   type ManifestLesson,
+  notebookToLesson,
+  parseLesson,
   runLesson,
   shownPath,
 } from '../../lesson/index.js';
@@ -22,6 +27,29 @@ export function buildNotebooks(manifest: Manifest, entries: readonly ManifestLes
     writeFileSync(file, `${JSON.stringify(lessonToNotebook(readable(entry), glossary), null, 1)}\n`);
     process.stdout.write(`${shownPath(file)}\n`);
   }
+  return 0;
+}
+
+/** The lesson of a notebook that was built and worked on, written over the lesson of that id. */
+export function importNotebook(manifest: Manifest, file: string): number {
+  let notebook: ImportedNotebook;
+  try {
+    notebook = JSON.parse(readFileSync(file, 'utf8')) as ImportedNotebook;
+  } catch (cause) {
+    throw new ShardbookError({
+      code: 'SB_LESSON_IMPORT',
+      message: `Cannot import "${file}": ${(cause as Error).message.split('\n')[0]}`,
+    });
+  }
+  const text = notebookToLesson(notebook, loadGlossary(manifest.root));
+  const { id } = parseLesson(text, file);
+  const { path } = findLesson(manifest, id);
+  if (readFileSync(path, 'utf8') === text) {
+    process.stdout.write(`${shownPath(path)} is the same\n`);
+    return 0;
+  }
+  writeFileSync(path, text);
+  process.stdout.write(`${shownPath(path)}\nCheck it with: shardbook lesson check ${id}\n`);
   return 0;
 }
 
