@@ -1,8 +1,12 @@
 /** A script and the files it imports, as programs for ranks. Types are stripped, not checked: an editor or `tsc` does that. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
-import ts from 'typescript';
+import type TypeScript from 'typescript';
 import { ShardbookError } from '../../runtime/base/index.js';
+
+// Not an import: Node would first search nine megabytes for the names that they export.
+const ts: typeof TypeScript = createRequire(import.meta.url)('typescript');
 
 export interface ScriptFile {
   /** Path of the source, with its extension replaced by `.js`. */
@@ -69,7 +73,7 @@ function relativeFile(folder: string, specifier: string): string | undefined {
   return candidates.find((file) => existsSync(file) && statSync(file).isFile() && !file.endsWith('.json'));
 }
 
-function syntaxError(file: string, problem: ts.Diagnostic): ShardbookError {
+function syntaxError(file: string, problem: TypeScript.Diagnostic): ShardbookError {
   const at = problem.file?.getLineAndCharacterOfPosition(problem.start ?? 0);
   const place = at ? `${file}:${at.line + 1}:${at.character + 1}` : file;
   return new ShardbookError({

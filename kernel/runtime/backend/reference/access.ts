@@ -84,13 +84,41 @@ export function offsetsOf(x: Nd): Int32Array {
   return out;
 }
 
-/** Contiguous rows at least this long are copied as blocks. */
+/** Contiguous rows at least this long are copied as blocks; of float32 they must be longer, because its loop is compiled well. */
 const BLOCK_MIN = 24;
+const BLOCK_MIN_F32 = 192;
 
+/**
+ * Short rows of float32, as attention has when it takes heads apart. A loop of its own: it sees one kind of array only, and a block
+ * copy costs two objects and two calls.
+ */
+function copyShortRows(x: Nd, data: Float32Array, out: Float32Array, length: number): void {
+  const rank = x.shape.length;
+  const index = new Int32Array(rank);
+  let from = x.offset;
+  for (let to = 0; to < out.length; ) {
+    for (let i = 0; i < length; i++) out[to + i] = data[from + i]!;
+    to += length;
+    for (let d = rank - 2; d >= 0; d--) {
+      const stride = x.strides[d]!;
+      const size = x.shape[d]!;
+      from += stride;
+      if (++index[d]! < size) break;
+      from -= stride * size;
+      index[d] = 0;
+    }
+  }
+}
+
+/** The elements of x in order; `out` has room for them and no more. */
 function copyRows<T extends TypedArray>(x: Nd, data: T, out: T): void {
   const rank = x.shape.length;
   const length = rank === 0 ? 1 : x.shape[rank - 1]!;
   const stride = rank === 0 ? 1 : x.strides[rank - 1]!;
+  if (stride === 1 && length > 1 && length < BLOCK_MIN_F32) {
+    if (data instanceof Float32Array && out instanceof Float32Array)
+      return copyShortRows(x, data, out, length);
+  }
   if (stride === 1 && length >= BLOCK_MIN) {
     const to = out as Float32Array;
     const from = data as Float32Array;
