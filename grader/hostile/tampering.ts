@@ -68,7 +68,7 @@ export const tampering: Hostile[] = [
   {
     name: 'shape that lies',
     source: fn("const r = t.mul(2); Object.defineProperty(r, 'shape', { value: [1e9] }); return r;"),
-    verdict: 'runtime-error',
+    verdict: 'protocol-error',
   },
   {
     name: 'negative shape',
