@@ -88,8 +88,12 @@ export function rootIndex(
   if (rank === undefined)
     throw badArgument(op, `neither ${names[0]} nor ${names[1]} is given`, 'give one of them');
   const index = group.ranks.indexOf(rank);
-  if (index < 0)
-    throw badArgument(op, `rank ${rank} is not in group ${group.name} (ranks ${group.ranks.join(', ')})`);
+  if (index < 0) {
+    // The name of a mesh axis's group has its ranks in it already.
+    const ranks = `(ranks ${group.ranks.join(', ')})`;
+    const name = group.name.endsWith(ranks) ? group.name : `${group.name} ${ranks}`;
+    throw badArgument(op, `rank ${rank} is not in group ${name}`);
+  }
   return index;
 }
 

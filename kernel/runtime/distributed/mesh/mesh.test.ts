@@ -173,3 +173,10 @@ test.each([
   expect(error.code).toBe(errorCode);
   expect(error.message).toContain(words);
 });
+
+test('broadcast() from a rank outside an axis says the ranks of its group once', async () => {
+  const error = await errorOf(
+    `${cube} dist.broadcast(tensor([0]), { src: 0, group: mesh.getGroup('tp') }); throw new TypeError('not refused')`,
+  );
+  expect(error.message).toBe('Cannot run "broadcast": rank 0 is not in group mesh axis tp (ranks 4, 5)');
+});
