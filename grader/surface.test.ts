@@ -129,6 +129,7 @@ describe('an exercise', () => {
     expect(await said('(fullyShard as unknown as { of(): void }).of(); return "";')).toMatch(
       /Cannot use fullyShard here/,
     );
+    expect(await said("return eval('1 + 1');")).toMatch(/Code generation from strings disallowed/);
     const { verdict, feedback } = await grade("await import('x' + 'y');");
     expect([verdict, feedback?.message]).toEqual(['compile-error', expect.stringContaining('import() of a')]);
     expect(() => partOfRuntime({ ...load(), without: ['nothing.there'] }, 'file:///x')).toThrow(

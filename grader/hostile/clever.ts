@@ -220,6 +220,18 @@ export const waysAround: Hostile[] = [
     verdict: 'runtime-error',
   },
   {
+    name: 'code from a text',
+    source: fn("return new Function('t', 'return t.mul(2)')(t);"),
+    verdict: 'runtime-error',
+    says: 'Code generation',
+  },
+  {
+    name: 'import from a text',
+    source: asyncFn("const fs = await eval('import(\"node:fs\")'); throw new Error(fs.readFileSync('/etc/passwd', 'utf8'));"),
+    verdict: 'runtime-error',
+    says: 'Code generation',
+  },
+  {
     name: 'node: behind a data: address',
     source: asyncFn(
       "const m = await import(('data:text/javascript,import fs from \"node:fs\"; export default fs') as any); throw new Error(m.default.readFileSync('/etc/passwd', 'utf8'));",

@@ -271,6 +271,8 @@ export class Cage {
     ];
     return [
       ...flags,
+      // No eval: what intake refuses to import would be imported from a text.
+      '--disallow-code-generation-from-strings',
       process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission',
       ...folders.map((folder) => `--allow-fs-read=${join(folder, '*')}`),
     ];
