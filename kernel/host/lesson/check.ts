@@ -30,7 +30,8 @@ export interface CheckLessonOptions {
   readonly onCell?: (check: CellCheck) => void;
 }
 
-const CELL_SECONDS = 60;
+/** Enough for the first cell on a busy machine, which waits for the compiler as well. */
+const CELL_SECONDS = 180;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: colours of tracebacks
 const COLOURS = /\u001b\[[0-9;]*m/g;
 
