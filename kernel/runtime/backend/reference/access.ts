@@ -116,8 +116,10 @@ function copyRows<T extends TypedArray>(x: Nd, data: T, out: T): void {
   const length = rank === 0 ? 1 : x.shape[rank - 1]!;
   const stride = rank === 0 ? 1 : x.strides[rank - 1]!;
   if (stride === 1 && length > 1 && length < BLOCK_MIN_F32) {
-    if (data instanceof Float32Array && out instanceof Float32Array)
-      return copyShortRows(x, data, out, length);
+    if (data instanceof Float32Array && out instanceof Float32Array) {
+      copyShortRows(x, data, out, length);
+      return;
+    }
   }
   if (stride === 1 && length >= BLOCK_MIN) {
     const to = out as Float32Array;

@@ -96,7 +96,7 @@ export class RandomStream {
         y ^= y >>> 11;
         y ^= (y << 7) & 0x9d2c5680;
         y ^= (y << 15) & 0xefc60000;
-        out[i] = ((y ^ (y >>> 18)) & 0xffffff) / 0x1000000;
+        out[i] = ((y ^ (y >>> 18)) & 0xffffff) * 2 ** -24;
       }
       this.#position = from + i;
     }
