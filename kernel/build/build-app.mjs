@@ -70,7 +70,8 @@ async function bundleInto(target, minify) {
   const temporary = `${target}.${process.pid}.tmp`;
   await rm(temporary, { recursive: true, force: true });
   await mkdir(temporary, { recursive: true });
-  await build({
+  const { metafile } = await build({
+    metafile: true,
     entryPoints: { app: join(web, 'main.ts'), lab: join(web, 'lab.css') },
     outdir: temporary,
     bundle: true,
@@ -101,11 +102,27 @@ async function bundleInto(target, minify) {
     },
     plugins: [jupyterLabPlugin()],
   });
-  for (const name of ['index.html', 'favicon.svg']) await cp(join(web, name), join(temporary, name));
+  await cp(join(web, 'favicon.svg'), join(temporary, 'favicon.svg'));
+  const page = await readFile(join(web, 'index.html'), 'utf8');
+  const chunks = notebookChunks(metafile, temporary).join(' ');
+  await writeFile(
+    join(temporary, 'index.html'),
+    page.replace('</head>', `  <meta name="shardbook-notebook-chunks" content="${chunks}">\n  </head>`),
+  );
   // The strict build of Plotly needs no `eval`, which the Content-Security-Policy forbids.
   await cp(require.resolve('plotly.js/dist/plotly-strict.min.js'), join(temporary, 'plotly.min.js'));
   await rm(target, { recursive: true, force: true });
   await rename(temporary, target);
+}
+
+/** Addresses of what the code of notebooks imports at once, itself first. */
+function notebookChunks({ outputs }, outdir) {
+  const names = Object.keys(outputs);
+  const entry = names.find((name) => outputs[name].entryPoint?.endsWith('kernel/host/web/lesson.ts'));
+  const found = new Set(entry === undefined ? [] : [entry]);
+  for (const name of found)
+    for (const { path, kind } of outputs[name].imports) if (kind === 'import-statement') found.add(path);
+  return [...found].map((name) => `/app/${relative(outdir, resolve(name)).replaceAll('\\', '/')}`);
 }
 
 /** Editor modes of languages no lesson uses: left out, they are half of the chunks. */

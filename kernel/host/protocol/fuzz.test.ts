@@ -200,7 +200,7 @@ function frames(source: Source, wire: WireFormat): Buffer[] {
     metadata: source.chance(0.2) ? source.json() : {},
     content: source.chance(0.1) ? source.json() : content,
   };
-  const good = wire.encode(message as unknown as Message).map((part) => Buffer.from(part));
+  const good: Buffer[] = wire.encode(message as unknown as Message).map((part) => Buffer.from(part));
   switch (source.below(8)) {
     case 0: // Not signed, or by another.
       good[1] = source.chance(0.5) ? Buffer.alloc(0) : source.damaged(good[1]!);

@@ -22,6 +22,8 @@ export interface SessionModel {
 
 /** Enough for a class on one machine; a page that opens kernels in a loop stops here. */
 const MAX_KERNELS = 64;
+/** A kernel that was started ahead and that nobody came for. */
+const WARM_MS = 60_000;
 /** Idle kernels without a front end that stay. */
 const FORSAKEN_TO_KEEP = 4;
 
@@ -84,6 +86,10 @@ export class Kernels {
   #kernels = new Map<string, KernelEntry>();
   #sessions = new Map<string, { id: string; path: string; name: string; type: string; kernelId: string }>();
   #starting = 0;
+  /** Started ahead, by their options. */
+  #warm = new Map<string, { handle: Promise<KernelHandle>; timer: NodeJS.Timeout }>();
+
+  #stopped = false;
 
   constructor(
     private readonly provider: KernelProvider,
@@ -122,7 +128,11 @@ export class Kernels {
     this.#starting++;
     try {
       const options = await this.optionsFor(path, notebookName);
-      const entry = new KernelEntry(spec.name, await this.provider.start(options), options);
+      const entry = new KernelEntry(
+        spec.name,
+        await (this.#takeWarm(options) ?? this.provider.start(options)),
+        options,
+      );
       this.#kernels.set(entry.id, entry);
       this.#dropForsaken();
       entry.handle.onExit((_reason, restarts) => {
@@ -132,6 +142,33 @@ export class Kernels {
     } finally {
       this.#starting--;
     }
+  }
+
+  /** Starts the kernel that the notebook at `path` is about to ask for. Never rejects. */
+  async warm(path: string): Promise<void> {
+    if ([...this.#sessions.values()].some((session) => session.path === path)) return;
+    const options = await this.optionsFor(path, '').catch(() => undefined);
+    const busy = this.#kernels.size + this.#starting + this.#warm.size >= MAX_KERNELS;
+    if (options === undefined || busy || this.#stopped) return;
+    const key = JSON.stringify(options);
+    if (this.#warm.has(key)) return;
+    const handle = this.provider.start(options);
+    handle.catch(() => this.#warm.delete(key));
+    const timer = setTimeout(
+      () => void this.#takeWarm(options)?.then((unused) => unused.shutdown()),
+      WARM_MS,
+    );
+    timer.unref();
+    this.#warm.set(key, { handle, timer });
+  }
+
+  #takeWarm(options: KernelStartOptions): Promise<KernelHandle> | undefined {
+    const key = JSON.stringify(options);
+    const warm = this.#warm.get(key);
+    if (warm === undefined) return undefined;
+    clearTimeout(warm.timer);
+    this.#warm.delete(key);
+    return warm.handle;
   }
 
   async interrupt(id: string): Promise<void> {
@@ -154,6 +191,13 @@ export class Kernels {
   }
 
   async shutdownAll(): Promise<void> {
+    this.#stopped = true;
+    const unused = [...this.#warm.values()].map(async ({ handle, timer }) => {
+      clearTimeout(timer);
+      await (await handle).shutdown();
+    });
+    this.#warm.clear();
+    await Promise.allSettled(unused);
     await Promise.allSettled([...this.#kernels.keys()].map((id) => this.shutdown(id)));
   }
 

@@ -196,7 +196,10 @@ function shardbookRoutes({ lessons, kernels, progress }: Services): Route[] {
       sendJson(response, 200, await lessons.list()),
     ),
     route('POST', /^\/api\/shardbook\/lessons\/([^/]+)\/open$/, async ({ response, params }) => {
-      sendJson(response, 200, { path: await lessons.open(params[0]!) });
+      const path = await lessons.open(params[0]!);
+      // Its kernel starts while the page still loads.
+      void kernels.warm(path);
+      sendJson(response, 200, { path });
     }),
     route('POST', /^\/api\/shardbook\/lessons\/([^/]+)\/reset$/, async ({ response, params }) => {
       const { path, kept } = await lessons.reset(params[0]!);
@@ -215,6 +218,10 @@ function shardbookRoutes({ lessons, kernels, progress }: Services): Route[] {
         failures: [],
       };
       sendJson(response, 200, { state, ...view });
+    }),
+    route('GET', /^\/api\/shardbook\/kernels\/([^/]+)\/variables$/, async ({ response, params }) => {
+      const { handle } = kernels.get(params[0]!);
+      sendJson(response, 200, (await handle.variables?.()) ?? { stale: true, ranks: [] });
     }),
     route('GET', /^\/api\/shardbook\/progress$/, async ({ response }) =>
       sendJson(response, 200, (await progress.read()).progress),

@@ -1,6 +1,6 @@
 /** The real kernel behind the port: protocol's core over a session, without ZeroMQ between. */
 import type { KernelCore, MessageSink } from '../protocol/index.js';
-import type { ClusterView, SessionApi, SessionOptions } from '../session/index.js';
+import type { ClusterView, SessionApi, SessionOptions, VariablesView } from '../session/index.js';
 import type {
   KernelHandle,
   KernelProvider,
@@ -95,6 +95,10 @@ class SessionKernel implements KernelHandle {
 
   cluster(): ClusterView {
     return this.session.cluster();
+  }
+
+  variables(): Promise<VariablesView> {
+    return this.session.variables();
   }
 
   async #onShutdown(restart: boolean): Promise<void> {

@@ -7,7 +7,7 @@ import type {
   ProgressChange,
   RankView,
 } from '../server/index.js';
-import type { ClusterView } from '../session/types.js';
+import type { ClusterView, VariablesView } from '../session/types.js';
 
 export type Curriculum = CurriculumView & { started: string[]; progress: Record<string, LessonProgress> };
 
@@ -43,6 +43,10 @@ export function fetchRanks(kernelId: string): Promise<RankStatus> {
 
 export function fetchCluster(kernelId: string): Promise<ClusterView & { state: string }> {
   return call('GET', `/api/shardbook/kernels/${encodeURIComponent(kernelId)}/cluster`);
+}
+
+export function fetchVariables(kernelId: string): Promise<VariablesView> {
+  return call('GET', `/api/shardbook/kernels/${encodeURIComponent(kernelId)}/variables`);
 }
 
 export function checkExercise(id: string, source: string, lesson: string): Promise<CheckResult> {

@@ -1,8 +1,9 @@
 /** The cluster behind the notebook: ranks, meshes, memory by category, collectives in time, and why the last cell failed. */
 import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Notebook } from '@jupyterlab/notebook';
-import type { ClusterView, MeshView, ObservedFailure } from '../session/types.js';
-import { fetchCluster } from './api.js';
+import type { ClusterView, MeshView, ObservedFailure, VariablesView } from '../session/types.js';
+import { mergeVariables } from '../session/variables.js';
+import { fetchCluster, fetchVariables } from './api.js';
 import { element } from './dom.js';
 import { jumpTo, placesIn } from './jump.js';
 import { drawTimeline } from './timeline.js';
@@ -29,6 +30,7 @@ export function createClusterPanel(
   let disposed = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let last = '';
+  let variables: VariablesView = { stale: true, ranks: [] };
 
   const refresh = async () => {
     clearTimeout(timer);
@@ -36,8 +38,10 @@ export function createClusterPanel(
     if (kernel && !disposed) {
       try {
         const view = await fetchCluster(kernel.id);
+        // Only a panel that is seen asks the ranks.
+        if (shown && !view.running) variables = await fetchVariables(kernel.id);
         onDeadlock(view.failures.some(isDeadlock));
-        const text = JSON.stringify(view);
+        const text = JSON.stringify([view, variables]);
         if (shown && text !== last && !disposed) {
           last = text;
           draw(view);
@@ -54,12 +58,17 @@ export function createClusterPanel(
     body.replaceChildren(
       ...drawFailures(view, notebook),
       section('Ranks', drawRanks(view), view.machine),
+      section(
+        'Variables',
+        drawVariables(variables, view.ranks.length),
+        view.running ? 'before this cell' : '',
+      ),
       section('Meshes', drawMeshes(view)),
       section('Memory', drawMemory(view)),
       section(
         'Collectives',
         drawTimeline(view, (place) => jumpTo(notebook, place)),
-        view.cell,
+        view.running ? `${view.cell}, so far` : view.cell,
       ),
     );
     for (const details of body.querySelectorAll('details')) details.open ||= open.has(details.id);
@@ -152,20 +161,51 @@ function reportLine(line: string, notebook: Notebook): HTMLElement {
   return item;
 }
 
-function drawRanks({ ranks }: ClusterView): HTMLElement {
+function drawRanks({ ranks, running }: ClusterView): HTMLElement {
   return element(
     'ul',
     { class: 'sb-cluster-ranks' },
-    ...ranks.map(({ rank, state, reason, seen }) =>
+    ...ranks.map(({ rank, state, reason, waits, seen }) =>
       element(
         'li',
         { class: 'sb-rank', 'data-state': state },
-        `rank ${rank}: ${state}${reason === undefined ? '' : `, ${reason}`}`,
+        `rank ${rank}: ${waits === undefined ? state : `waits for ${waits}`}${reason === undefined ? '' : `, ${reason}`}`,
         ...(seen === undefined
           ? []
-          : [element('span', { class: 'sb-soft' }, `last cell ${milliseconds(seen.took)}`)]),
+          : [
+              element(
+                'span',
+                { class: 'sb-soft' },
+                `${running ? 'this' : 'last'} cell ${milliseconds(seen.took)}`,
+              ),
+            ]),
       ),
     ),
+  );
+}
+
+/** A row for each value that ranks have: one where they agree. */
+function drawVariables({ ranks }: VariablesView, worldSize: number): HTMLElement {
+  const shared = mergeVariables(ranks);
+  if (shared.length === 0) return element('p', { class: 'sb-soft' }, 'No variables yet.');
+  const rows = shared.flatMap(({ name, variants }) =>
+    variants.map(({ variable, ranks: of }, i) =>
+      element(
+        'tr',
+        {},
+        element('th', { scope: 'row' }, i === 0 ? name : element('span', { class: 'sb-hidden-text' }, name)),
+        element('td', {}, of.length === worldSize ? '' : `rank ${of.join(',')}`),
+        element('td', {}, variable.type),
+        element('td', { class: 'sb-value', title: variable.value }, variable.value),
+      ),
+    ),
+  );
+  const head = ['name', 'ranks', 'type', 'value'].map((text) => element('th', { scope: 'col' }, text));
+  return element(
+    'table',
+    { class: 'sb-variables' },
+    element('thead', {}, element('tr', {}, ...head)),
+    element('tbody', {}, ...rows),
   );
 }
 

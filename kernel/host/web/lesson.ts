@@ -9,7 +9,7 @@ import {
   type NotebookPanel,
 } from '@jupyterlab/notebook';
 import { BoxPanel, Widget } from '@lumino/widgets';
-import { noteProgress, openLesson, resetLesson } from './api.js';
+import { noteProgress, resetLesson } from './api.js';
 import { attachCellParts } from './cell-parts.js';
 import { createClusterPanel } from './cluster.js';
 import { bindKeys, KEYS, type NotebookCommands } from './commands.js';
@@ -40,9 +40,15 @@ const ROOM_FOR_CONTENTS = '(min-width: 1100px)';
 const ROOM_FOR_CLUSTER = '(min-width: 1400px)';
 
 /** Draws the lesson; the returned function saves and takes the page down. */
-export async function showLesson(page: HTMLElement, id: string): Promise<() => Promise<void>> {
-  const [{ path }] = await Promise.all([openLesson(id), loadLabStyles()]);
+export async function showLesson(
+  page: HTMLElement,
+  id: string,
+  opened: Promise<{ path: string }>,
+): Promise<() => Promise<void>> {
+  const styles = loadLabStyles();
+  // Begins to talk to the server at once.
   const lab = getLab();
+  const [{ path }] = await Promise.all([opened, styles]);
   const panel = lab.documents.open(path, 'Notebook') as NotebookPanel | undefined;
   if (panel === undefined) throw new Error(`Cannot open "${path}" as a notebook`);
   const context = lab.documents.contextForWidget(panel) as DocumentRegistry.IContext<INotebookModel>;

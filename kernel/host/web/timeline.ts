@@ -13,7 +13,7 @@ interface Bar {
   end: number;
 }
 
-export function drawTimeline({ ranks }: ClusterView, jump: (place: Place) => void): HTMLElement {
+export function drawTimeline({ ranks, running }: ClusterView, jump: (place: Place) => void): HTMLElement {
   const seen = ranks.flatMap(({ rank, seen }) => (seen === undefined ? [] : [{ rank, seen }]));
   const began = Math.min(...seen.map(({ seen }) => seen.began));
   const bars = seen.flatMap(({ rank, seen }) =>
@@ -24,7 +24,14 @@ export function drawTimeline({ ranks }: ClusterView, jump: (place: Place) => voi
     }),
   );
   if (bars.length === 0)
-    return element('p', { class: 'sb-soft' }, 'The last cell called no collective and sent no message.');
+    return element(
+      'p',
+      { class: 'sb-soft' },
+      running
+        ? 'No collective and no message so far.'
+        : 'The last cell called no collective and sent no message.',
+    );
+  const open = running ? 'under way' : 'never done';
   const first = Math.min(...bars.map(({ start }) => start));
   const span = Math.max(0.001, Math.max(...bars.map(({ end }) => end)) - first);
   const lanes = seen.map(({ rank }) => rank);
@@ -37,7 +44,7 @@ export function drawTimeline({ ranks }: ClusterView, jump: (place: Place) => voi
       element(
         'div',
         { class: 'sb-lane-track' },
-        ...bars.filter((bar) => bar.rank === rank).map((bar) => drawBar(bar, first, span, ops, jump)),
+        ...bars.filter((bar) => bar.rank === rank).map((bar) => drawBar(bar, first, span, ops, open, jump)),
       ),
     );
   const order = [...bars].sort((a, b) => a.start - b.start || a.rank - b.rank);
@@ -60,7 +67,7 @@ export function drawTimeline({ ranks }: ClusterView, jump: (place: Place) => voi
           ),
         ),
       ),
-      element('tbody', {}, ...order.slice(0, MOST_ROWS).map((bar) => drawRow(bar, first, jump))),
+      element('tbody', {}, ...order.slice(0, MOST_ROWS).map((bar) => drawRow(bar, first, open, jump))),
     ),
     ...(truncated ? [element('p', { class: 'sb-soft' }, 'Only some of the calls are listed.')] : []),
   );
@@ -95,14 +102,17 @@ function drawBar(
   first: number,
   span: number,
   ops: readonly string[],
+  open: string,
   jump: (place: Place) => void,
 ): HTMLElement {
   const { call, start, end } = bar;
   const node = element('span', {
     class: 'sb-call',
-    title: `${title(call)}: ${call.end === undefined ? 'never done' : milliseconds(end - start)}${call.place === undefined ? '' : `, ${call.place}`}`,
+    title: `${title(call)}: ${call.end === undefined ? open : milliseconds(end - start)}${call.place === undefined ? '' : `, ${call.place}`}`,
     'data-color': String(ops.indexOf(call.op) % 8),
-    ...(call.end === undefined || call.error !== undefined ? { 'data-failed': true } : {}),
+    ...((call.end === undefined && open === 'never done') || call.error !== undefined
+      ? { 'data-failed': true }
+      : {}),
     onclick: () => {
       const [place] = placesIn(call.place ?? '');
       if (place !== undefined) jump(place);
@@ -113,7 +123,12 @@ function drawBar(
   return node;
 }
 
-function drawRow({ rank, call, start, end }: Bar, first: number, jump: (place: Place) => void): HTMLElement {
+function drawRow(
+  { rank, call, start, end }: Bar,
+  first: number,
+  open: string,
+  jump: (place: Place) => void,
+): HTMLElement {
   const [place] = placesIn(call.place ?? '');
   const where =
     place === undefined
@@ -131,7 +146,7 @@ function drawRow({ rank, call, start, end }: Bar, first: number, jump: (place: P
     element('td', {}, call.tensors.slice(0, 2).join(', ')),
     element('td', {}, bytesText(call.bytes)),
     element('td', {}, milliseconds(start - first)),
-    element('td', {}, call.end === undefined ? 'never done' : milliseconds(end - start)),
+    element('td', {}, call.end === undefined ? open : milliseconds(end - start)),
     element('td', {}, where),
   );
 }

@@ -1,6 +1,7 @@
 /**
  * 1,000 cells in a row and 100 restarts of the ranks leave memory and processes as they were: the kernel as Jupyter starts
- * it, over its sockets. Also 20 whole starts and ends of the process. Prints figures and closes with `N passed, N failed`.
+ * it, over its sockets. Also whole starts and ends of the process. Prints figures and closes with `N passed, N failed`.
+ * The compiler's garbage comes and goes in hundreds of MiB: its heap has a limit here, which a leak would run into.
  */
 import { spawn } from 'node:child_process';
 import { createHmac, randomUUID } from 'node:crypto';
@@ -11,8 +12,9 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Dealer } from 'zeromq';
 
-const CELLS = 1000;
-const RESTARTS = 100;
+/** Fewer for a quick look. */
+const CELLS = Number(process.env.SHARDBOOK_LONG_CELLS ?? 1000);
+const RESTARTS = Number(process.env.SHARDBOOK_LONG_RESTARTS ?? 100);
 const PROCESSES = 10;
 const MIB = 2 ** 20;
 const cli = join(dirname(fileURLToPath(import.meta.url)), '../../../dist/cli.js');
@@ -44,9 +46,21 @@ class Kernel {
     kernel.key = key;
     kernel.child = spawn(
       process.execPath,
-      [cli, 'kernel', 'run', '--connection-file', file, '--world', String(world)],
+      [
+        '--expose-gc',
+        '--max-old-space-size=300',
+        cli,
+        'kernel',
+        'run',
+        '--connection-file',
+        file,
+        '--world',
+        String(world),
+      ],
       {
         stdio: 'inherit',
+        // The kernel ends when this process is gone, however it went.
+        env: { ...process.env, JPY_PARENT_PID: String(process.pid) },
       },
     );
     kernel.exited = new Promise((done) => kernel.child.once('exit', done));
@@ -79,16 +93,25 @@ class Kernel {
     }
   }
 
-  async run(code) {
+  /** What a rank's heap holds when nothing can be collected any more, in bytes. */
+  async heap() {
+    await this.run('(globalThis as unknown as { gc(): void }).gc()');
+    const { used } = (await this.run('undefined', { used: 'process.memoryUsage().heapUsed' }))
+      .user_expressions;
+    return Number(used.data['text/plain']);
+  }
+
+  async run(code, expressions = {}) {
     const reply = await this.ask('execute_request', {
       code,
       silent: false,
       store_history: true,
-      user_expressions: {},
+      user_expressions: expressions,
       allow_stdin: false,
       stop_on_error: true,
     });
     if (reply.status !== 'ok') throw new Error(`${code}: ${reply.ename}: ${reply.evalue}`);
+    return reply;
   }
 
   get memory() {
@@ -169,7 +192,7 @@ if (process.platform !== 'linux') {
     const samples = [];
     await kernel.run('let total = 0; const held = torch.ones([1000])');
     for (let i = 0; i < 20; i++) await kernel.run(`const warm${i % 7} = ${i}; warm${i % 7}`);
-    const [threads, files] = [kernel.threads, kernel.files];
+    const [threads, files, heap] = [kernel.threads, kernel.files, await kernel.heap()];
     for (let i = 1; i <= CELLS; i++) {
       await kernel.run(
         [
@@ -181,8 +204,12 @@ if (process.platform !== 'linux') {
       );
       if (i % 20 === 0) samples.push(kernel.memory);
     }
+    const grown = (await kernel.heap()) - heap;
+    // What stays of a cell: its source map, for the stacks of functions that it made.
+    if (grown > CELLS * 8 * 1024) throw new Error(`a rank's heap grew by ${mib(grown)} MiB`);
     const said = [
-      flat(samples, 96),
+      flat(samples, 160),
+      `a rank's heap ${mib(heap)} and ${mib(heap + grown)} MiB`,
       same('threads', threads + 1, kernel.threads),
       same('files', files + 4, kernel.files),
       same('child processes', 0, kernel.children),

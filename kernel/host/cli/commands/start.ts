@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { ShardbookError } from '../../../runtime/base/index.js';
 import { KernelCore } from '../../protocol/index.js';
 import { sessionKernelProvider, startServer } from '../../server/index.js';
-import { Session } from '../../session/index.js';
+import { Session, type SessionOptions } from '../../session/index.js';
 import type { Command } from '../command.js';
 import { exercisesIn, lessonsIn } from '../content.js';
 import { packageRoot } from '../paths.js';
@@ -40,7 +40,7 @@ async function run(args: string[]): Promise<number> {
   const server = await startServer({
     workspace: options.workspace,
     appFolder: join(root, 'dist', 'app'),
-    kernels: sessionKernelProvider({ startSession: (o) => Session.start(o), KernelCore, log, version }),
+    kernels: sessionKernelProvider({ startSession, KernelCore, log, version }),
     lessons: lessonsIn(options.lessons ?? join(root, 'lessons'), options.exercises ?? root),
     exercises: exercisesIn(options.exercises ?? root, options.workspace, version),
     version,
@@ -55,6 +55,11 @@ async function run(args: string[]): Promise<number> {
   process.stdout.write('\nStopping.\n');
   await server.stop();
   return 0;
+}
+
+/** A kernel answers while its ranks still start; a cell waits for them, and says why when they can't. */
+async function startSession(options: SessionOptions): Promise<Session> {
+  return Session.launch(options);
 }
 
 interface StartOptions {

@@ -59,13 +59,16 @@ export async function stopShardbook(shardbook) {
   return ended;
 }
 
-export async function openBrowser() {
+/** `tablet`: a touch screen, without a mouse. */
+export async function openBrowser({ tablet = false } = {}) {
   const profile = await mkdtemp(join(tmpdir(), 'shardbook-browser-'));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: browserPath(),
     headless: true,
     args: BROWSER_FLAGS,
-    viewport: { width: 1280, height: 800 },
+    viewport: tablet ? { width: 1024, height: 768 } : { width: 1280, height: 800 },
+    hasTouch: tablet,
+    isMobile: tablet,
     colorScheme: 'light',
   });
   const page = context.pages()[0] ?? (await context.newPage());

@@ -43,6 +43,11 @@ export async function testLearning({ folder, checks, shots }) {
     await code(index).click();
     await page.keyboard.press('Control+Enter');
   };
+  const replaceCell = async (index, text) => {
+    await code(index).click();
+    await page.keyboard.press('Control+A');
+    await page.keyboard.insertText(text);
+  };
   const tool = (name) => page.getByRole('toolbar').getByRole('button', { name, exact: true });
   const part = (index) => cell(index).locator('.sb-part');
 
@@ -173,6 +178,37 @@ export async function testLearning({ folder, checks, shots }) {
     await panel.locator('.sb-calls').getByRole('button').first().click();
     await cell(MESH).locator('.sb-line-mark').waitFor();
     await shot('cluster');
+  });
+
+  await check('the cluster panel shows the variables of every rank', async () => {
+    await replaceCell(FREE, 'const shared = [1, 2];\nconst apart = rank * 10;');
+    await page.keyboard.press('Control+Enter');
+    const panel = page.getByRole('complementary', { name: 'Cluster' });
+    const row = (name) => panel.locator('.sb-variables tr', { has: page.getByText(name, { exact: true }) });
+    await row('shared').getByText('[ 1, 2 ]').waitFor();
+    expect((await row('shared').count()) === 1, 'ranks that agree have one row');
+    await eventually(
+      async () => (await row('apart').count()) === 4 || (await row('apart').allInnerTexts()),
+      'four rows',
+    );
+    await row('apart').getByText('rank 3').waitFor();
+    await shot('variables');
+  });
+
+  await check('the cluster panel is live while a cell runs', async () => {
+    await replaceCell(
+      FREE,
+      'if (!dist.isInitialized()) dist.initProcessGroup();\nfor (;;) {\n  dist.barrier();\n  await new Promise((done) => setTimeout(done, 20));\n}',
+    );
+    await page.keyboard.press('Control+Enter');
+    const panel = page.getByRole('complementary', { name: 'Cluster' });
+    await panel.getByText(', so far').waitFor();
+    await panel.locator('.sb-timeline .sb-call').first().waitFor();
+    await tool('Interrupt').click();
+    await idle(4);
+    await panel.getByText(', so far').waitFor({ state: 'detached' });
+    // The next checks run this cell as the lesson has it.
+    await replaceCell(FREE, 'const sum = torch.tensor([rank]);\ndist.allReduce(sum);\nsum');
   });
 
   await check('a deadlock is reported rank by rank, with a way to the line', async () => {
@@ -447,6 +483,56 @@ export async function testLearning({ folder, checks, shots }) {
     const kept = JSON.parse(await readFile(join(workspace, 'lessons/study.before-reset-1.ipynb'), 'utf8'));
     expect(kept.cells[HTML].source === 'sum.add(1000)', kept.cells[HTML].source);
   });
+
+  await check(
+    'on a tablet, fingers do: open a lesson, run, answer, look at the cluster, scroll',
+    async () => {
+      const tablet = await openBrowser({ tablet: true });
+      try {
+        const touch = tablet.page;
+        await touch.goto(shardbook.url);
+        await touch.locator('[data-lesson="study"] h3 a').tap();
+        await touch.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
+        const bar = (name) => touch.getByRole('toolbar').getByRole('button', { name, exact: true });
+        await eventually(
+          async () => (await touch.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === 4,
+          'idle ranks',
+        );
+        const first = touch.locator('.jp-Notebook .jp-Cell').nth(CHOICE);
+        await first.locator('.cm-content').first().tap();
+        await bar('Run').tap();
+        await first.locator('.jp-InputPrompt', { hasText: /\[\d+\]/ }).waitFor();
+        const small = await touch
+          .locator('.sb-tools button:visible')
+          .evaluateAll(
+            (nodes) =>
+              nodes
+                .map((node) => node.getBoundingClientRect())
+                .filter(({ width, height }) => width < 24 || height < 24).length,
+          );
+        expect(small === 0, `${small} buttons are too small for a finger`);
+        await bar('Cluster').tap();
+        await touch.getByRole('complementary', { name: 'Cluster' }).waitFor();
+        await bar('Cluster').tap();
+        await bar('Contents').tap();
+        const contents = touch.getByRole('navigation', { name: 'Table of contents' });
+        await contents.getByRole('button', { name: 'End' }).tap();
+        await eventually(
+          async () =>
+            touch
+              .locator('.jp-Notebook .jp-Cell')
+              .nth(HTML - 1)
+              .evaluate((node) => node.getBoundingClientRect().top < innerHeight),
+          'the end in view',
+        );
+        const wide = await touch.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        expect(wide <= 0, `the page is ${wide} px too wide`);
+        expect(tablet.problems.length === 0, tablet.problems.join('\n'));
+      } finally {
+        await tablet.close();
+      }
+    },
+  );
 
   await check('nothing was wrong in the console of the lesson', async () => {
     // The handler of the HTML cell is refused at every drawing, as it must be.
