@@ -131,6 +131,13 @@ describe('Session', () => {
     expect(shown.at(-1)!.data['text/plain']).toBe('steps [########################] 3 of 3');
   });
 
+  test('display() of all ranks is one output, also when one rank has shown more in an earlier cell', async () => {
+    await run('if (rank === 0) display(1)');
+    const { outputs } = await run('display("alike")');
+    const shown = outputs.filter((output) => output.type === 'display_data');
+    expect(shown.map((output) => output.data['text/plain'])).toEqual(["'alike'"]);
+  });
+
   test('%trace shows the communication of a cell, %ledger its memory', async () => {
     await run('if (!dist.isInitialized()) dist.initProcessGroup()');
     const { outputs } = await run('%trace\n%ledger\ndist.allReduce(torch.ones([256]));');

@@ -13,6 +13,8 @@ export interface Displayable {
 }
 
 interface DisplayOutlet {
+  /** The run of code that is speaking; the same number on every rank. */
+  run(): number;
   show(display: RankDisplay, displayId: string | undefined): void;
   update(display: RankDisplay, displayId: string): void;
   clear(wait: boolean): void;
@@ -20,7 +22,9 @@ interface DisplayOutlet {
 }
 
 let outlet: DisplayOutlet | undefined;
-let nextDisplay = 0;
+/** How many displays got an id of their own, by run. */
+const displays = new Map<number, number>();
+const RUNS_KEPT = 128;
 
 /** Connects this thread's displays to its cell outputs. */
 export function setDisplayOutlet(value: DisplayOutlet): void {
@@ -58,9 +62,18 @@ export interface DisplayOptions {
  * @example display({ 'text/html': '<b>loss</b>', 'text/plain': 'loss' })
  */
 export function display(value: unknown, options: DisplayOptions = {}): DisplayHandle {
-  const id = options.displayId ?? `display-${++nextDisplay}`;
-  connected('display').show(represent(value), id);
+  const { run, show } = connected('display');
+  const id = options.displayId ?? freshId(run());
+  show(represent(value), id);
   return new DisplayHandle(id);
+}
+
+/** Counted by run, so that ranks agree on ids although one of them has shown more in earlier cells. */
+function freshId(run: number): string {
+  const count = (displays.get(run) ?? 0) + 1;
+  displays.set(run, count);
+  if (displays.size > RUNS_KEPT) displays.delete(displays.keys().next().value!);
+  return `display-${run}-${count}`;
 }
 
 /** Replaces an output that `display(value, { displayId })` showed. */

@@ -82,6 +82,7 @@ class RankExecutor {
       setup.gate?.(chunk.length);
     });
     setDisplayOutlet({
+      run: () => this.#seq(),
       show: (display, displayId) =>
         emit({
           type: 'display',
