@@ -16,7 +16,7 @@ export default (kit: CheckKit): CheckTable => {
     const outcome = await kit.runSetting(context, { name, work: { inputs, harness: true, call } });
     return { ...outcome, values: outcome.run.ranks.map(({ value }) => value as Fields) };
   };
-  const several = (context: CheckContext): number[] => context.worlds.filter((world) => world > 1);
+  const several = (context: CheckContext): number[] => context.worlds.filter((world) => world === 2);
   const every = <T>(world: number, make: (rank: number) => T): T[] =>
     Array.from({ length: world }, (_, rank) => make(rank));
 
@@ -349,6 +349,7 @@ export default (kit: CheckKit): CheckTable => {
       }
     },
     fresh: async (context) => {
+      await checkPolicy(context, 3, 'bf16-reduced');
       await checkRecord(context, 2, ['float16', 'bfloat16', 'float64']);
       await checkRecord(context, 3, [null, 'bfloat16', null], false);
       await checkRecord(context, 2, ['bfloat16', 'float16', 'float16']);
