@@ -7,7 +7,7 @@ import { ShardbookError } from '../../runtime/index.js';
 import { prepareWorld } from '../session/index.js';
 import { distEntry, rankEnv, World } from '../world/index.js';
 import { AttemptLogs, type LogPlan } from './logs.js';
-import type { ScriptRequest } from './rank/index.js';
+import type { ScriptOutput, ScriptRequest } from './rank/index.js';
 import type { ScriptFile } from './transpile.js';
 
 export interface LaunchPlan {
@@ -73,6 +73,10 @@ async function runOnce(plan: LaunchPlan, attempt: number, logs: AttemptLogs): Pr
     workerData: memory,
     supervisor,
     env: (rank) => launchEnv(plan, attempt, rank),
+  });
+  world.onEvent((rank, event) => {
+    const { stream, text } = event as ScriptOutput;
+    logs.write(rank, stream, text);
   });
   world.onOutput((rank, stream, text) => logs.write(rank, stream, text));
   const exitCodes = new Map<number, number>();

@@ -38,6 +38,13 @@ describe('Session', () => {
     );
   });
 
+  test('torch.Tensor, torch.dtype and torch.device are types', async () => {
+    const code = `function twice(x: torch.Tensor, dtype: torch.dtype = torch.float32): torch.Tensor { return x.mul(2).to(dtype) }
+twice(torch.ones([2])).tolist()`;
+    expect((await run(code)).shown).toBe('[ 2, 2 ]');
+    expect((await run('const wrong: torch.Tensor = 1')).error?.ename).toBe('TypeScriptError');
+  });
+
   test('an error names the ranks and the line of the cell, also in functions of earlier cells', async () => {
     await run(
       'let calls = 0;\n\nfunction fail(): never {\n  calls += 1;\n  throw new RangeError("too far");\n}',

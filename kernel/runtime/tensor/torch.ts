@@ -90,6 +90,15 @@ export const autograd = {
   graph: { savedTensorsHooks, registerMultiGradHook },
 };
 
+type AnyTensor = Tensor;
+
+/** The types by the names that they have in PyTorch, `x: torch.Tensor`. */
+export declare namespace torch {
+  type Tensor = AnyTensor;
+  type dtype = dt.DType;
+  type device = Device;
+}
+
 export const torch = {
   ...pointwise,
   ...reductions,

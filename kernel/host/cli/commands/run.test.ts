@@ -104,3 +104,18 @@ test.each([
 ])('arguments %j are refused', async (args, message) => {
   await expect((async () => command.run(args))()).rejects.toThrow(message);
 });
+
+test('the last lines are never lost: after many, at process.exit, and before an error', async () => {
+  const code = `${HEAD}
+for (let i = 0; i < 2000; i++) console.log('line', i);
+console.log('last of', rank);
+if (rank === 1) process.exit(0);`;
+  const { exit, out } = await run(code, '--nproc', '2');
+  expect(exit).toBe(0);
+  for (const r of [0, 1]) {
+    expect(out.filter((line) => line.startsWith(`[${r}] line`))).toHaveLength(2000);
+    expect(out).toContain(`[${r}] last of ${r}`);
+  }
+  const failing = await run(`${HEAD}console.log('before the end'); throw new Error('end');`, '--nproc', '1');
+  expect(failing.out).toEqual(['[0] before the end']);
+}, 120_000);

@@ -2,13 +2,19 @@
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import vm from 'node:vm';
-import { CellModules, type Decoded, decode, lookUp } from '../../session/rank/index.js';
+import { CellModules, captureStreams, type Decoded, decode, lookUp } from '../../session/rank/index.js';
 import type { RankLink } from '../../world/index.js';
 import type { ScriptFile } from '../transpile.js';
 
 export interface ScriptRequest {
   files: ScriptFile[];
   argv: string[];
+}
+
+/** What a script writes, on its way to the terminal and the log files. */
+export interface ScriptOutput {
+  stream: 'stdout' | 'stderr';
+  text: string;
 }
 
 export interface ScriptRankSetup {
@@ -23,6 +29,8 @@ export interface ScriptRankSetup {
 export function runScriptRank(setup: ScriptRankSetup): void {
   const { link, beginWork, endWork, afterInterrupt } = setup;
   link.onInterrupt(afterInterrupt);
+  // A thread's own streams arrive later than its messages, and what is still in them when it ends is lost.
+  captureStreams((stream, text) => link.emit({ stream, text } satisfies ScriptOutput));
   link.serve(async (body) => {
     const { files, argv } = body as ScriptRequest;
     process.argv = [process.argv[0]!, files[0]!.source, ...argv];

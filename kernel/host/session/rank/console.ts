@@ -21,6 +21,11 @@ export function captureConsole(emit: (name: 'stdout' | 'stderr', text: string) =
   for (const key of Object.keys(own) as (keyof Console)[]) {
     if (typeof own[key] === 'function') Object.assign(console, { [key]: own[key] });
   }
+  captureStreams(emit);
+}
+
+/** Sends what this thread writes to `process.stdout` and `process.stderr` to `emit`, in order with its other messages. */
+export function captureStreams(emit: (name: 'stdout' | 'stderr', text: string) => void): void {
   for (const name of ['stdout', 'stderr'] as const) {
     process[name].write = ((chunk: string | Uint8Array, ...rest: unknown[]) => {
       emit(name, typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString());

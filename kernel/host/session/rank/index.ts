@@ -1,5 +1,6 @@
 export { outputGate } from '../credit.js';
 export { Comm, type CommPacket, type CommRanks, type CommSendOptions } from './comm.js';
+export { captureStreams } from './console.js';
 export {
   clearOutput,
   type Displayable,
