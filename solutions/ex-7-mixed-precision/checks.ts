@@ -255,41 +255,6 @@ export default (kit: CheckKit): CheckTable => {
       await checkSum(context, 1, 1 / 256, 7, 'bfloat16', 1);
       await checkSum(context, 1, 1 / 256, 7, 'float32', 1.02734375);
     },
-    policies: async (context) => {
-      for (const world of several(context)) {
-        const full = await checkPolicy(context, world, 'none');
-        for (const policy of ['bf16', 'bf16-reduced', 'fp16']) {
-          const half = await checkPolicy(context, world, policy);
-          if (half * 2 !== full)
-            throw new kit.CheckFailure('wrong', {
-              message: `The all-gathers of ${policy} carry ${half} bytes, wanted half of ${full}`,
-              case: `world ${world}`,
-            });
-        }
-      }
-    },
-    accuracy: async (context) => {
-      const run = async (policy: string): Promise<number> => {
-        const { values } = await ask(
-          context,
-          `world 2, policy ${policy}, 50 steps`,
-          'losses',
-          every(2, () => [policy, 50]),
-        );
-        return Number((values[0] as unknown as number[])[49]);
-      };
-      const [full, half] = [await run('none'), await run('bf16')];
-      if (Math.abs(half - full) <= 0.01 * full) return;
-      throw new kit.CheckFailure('wrong', {
-        message: `After 50 steps the loss is ${half}, in full precision ${full}: more than 1 % apart`,
-        case: 'world 2, 50 steps',
-      });
-    },
-    record: async (context) => {
-      await checkRecord(context, 2, ['bfloat16', 'float32', 'float32']);
-      await checkRecord(context, 2, ['float16', null, null]);
-      await checkRecord(context, 1, [null, null, null], false, false);
-    },
     compare: async (context) => {
       const base = noisy(context, 'full', undefined, 0);
       const names = ['none', 'bf16', 'fp16'];
@@ -327,6 +292,41 @@ export default (kit: CheckKit): CheckTable => {
         { scale: 4, growthInterval: 1 },
         true,
       );
+    },
+    policies: async (context) => {
+      for (const world of several(context)) {
+        const full = await checkPolicy(context, world, 'none');
+        for (const policy of ['bf16', 'bf16-reduced', 'fp16']) {
+          const half = await checkPolicy(context, world, policy);
+          if (half * 2 !== full)
+            throw new kit.CheckFailure('wrong', {
+              message: `The all-gathers of ${policy} carry ${half} bytes, wanted half of ${full}`,
+              case: `world ${world}`,
+            });
+        }
+      }
+    },
+    record: async (context) => {
+      await checkRecord(context, 2, ['bfloat16', 'float32', 'float32']);
+      await checkRecord(context, 2, ['float16', null, null]);
+      await checkRecord(context, 1, [null, null, null], false, false);
+    },
+    accuracy: async (context) => {
+      const run = async (policy: string): Promise<number> => {
+        const { values } = await ask(
+          context,
+          `world 2, policy ${policy}, 50 steps`,
+          'losses',
+          every(2, () => [policy, 50]),
+        );
+        return Number((values[0] as unknown as number[])[49]);
+      };
+      const [full, half] = [await run('none'), await run('bf16')];
+      if (Math.abs(half - full) <= 0.01 * full) return;
+      throw new kit.CheckFailure('wrong', {
+        message: `After 50 steps the loss is ${half}, in full precision ${full}: more than 1 % apart`,
+        case: 'world 2, 50 steps',
+      });
     },
     underflow: async (context) => {
       const name = 'world 2, loss times 1e-6, 12 steps';
