@@ -3,6 +3,7 @@
  * quote medians and ratios. A peer that is not installed is named with the reason.
  */
 import { cpus } from 'node:os';
+import { benchApp } from './app.js';
 import { benchCollectives } from './collectives.js';
 import { benchDTensor } from './dtensor.js';
 import { benchFsdp } from './fsdp.js';
@@ -12,6 +13,7 @@ import { benchTensors } from './tensors.js';
 
 const SECTIONS: Record<string, () => Promise<Record<string, unknown>>> = {
   kernels: benchKernels,
+  app: benchApp,
   collectives: benchCollectives,
   tensors: benchTensors,
   fsdp: benchFsdp,

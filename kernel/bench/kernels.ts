@@ -8,6 +8,19 @@ import { median, percentile, round } from './stats.js';
 
 const STARTS = 5;
 const CELLS = 60;
+const INTERRUPTS = 5;
+
+/** Where cells are stuck when they are interrupted, on four ranks. */
+const BLOCKED: Record<string, string> = {
+  'synchronous loop': 'for (;;) {}',
+  'regular expression': "/^(a+)+$/.test('a'.repeat(40) + 'b')",
+  'Atomics.wait': 'Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)',
+  'promise that never settles': 'await new Promise(() => {})',
+  'microtask loop': 'for (;;) await null',
+  sleep: 'await new Promise((done) => setTimeout(done, 1e9))',
+  collective: 'if (rank === 0) for (;;) {} else dist.allReduce(torch.ones([4]))',
+  receive: 'if (rank === 1) dist.recv(torch.zeros([1]), 0); else for (;;) {}',
+};
 
 interface Peer {
   name: string;
@@ -102,10 +115,18 @@ async function measure(peer: Peer): Promise<Record<string, number>> {
     if (peer.name === 'shardbook') {
       await client.execute('%world 4');
       await client.execute('rank');
-      result['declaration4RanksP50Ms'] = median(
-        await sample((i) => client.execute(peer.declaration(1000 + i))),
-      );
+      // Of the same kernel, one after the other: what four ranks cost more than one.
+      const four = median(await sample((i) => client.execute(peer.declaration(1000 + i))));
+      const one = median(await sample((i) => client.execute(`%%rank 0\n${peer.declaration(2000 + i)}`)));
+      result['declaration4RanksP50Ms'] = four;
+      result['fourRanksMoreThanOneMs'] = four - one;
       result['residentMiB4Ranks'] = client.residentBytes() / 2 ** 20;
+      await client.execute('if (!dist.isInitialized()) dist.initProcessGroup()');
+      for (const [state, code] of Object.entries(BLOCKED)) {
+        const all: number[] = [];
+        for (let i = 0; i < INTERRUPTS; i++) all.push(await client.interruptDuring(code, true));
+        result[`interruptMs, ${state}`] = median(all);
+      }
     }
     // Last, because a kernel that cannot be interrupted is of no use afterwards.
     result['interruptMs'] = await client.interruptDuring(peer.loop, peer.interruptByMessage);
@@ -126,5 +147,38 @@ export async function benchKernels(): Promise<Record<string, unknown>> {
       result[peer.name] = `failed: ${error instanceof Error ? error.message : String(error)}`;
     }
   }
+  result['targets'] = targets(result);
   return result;
+}
+
+type Figures = Record<string, number>;
+
+/** What is asked for, as ratios of this run: `value` at most `target`. */
+function targets(
+  result: Record<string, unknown>,
+): Record<string, { value: number; target: number; met: boolean }> {
+  const figures = (name: string): Figures | undefined =>
+    typeof result[name] === 'object' ? (result[name] as Figures) : undefined;
+  const [own, tslab, ipykernel] = ['shardbook', 'tslab', 'ipykernel'].map(figures);
+  const entries: [string, number | undefined, number][] = [
+    ['start / ipykernel', ratio(own?.['startMs'], ipykernel?.['startMs']), 0.7],
+    ['empty execute p50 / ipykernel', ratio(own?.['emptyP50Ms'], ipykernel?.['emptyP50Ms']), 0.8],
+    ['declaration p50 / tslab', ratio(own?.['declarationP50Ms'], tslab?.['declarationP50Ms']), 1],
+    ['four ranks more than one, ms', own?.['fourRanksMoreThanOneMs'], 2],
+    ['completion p50, ms', own?.['completionP50Ms'], 10],
+    ...Object.keys(BLOCKED).map((state): [string, number | undefined, number] => [
+      `interrupt of ${state}, ms`,
+      own?.[`interruptMs, ${state}`],
+      10,
+    ]),
+  ];
+  return Object.fromEntries(
+    entries.flatMap(([name, value, target]) =>
+      value === undefined ? [] : [[name, { value: round(value), target, met: value <= target }]],
+    ),
+  );
+}
+
+function ratio(own: number | undefined, peer: number | undefined): number | undefined {
+  return own === undefined || peer === undefined ? undefined : own / peer;
 }

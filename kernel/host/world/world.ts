@@ -13,8 +13,9 @@ import { Terminator } from './terminator.js';
 /** The cap is the width of the wait table's rows and of what one machine can usefully hold. */
 export const WORLD_SIZE_MAX = 64;
 const DEFAULT_HEAP_LIMIT_MB = 1024;
-/** How long a rank may take to read the interrupt by itself before the inspector stops it. */
-const COOPERATION_MS = 5;
+/** How long a rank may take to read the interrupt by itself: then the inspector is reached for, then it stops the rank. */
+const GLANCE_MS = 1;
+const COOPERATION_MS = 2;
 /** How long a stopped rank may take to come back before it is replaced. */
 const RETURN_MS = 3000;
 const ASK_AGAIN_MS = 10;
@@ -183,7 +184,11 @@ export class World {
     const done = acknowledged.then(() => {
       answered = true;
     });
-    await Promise.race([done, sleep(COOPERATION_MS)]);
+    await Promise.race([done, sleep(GLANCE_MS)]);
+    if (!answered) {
+      terminator.prepare();
+      await Promise.race([done, sleep(COOPERATION_MS)]);
+    }
     let reachable = true;
     let nextStop = 0;
     while (!answered && reachable && elapsed() < RETURN_MS) {
