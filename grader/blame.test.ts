@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DOUBLE, writeFiles } from './fixtures/exercises.js';
 import { type Exercise, gradeSubmission, loadExercise, type Report } from './index.js';
 import { compileFiles } from './intake/index.js';
@@ -34,6 +34,9 @@ function exercise(): Exercise {
   const loaded = loadExercise(join(root, 'exercises/double'));
   return { ...loaded, limits: { ...loaded.limits, caseSeconds: 60, loadSeconds: 60 } };
 }
+
+// Processes are started, several times where the grader tries again: a busy machine may take long over it.
+vi.setConfig({ testTimeout: 240_000 });
 
 describe('a check that stumbles', () => {
   it('over the answers of a submission alone calls them wrong', async () => {

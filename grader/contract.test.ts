@@ -54,6 +54,14 @@ describe('an exercise over dist', () => {
     expect(report.score).toEqual({ earned: 3.5, possible: 4 });
   });
 
+  it('guesses at the mistake for a tensor inside a value', async () => {
+    const { checks } = await grade(load('sharded'), sharded('dist.allReduce(t);\nreturn t;'));
+    expect(checks[0]!.feedback).toMatchObject({
+      message: expect.stringContaining('result.mean'),
+      hypothesis: expect.stringContaining('is a division by the world size missing?'),
+    });
+  });
+
   it('names ranks, calls and lines of a deadlock', async () => {
     const report = await grade(
       load('sharded'),
