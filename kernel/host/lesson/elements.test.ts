@@ -27,6 +27,17 @@ const PARTS =
   part('check', 'if (x !== 1) throw Error("no");') +
   part('solution', 'const x = 1;');
 
+describe('options below text', () => {
+  it.each([
+    ['{question}', question(':number: 1', 'How many?\n:hint: Count.\n---\n\nBecause.'), ':hint:'],
+    ['{predict}', '```{predict}\nHow many?\n:explain: One.\n```\n', ':explain:'],
+    ['{task}', `\`\`\`\`{task} mend-it\nMend it.\n:hint: Look.\n\n${PARTS}\`\`\`\`\n`, ':hint:'],
+  ])('are refused in %s', (_name, body, option) => {
+    expect(problem(body)).toMatch(/^a.md:\d+: /);
+    expect(problem(body)).toContain(`"${option}" of`);
+  });
+});
+
 describe('{question}', () => {
   it.each([
     [':choices: 1 | 4 | 16\n:answer: 2', { choices: ['1', '4', '16'], answer: 1 }, '4'],

@@ -18,6 +18,8 @@ const TEXT_DIRECTIVES = [
 ];
 const CELL_DIRECTIVES = ['code-cell', 'output', 'predict', 'exercise', 'question', 'task', 'pytorch'];
 const DIRECTIVE = /^\{([^}]*)\}\s*(.*)$/;
+/** Elements whose hints and explanations are folded away; below their text these would stand in the open. */
+const ANSWERED = ['predict', 'question', 'task'];
 const OPTION = /^:([A-Za-z-]+):\s*(.*)$/;
 
 export interface FenceOption {
@@ -118,5 +120,18 @@ export function refuseOptions(
     if (seen.has(name) && !repeatable.includes(name))
       throw lessonProblem(file, line, `a second ":${name}:" in "{${fence.name}}"`);
     seen.add(name);
+  }
+  if (!ANSWERED.includes(fence.name)) return;
+  const lines = fence.body.split('\n');
+  const inner = lines.findIndex((line) => line.startsWith('```'));
+  for (const [index, line] of lines.slice(0, inner < 0 ? undefined : inner).entries()) {
+    const name = OPTION.exec(line)?.[1];
+    if (name === undefined || !known.includes(name)) continue;
+    throw lessonProblem(
+      file,
+      fence.bodyLine + index,
+      `":${name}:" of "{${fence.name}}" stands below text, and would be shown as text`,
+      'Put options first, one per line',
+    );
   }
 }
