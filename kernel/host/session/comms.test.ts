@@ -97,6 +97,25 @@ describe('comms', { timeout: 120_000 }, () => {
   });
 });
 
+describe('interrupts', { timeout: 120_000 }, () => {
+  test('a rank that uses asynchronous hooks is replaced instead of unwound, which would end the process', async () => {
+    let going = () => {};
+    const gone = new Promise<void>((resolve) => {
+      going = resolve;
+    });
+    const cell = session.execute(
+      `const { AsyncLocalStorage } = await import('node:async_hooks');
+       await new AsyncLocalStorage<number>().run(1, async () => { await null; console.log('go'); for (;;) {} });`,
+      { onOutput: () => going() },
+    );
+    await gone;
+    const { restarted } = await session.interrupt();
+    expect((await cell).status).toBe('error');
+    expect(restarted).toEqual([0, 1]);
+    expect((await run('rank')).outputs.length).toBeGreaterThan(0);
+  });
+});
+
 describe('late output and variables', { timeout: 120_000 }, () => {
   test('a timer of an earlier cell speaks below that cell while another runs', async () => {
     const late: string[] = [];

@@ -5,6 +5,7 @@
  * are dropped and their timers cleared, so that a loop of `await sleep()` does not go on behind the user's back. A rank that
  * blocks is first stopped from outside by the inspector, and then reads the same message.
  */
+import { AsyncLocalStorage, createHook } from 'node:async_hooks';
 import { promisify } from 'node:util';
 import { getHeapStatistics } from 'node:v8';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
@@ -41,6 +42,7 @@ export function connectRank(): RankLink {
   const timers = trackTimers(() => active.size > 0);
   const post = (message: FromRank) => port.postMessage(message);
   let served = false;
+  watchHooks(() => post({ kind: 'hooked' }));
 
   async function answer(handler: (body: unknown) => Promise<unknown>, id: number, body: unknown) {
     active.add(id);
@@ -83,6 +85,29 @@ export function connectRank(): RankLink {
       post({ kind: 'ready' });
     },
   };
+}
+
+/**
+ * Asynchronous hooks keep a stack that must be empty after each turn of the event loop, and Node aborts the whole process when
+ * it is not, as it is when an interrupt unwinds a promise's callback. Whoever turns them on is told of, before they are on.
+ */
+function watchHooks(tell: () => void): void {
+  let told = false;
+  const telling = (target: object, name: string): void => {
+    const own = (target as Record<string, unknown>)[name];
+    if (typeof own !== 'function') return;
+    Object.defineProperty(target, name, {
+      configurable: true,
+      writable: true,
+      value(this: unknown, ...args: unknown[]): unknown {
+        if (!told) tell();
+        told = true;
+        return own.apply(this, args);
+      },
+    });
+  };
+  for (const name of ['run', 'enterWith']) telling(AsyncLocalStorage.prototype, name);
+  telling(Object.getPrototypeOf(createHook({})) as object, 'enable');
 }
 
 function memory(): RankMemory {

@@ -17,7 +17,9 @@ export type FromRank =
   | { kind: 'reply'; id: number; value: unknown; memory: RankMemory }
   | { kind: 'failure'; id: number; error: ErrorWire; memory: RankMemory }
   | { kind: 'event'; event: unknown }
-  | { kind: 'interrupted'; id: number };
+  | { kind: 'interrupted'; id: number }
+  /** The rank uses asynchronous hooks: see `watchHooks`. */
+  | { kind: 'hooked' };
 
 /** Memory of one rank's isolate, in bytes, as of its last reply. */
 export interface RankMemory {

@@ -54,6 +54,7 @@ export class RankThread {
   #reason: string | undefined;
   #memory: RankMemory | undefined;
   #stopping = false;
+  #hooked = false;
   #nextId = 1;
 
   constructor(options: RankThreadOptions) {
@@ -98,6 +99,11 @@ export class RankThread {
 
   get state(): RankState {
     return this.#state;
+  }
+
+  /** Its code can be unwound; with asynchronous hooks that would end the process. */
+  get canUnwind(): boolean {
+    return !this.#hooked;
   }
 
   status(): RankStatus {
@@ -162,6 +168,9 @@ export class RankThread {
         return;
       case 'event':
         options.onEvent(message.event);
+        return;
+      case 'hooked':
+        this.#hooked = true;
         return;
       case 'interrupted':
         this.#acks.get(message.id)?.();

@@ -189,7 +189,8 @@ export class World {
       terminator.prepare();
       await Promise.race([done, sleep(COOPERATION_MS)]);
     }
-    let reachable = true;
+    // A rank that cannot be unwound is replaced.
+    let reachable = thread.canUnwind;
     let nextStop = 0;
     while (!answered && reachable && elapsed() < RETURN_MS) {
       // Stopping a rank that is back in its event loop would kill its reading of the message: stop rarely, ask often.
