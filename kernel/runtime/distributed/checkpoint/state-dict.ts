@@ -126,13 +126,10 @@ function beginState(optimizer: Optimizer): void {
   const parameters = optimizer.paramGroups.flatMap((group) => group.params);
   if (optimizer.state.size > 0 || parameters.some((p) => p.grad !== null)) return;
   for (const p of parameters) if (p.requiresGrad) p.grad = torch.zerosLike(p);
-  const rates = optimizer.paramGroups.map((group) => group['lr']);
-  for (const group of optimizer.paramGroups)
-    if ('lr' in group) group['lr'] = torch.isTensor(group['lr']) ? torch.tensor(0) : 0;
+  const rates = optimizer.paramGroups.map((group) => group.lr);
+  for (const group of optimizer.paramGroups) group.lr = 0;
   optimizer.step();
-  optimizer.paramGroups.forEach((group, i) => {
-    if ('lr' in group) group['lr'] = rates[i];
-  });
+  for (const [i, group] of optimizer.paramGroups.entries()) group.lr = rates[i]!;
   optimizer.zeroGrad();
 }
 

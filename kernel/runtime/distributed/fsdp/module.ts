@@ -214,7 +214,7 @@ interface FSDPModuleConstructor {
 }
 
 export const FSDPModule: FSDPModuleConstructor = class FSDPModule extends FSDPModuleMethods {
-  static [Symbol.hasInstance](value: unknown): boolean {
+  static override [Symbol.hasInstance](value: unknown): boolean {
     return fsdpStateOf(value) !== undefined;
   }
 } as unknown as FSDPModuleConstructor;
