@@ -66,11 +66,9 @@ describe('comms', { timeout: 120_000 }, () => {
       const each = Comm.open('chart', { from: rank }, { ranks: 'all' });
       console.log(mine.isOpen, each.isOpen)`);
     const opened = comms.filter(({ type }) => type === 'open');
-    expect(opened.map(({ target, data }) => [target, data]).sort()).toEqual([
-      ['chart', { from: 0 }],
-      ['chart', { from: 0 }],
-      ['chart', { from: 1 }],
-    ]);
+    // Ranks speak in any order.
+    expect(opened.map(({ data }) => (data as { from: number }).from).sort()).toEqual([0, 0, 1]);
+    expect(new Set(opened.map(({ target }) => target))).toEqual(new Set(['chart']));
     expect(comms.filter(({ type }) => type === 'msg').map(({ data }) => data)).toEqual([{ at: 0 }]);
     expect(session.comms().size).toBe(3);
     const { comms: closing } = await run('mine.close(); mine.close(); each.close()');
@@ -161,21 +159,18 @@ describe('late output and variables', { timeout: 120_000 }, () => {
     ]);
   });
 
-  test('the cluster is seen live: calls so far, and what a rank waits for', async () => {
+  test('the cluster is seen live: calls so far while it runs', async () => {
     const cell = session.execute(
       `if (!dist.isInitialized()) dist.initProcessGroup();
-       const until = Date.now() + 600;
-       for (let i = 0; Date.now() < until || i < 3; i++) dist.barrier();
-       if (rank === 0) dist.barrier();`,
+       for (;;) {
+         dist.barrier();
+         await new Promise((r) => setTimeout(r, 5));
+       }`,
     );
-    let live = session.cluster();
-    while (!(live.running && live.ranks.some(({ seen }) => (seen?.calls.length ?? 0) > 0))) {
-      await new Promise((resolve) => setTimeout(resolve, 5));
-      live = session.cluster();
-      if (live.running === undefined && live.cell !== undefined && live.failures.length > 0) break;
-    }
-    expect(live.running).toBe(true);
-    await cell;
+    const live = () => session.cluster().ranks.some(({ seen }) => (seen?.calls.length ?? 0) > 0);
+    while (!(session.cluster().running && live())) await new Promise((resolve) => setTimeout(resolve, 5));
+    await session.interrupt();
+    expect((await cell).error?.ename).toBe('Interrupted');
     expect(session.cluster().running).toBeUndefined();
   });
 });

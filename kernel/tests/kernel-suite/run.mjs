@@ -18,7 +18,7 @@ if (python === undefined) {
 } else {
   const { status, error } = spawnSync(python, [join(here, 'suite.py'), cli, ...process.argv.slice(2)], {
     stdio: 'inherit',
-    timeout: 300_000,
+    timeout: 600_000,
     env: { ...process.env, NODE: process.execPath, PYTHONDONTWRITEBYTECODE: '1' },
   });
   if (error) console.log(`the kernel suite did not end: ${error.message}`);
