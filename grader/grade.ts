@@ -186,7 +186,9 @@ async function writeModules(
     closed: isClosed,
     ...(isCells ? { preloaded: { names: Object.keys(shardbook), from: 'shardbook' } } : {}),
   });
-  for (const { name, code } of compiled) write(folder, name, code);
+  // Loaded before anything of the submission, whether or not it imports the runtime; on its first line, so that lines stay.
+  const closing = isClosed ? `import ${JSON.stringify(pathToFileURL(`${inside}/${PART_FILE}`).href)}; ` : '';
+  for (const { name, code } of compiled) write(folder, name, closing + code);
   for (const { name, text } of files) write(folder, name, text);
   if (exercise.harness === undefined) return;
   const [harness] = await compileFiles(packageRoot, {

@@ -27,6 +27,8 @@ export function partOfRuntime({ id, without }: Exercise, address: string): strin
   }
   const given = Object.keys(shardbook).filter((name) => !whole.includes(name) && !members.has(name));
   return [
+    // Other ways to a module than an import that the compiler has read.
+    "for (const way of ['getBuiltinModule', 'binding', '_linkedBinding', 'dlopen', 'mainModule']) Reflect.deleteProperty(process, way);",
     'const refuse = (name) => { throw new Error(`Cannot use ${name} here: the exercise asks you to write what it does`); };',
     // Whatever is done with it says so: a call, `new`, a static function of a class, a member of a space.
     `const withheld = (name) => new Proxy(function () {}, {
