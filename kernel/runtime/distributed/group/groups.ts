@@ -333,12 +333,7 @@ function localId(over: ProcessGroup, members: readonly number[], op: string): nu
     detail: `ranks ${members.join(', ')}`,
   };
   const carried = askCarrier((id) => ({
-    ...describeCall(
-      id,
-      over,
-      { tensors: [] },
-      { op: 'newGroup', seq: 0, async: false, detail: call.detail },
-    ),
+    ...describeCall(id, over, { tensors: [] }, { op: 'newGroup', seq: 0, async: false, detail: call.detail }),
     groupRanks: members,
   }));
   if (carried !== undefined) return carried.result as number;
