@@ -24,12 +24,12 @@ import { tensorBytes, tensorHeader, writeTensor } from './grader-tensors.js';
 /** What a rank keeps while a call of its own is under way. */
 type Finish = () => unknown;
 
-/** Small: nothing is sent through it. */
-const STAGING_BYTES = 1 << 14;
+/** Small: nothing is sent through it, and each case makes one, whose address space counts until it is collected. */
+const SMALL_WORLD = { stagingBytesPerRank: 1 << 14, segmentBytesMax: 1 << 20 };
 
 /** Makes this process rank `link.rank` of a world. Returns what ends it. */
 export function joinWorld(link: Link): () => void {
-  const memory = createWorldMemory({ worldSize: link.worldSize, stagingBytesPerRank: STAGING_BYTES });
+  const memory = createWorldMemory({ worldSize: link.worldSize, ...SMALL_WORLD });
   attachRank(memory, link.rank, new GraderStore(link));
   beginWork();
   const world = new World(link);

@@ -26,6 +26,8 @@ export interface WorldMemoryOptions {
   worldSize: number;
   /** Of one rank in one group; two halves of it take turns. */
   stagingBytesPerRank?: number;
+  /** At most, of one rank's segment of the arena: all transfers that it ever has under way share it. Default 64 MiB. */
+  segmentBytesMax?: number;
   /** Cores of the machine, for the choice between spinning and sleeping. */
   cores?: number;
 }
@@ -195,7 +197,8 @@ export function createWorldMemory(options: WorldMemoryOptions): WorldMemory {
   }
   const chosen = (options.stagingBytesPerRank ?? defaultStaging(worldSize)) / 2;
   const chunkBytes = Math.max(SMALL_BYTES, Math.floor(chosen / 4096) * 4096);
-  const segmentBytes = Math.min(SEGMENT_MAX, Math.floor(ARENA_MAX / worldSize / PAGE) * PAGE);
+  const most = Math.min(options.segmentBytesMax ?? SEGMENT_MAX, ARENA_MAX / worldSize);
+  const segmentBytes = Math.max(1, Math.floor(most / PAGE)) * PAGE;
   const pages = (ARENA_START + worldSize * segmentBytes) / PAGE;
   const layout = new Layout(worldSize);
   const words = new SharedArrayBuffer(layout.words * 4);
