@@ -8,7 +8,9 @@ const page = document.getElementById('page')!;
 let leave: (() => Promise<void>) | undefined;
 let turn = Promise.resolve();
 
+/** Shows what the address says, and says so in `data-shown`. Until then nothing takes input: it would be lost with the page. */
 async function show(hash: string): Promise<void> {
+  page.inert = true;
   const previous = leave;
   leave = undefined;
   await previous?.();
@@ -28,6 +30,8 @@ async function show(hash: string): Promise<void> {
     const home = element('p', {}, element('a', { href: '#/' }, 'To the lessons'));
     page.replaceChildren(element('main', { class: 'sb-failure', role: 'alert' }, message, home));
   }
+  page.dataset['shown'] = hash;
+  page.inert = location.hash !== hash;
 }
 
 /** The code of notebooks with what it imports, asked for at once instead of one after the other. */
@@ -50,6 +54,7 @@ function loadNotebooks(): Promise<typeof import('./lesson.js')> {
 
 followTheme();
 window.addEventListener('hashchange', () => {
+  page.inert = true;
   // One page at a time: the next waits until the last one has saved.
   turn = turn.then(() => show(location.hash));
 });

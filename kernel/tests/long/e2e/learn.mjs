@@ -317,6 +317,7 @@ export async function testLearning({ folder, checks, shots }) {
       'a script link survived',
     );
     await page.goto(`${origin}/#/lesson/study`);
+    await page.waitForSelector('[data-shown="#/lesson/study"]');
     await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
   });
 

@@ -40,6 +40,7 @@ export async function testNewcomer({ folder, checks, shots }) {
       .lessons;
   const open = async (lesson) => {
     await page.goto(`${origin}/#/lesson/${lesson}`);
+    await page.waitForSelector(`[data-shown="#/lesson/${lesson}"]`);
     await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
     await eventually(
       async () => (await page.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === 4,
