@@ -81,6 +81,26 @@ module.exports = {
       below,
       'inspect looks at meshes, DTensors and modules from outside; the parallelisms do not need it.',
     ),
+    only(
+      'distributed/checkpoint',
+      [...below, 'optim/'],
+      'A checkpoint knows parameters by name, whatever shards them.',
+    ),
+    only(
+      'distributed/debug',
+      [...below, 'simulator/'],
+      'debug subscribes to groups and modules; it knows no parallelism.',
+    ),
+    only(
+      'simulator',
+      ['base/', 'platform/', 'tensor/', 'distributed/group/'],
+      'The simulator stands on the event streams of group and tensor alone.',
+    ),
+    only(
+      'planner',
+      ['base/', 'simulator/'],
+      'Plans are made before anything runs: from figures, not tensors.',
+    ),
     forbid(
       'debug-is-a-subscriber',
       'debug subscribes to the event streams of group and tensor; nothing imports it but the public index.',
@@ -127,6 +147,31 @@ module.exports = {
       '^kernel/',
       `^${R}index\\.ts$`,
     ),
+    ...[`${R}distributed/`, R, 'kernel/host/', 'grader/'].map((house) => ({
+      name: `${house.split('/').at(-2)}-through-the-index`,
+      comment:
+        "Across folders import the folder's index.ts: what it does not name is its own affair. (The browser app takes " +
+        'single files: an index would bring Node along.)',
+      severity: 'error',
+      from: {
+        path: `^${house}([^/]+)/`,
+        pathNot: '\\.(test|long)\\.ts$|/testing/|/fixtures/|^kernel/host/web/',
+      },
+      to: {
+        path: `^${house}[^/]+/`,
+        pathNot: [`^${house}$1/`, '/index\\.ts$', `^${R}backend/backend\\.ts$`],
+      },
+    })),
+    {
+      name: 'no-own-index',
+      comment: "Inside a folder import files: a detour over the folder's index makes circles.",
+      severity: 'error',
+      from: {
+        path: '^(kernel/(?:host|runtime(?:/distributed)?)/[^/]+|grader/[^/]+)/[^/]+\\.ts$',
+        pathNot: '\\.(test|long)\\.ts$',
+      },
+      to: { path: '^$1/index\\.ts$' },
+    },
     {
       name: 'no-node-in-runtime',
       comment:

@@ -41,15 +41,20 @@ async function isCurrent(outdir, key) {
 
 async function inputsHash(minify) {
   const hash = createHash('sha256').update(`minify=${minify}`);
-  const files = [fileURLToPath(import.meta.url), join(root, 'package-lock.json'), ...(await listFiles(web))];
-  for (const file of files.filter((name) => !name.endsWith('.test.ts'))) {
-    hash
-      .update(relative(root, file))
-      .update('\0')
-      .update(await readFile(file))
-      .update('\0');
+  const own = (await listFiles(web)).filter((name) => !name.endsWith('.test.ts'));
+  const files = new Set([fileURLToPath(import.meta.url), join(root, 'package-lock.json'), ...own]);
+  for (const file of files) {
+    const text = await readFile(file);
+    hash.update(relative(root, file)).update('\0').update(text).update('\0');
+    if (file.endsWith('.ts')) for (const path of bundledImports(file, text.toString())) files.add(path);
   }
   return hash.digest('hex').slice(0, 20);
+}
+
+/** Files of this project that a module brings into the bundle: the app takes some from beside its own folder. */
+function bundledImports(file, text) {
+  const imports = text.matchAll(/^(?:import|export) (?!type )[^;]*?from '(\.[^']+)\.js';/gm);
+  return [...imports].map(([, path]) => `${resolve(dirname(file), path)}.ts`).filter(existsSync);
 }
 
 async function listFiles(folder) {

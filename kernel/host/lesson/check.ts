@@ -1,6 +1,7 @@
 /** Runs a lesson's cells in a fresh session, in order, and compares what they put out with what the lesson says. */
 import type { CellOutput, SessionApi } from '../session/index.js';
 import { compareOutput } from './compare.js';
+import { type ShownOutput, shownOutputs } from './outputs.js';
 import { type CodeCell, type Lesson, RAISES_EXCEPTION, type TaskCell } from './types.js';
 
 /** What a check needs of a session. */
@@ -32,8 +33,6 @@ export interface CheckLessonOptions {
 
 /** Enough for the first cell on a busy machine, which waits for the compiler as well. */
 const CELL_SECONDS = 180;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: colours of tracebacks
-const COLOURS = /\u001b\[[0-9;]*m/g;
 
 export async function checkLesson(lesson: Lesson, options: CheckLessonOptions): Promise<CellCheck[]> {
   const session = await options.start(lesson.world);
@@ -162,33 +161,12 @@ function gotLines(text: string): string[] {
 
 /** The outputs of a cell as the text that an `{output}` block describes. */
 export function outputText(outputs: readonly CellOutput[]): string {
-  const parts: { id: string | undefined; text: string }[] = [];
-  for (const output of outputs) {
-    switch (output.type) {
-      case 'stream':
-        parts.push({ id: undefined, text: output.text });
-        break;
-      case 'display_data':
-      case 'execute_result':
-        parts.push({
-          id: 'displayId' in output ? output.displayId : undefined,
-          text: plainText(output.data),
-        });
-        break;
-      case 'update_display_data':
-        for (const part of parts) if (part.id === output.displayId) part.text = plainText(output.data);
-        break;
-      case 'error':
-        parts.push({ id: undefined, text: `${output.traceback.join('\n').replace(COLOURS, '')}\n` });
-        break;
-      case 'clear_output':
-        parts.length = 0;
-    }
-  }
-  return parts.map(({ text }) => text).join('');
+  return shownOutputs(outputs).map(shownText).join('');
 }
 
-function plainText(data: Record<string, unknown>): string {
-  const plain = data['text/plain'];
-  return `${typeof plain === 'string' ? plain : Object.keys(data).join(', ')}\n`;
+function shownText(output: ShownOutput): string {
+  if (output.type === 'text') return output.text;
+  if (output.type === 'error') return `${output.traceback}\n`;
+  const plain = output.data['text/plain'];
+  return `${typeof plain === 'string' ? plain : Object.keys(output.data).join(', ')}\n`;
 }

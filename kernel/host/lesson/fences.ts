@@ -1,10 +1,9 @@
 /** The fenced blocks of a MyST text that mean something to a lesson: their names, options, bodies and lines. */
 import MarkdownIt from 'markdown-it';
 import { nearestName } from '../../runtime/index.js';
+import { ADMONITIONS } from './admonitions.js';
 import { lessonProblem } from './problem.js';
 
-/** Directives that put a text apart; they stay text. */
-export const ADMONITIONS = ['note', 'tip', 'hint', 'important', 'warning', 'caution'] as const;
 /** Fences that MyST knows and that stay text in a notebook; anything else in braces is a typing error. */
 const TEXT_DIRECTIVES = [
   ...ADMONITIONS,

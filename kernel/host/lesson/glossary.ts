@@ -1,6 +1,7 @@
 /** The words of a course: headings of `glossary.md` with the text below them, and the roles in lessons that name them. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { escapeHtml } from '../../runtime/base/index.js';
 
 export const GLOSSARY_FILE = 'glossary.md';
 /** By the word in lower case: its definition as one line of plain text. */
@@ -58,7 +59,7 @@ export function plainTerms(text: string, glossary: Glossary): string {
   for (const { shown, term, index, length } of termRoles(text)) {
     const definition = glossary.get(term);
     out += text.slice(at, index);
-    out += definition === undefined ? shown : `<abbr title="${escapeAttribute(definition)}">${shown}</abbr>`;
+    out += definition === undefined ? shown : `<abbr title="${escapeHtml(definition)}">${shown}</abbr>`;
     at = index + length;
   }
   return out + text.slice(at);
@@ -70,8 +71,4 @@ function plainLine(line: string): string {
     .replace(/\[([^\]]*)\]\([^)]*\)/g, '$1')
     .replace(/[`*_]/g, '')
     .trim();
-}
-
-function escapeAttribute(text: string): string {
-  return text.replace(/&/g, '&amp;').replace(/"/g, '&quot;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 }

@@ -1,6 +1,7 @@
 /** Elements as Markdown that every front end shows: the fall-back of what the app draws, and the text of the site. */
+
+import { ADMONITIONS, admonitionTitle } from './admonitions.js';
 import { type AnswerKey, answerText } from './answers.js';
-import { ADMONITIONS } from './fences.js';
 import type { QuestionCell, TaskCell, Twin } from './types.js';
 
 /** "**Predict.** How many?", with the choices below. */
@@ -44,9 +45,11 @@ export function plainAdmonitions(text: string): string {
       out.push(lines[i]!);
       continue;
     }
-    const title = open![3] === '' ? name[0]!.toUpperCase() + name.slice(1) : open![3];
     const [first = '', ...rest] = lines.slice(i + 1, end);
-    out.push(`> **${title}.** ${first}`.trimEnd(), ...rest.map((line) => `> ${line}`.trimEnd()));
+    out.push(
+      `> **${admonitionTitle(name, open![3]!)}.** ${first}`.trimEnd(),
+      ...rest.map((line) => `> ${line}`.trimEnd()),
+    );
     i = end;
   }
   return out.join('\n');

@@ -2,7 +2,7 @@
  * What the server needs of a kernel, as a port: `cli` plugs the real one in (protocol's KernelCore over a Session),
  * tests plug a fake one. A message has the fields of Jupyter's wire protocol, unsigned: signatures belong to ZeroMQ.
  */
-import type { ClusterView, VariablesView } from '../session/types.js';
+import type { ClusterView, VariablesView } from '../session/index.js';
 
 export type Channel = 'shell' | 'iopub' | 'control' | 'stdin';
 

@@ -2,6 +2,7 @@
 import type { EditorLanguageRegistry } from '@jupyterlab/codemirror';
 import type { IRenderMime } from '@jupyterlab/rendermime';
 import MarkdownIt from 'markdown-it';
+import { ADMONITIONS, admonitionTitle } from '../lesson/admonitions.js';
 
 export function createMarkdownParser(languages: EditorLanguageRegistry): IRenderMime.IMarkdownParser {
   // The output is sanitised by rendermime before it enters the page.
@@ -31,19 +32,8 @@ interface Admonition {
   body: string;
 }
 
-const KINDS = new Set([
-  'note',
-  'tip',
-  'hint',
-  'important',
-  'warning',
-  'caution',
-  'attention',
-  'danger',
-  'error',
-  'seealso',
-  'admonition',
-]);
+/** A notebook may come from elsewhere: all of MyST's kinds, where lessons have those that they need. */
+const KINDS = new Set<string>([...ADMONITIONS, 'attention', 'danger', 'error', 'seealso', 'admonition']);
 
 /** `:::{kind} title` (or with backticks) up to the same fence; other text stays as it is. */
 function splitAdmonitions(source: string): (string | Admonition)[] {
@@ -78,8 +68,8 @@ async function drawAdmonition(
   render: (source: string) => Promise<string>,
   parser: Parser,
 ): Promise<string> {
-  const title = block.title === '' ? block.kind[0]!.toUpperCase() + block.kind.slice(1) : block.title;
-  const head = `<p class="sb-admonition-title">${parser.renderInline(title)}</p>`;
+  const title = parser.renderInline(admonitionTitle(block.kind, block.title));
+  const head = `<p class="sb-admonition-title">${title}</p>`;
   return `<div class="sb-admonition sb-admonition-${block.kind}">${head}${await render(block.body)}</div>`;
 }
 

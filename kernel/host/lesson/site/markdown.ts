@@ -7,7 +7,7 @@ import typescript from 'highlight.js/lib/languages/typescript';
 import yaml from 'highlight.js/lib/languages/yaml';
 import MarkdownIt from 'markdown-it';
 import { escapeHtml } from '../../../runtime/base/index.js';
-import { ADMONITIONS } from '../fences.js';
+import { ADMONITIONS, admonitionTitle } from '../admonitions.js';
 import { type Glossary, termRoles } from '../glossary.js';
 import { formulaHtml, formulasOf } from '../lint/formulas.js';
 import { anchorOf } from '../lint/prose.js';
@@ -57,7 +57,7 @@ function parser(context: MarkdownContext): ReturnType<typeof MarkdownIt> {
     const directive = /^\{([a-z]+)\}\s*(.*)$/.exec(info.trim());
     const kind = ADMONITIONS.find((name) => name === directive?.[1]);
     if (kind === undefined) return codeHtml(content.replace(/\n$/, ''), info.trim().split(/\s+/)[0] ?? '');
-    const title = directive![2] === '' ? kind[0]!.toUpperCase() + kind.slice(1) : escapeHtml(directive![2]!);
+    const title = escapeHtml(admonitionTitle(kind, directive![2]!));
     return `<aside class="${kind}"><p class="aside-title">${title}</p>\n${markdownHtml(content, context)}</aside>\n`;
   };
   return markdown;
