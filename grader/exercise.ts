@@ -106,7 +106,7 @@ export function listExercises(root: string): string[] {
 }
 
 /** A ladder of hints: each level-two heading of hints.md begins one. */
-export function readHints(file: string): string[] {
+function readHints(file: string): string[] {
   if (!existsSync(file)) return [];
   const parts = readFileSync(file, 'utf8').split(/^## .*$/m);
   return parts.slice(1).map((part) => part.trim());

@@ -18,7 +18,7 @@ import {
 import { CheckFailure, type Feedback } from './verdict.js';
 import type { Answer, CommKind, Failure, Frame } from './wire.js';
 
-export const MODULE_FILE = 'submission.mjs';
+const MODULE_FILE = 'submission.mjs';
 export const HARNESS_FILE = 'harness.mjs';
 const START_SECONDS = 20;
 /** How long ranks may take to say where they stood when a deadlock is broken. */

@@ -3,7 +3,7 @@ import { decodeTensor, encodeTensor, type HostTensor } from './compare.js';
 import { byteCount, type WireTensor, type WireValue } from './wire.js';
 
 /** What cannot be handed over: "a function". */
-export class Other {
+class Other {
   constructor(readonly what: string) {}
 }
 

@@ -1,3 +1,3 @@
-export { type Mutant, makeMutants } from './mutate.js';
+export { makeMutants } from './mutate.js';
 export { type SelfCheckOptions, type SelfCheckResult, selfCheck } from './self-check.js';
 export { newExercise } from './template.js';

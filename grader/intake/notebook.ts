@@ -149,7 +149,7 @@ export function assemble(cells: readonly Cell[], exercise: Exercise, notebook: s
 }
 
 /** Parts of the starter, at its markers; without markers it is one part. */
-export function partsOf(exercise: Exercise): Part[] {
+function partsOf(exercise: Exercise): Part[] {
   const parts: { name: string; given: boolean; lines: string[] }[] = [];
   const before: string[] = [];
   for (const line of exercise.starter.split('\n')) {

@@ -3,5 +3,5 @@ export { gradescopeReport } from './gradescope.js';
 export { junitReport } from './junit.js';
 export { githubAnnotations, markdownReport } from './markdown.js';
 export { reportSchema } from './schema.js';
-export { formatReport, type TerminalOptions } from './terminal.js';
+export { formatReport } from './terminal.js';
 export { escapeCsv, neutralize, points } from './text.js';

@@ -8,7 +8,7 @@ import {
   parseJson,
 } from './json.js';
 
-export const FORMAT = 'spmd-program/1';
+const FORMAT = 'spmd-program/1';
 
 export interface Step {
   op: string;

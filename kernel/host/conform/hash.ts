@@ -14,7 +14,7 @@ function baseOf(seed: number): number {
   return Number((BigInt.asUintN(64, BigInt(seed)) * 40503n + 12345n) & 0xffffffffn);
 }
 
-export function countOf(shape: readonly number[]): number {
+function countOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 

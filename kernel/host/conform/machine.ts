@@ -95,7 +95,7 @@ function isCoded(error: unknown): boolean {
 }
 
 /** What went wrong in which step. */
-export class StepError extends Error {
+class StepError extends Error {
   constructor(index: number, step: Step, cause: unknown) {
     const text = cause instanceof Error ? cause.message : String(cause);
     const call = `${step.op}(${step.args.map((arg) => show(arg)).join(', ')})`;

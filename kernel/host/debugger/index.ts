@@ -1,2 +1,1 @@
-export { DebugAdapter, type DebugReply } from './adapter.js';
-export { murmur2 } from './murmur2.js';
+export { DebugAdapter } from './adapter.js';

@@ -130,7 +130,7 @@ async function runCell(session: LessonSession, source: string, seconds: number):
 }
 
 /** What a cell must do, against what it did. */
-export function judgeCell(cell: CodeCell, run: CellRun): CellProblem | undefined {
+function judgeCell(cell: CodeCell, run: CellRun): CellProblem | undefined {
   const mustFail = cell.tags.includes(RAISES_EXCEPTION);
   const got = gotLines(run.text);
   if (run.timedOut)

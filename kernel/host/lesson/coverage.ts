@@ -2,7 +2,7 @@
 import { type CurriculumEntry, ITEM_LISTS, type ItemKind, itemsOf } from './curriculum.js';
 import type { Lesson } from './types.js';
 
-export const COVERAGE_FORMAT = 'shardbook.coverage/1';
+const COVERAGE_FORMAT = 'shardbook.coverage/1';
 
 export interface ItemCoverage {
   /** `ask-1`. */

@@ -6,7 +6,7 @@ import { nearestName, ShardbookError } from '../../runtime/index.js';
 import { shownPath } from './manifest.js';
 import type { CoverageMark } from './types.js';
 
-export const CURRICULUM_FOLDER = 'curriculum';
+const CURRICULUM_FOLDER = 'curriculum';
 export type ItemKind = CoverageMark['kind'];
 /** The lists of an entry, by the kind of mark that names their items. */
 export const ITEM_LISTS = { ask: 'asks', fix: 'fixes', idea: 'ideas' } as const;

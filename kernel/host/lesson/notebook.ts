@@ -19,7 +19,7 @@ export interface NotebookCell {
   outputs?: [];
 }
 
-export const KERNELSPEC = {
+const KERNELSPEC = {
   name: 'shardbook',
   display_name: 'Shardbook (TypeScript)',
   language: 'typescript',

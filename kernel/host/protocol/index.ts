@@ -1,5 +1,5 @@
-export { KernelCore, type KernelCoreOptions } from './core.js';
+export { KernelCore } from './core.js';
 export { installSpec, type SpecPlace, uninstallSpec } from './kernelspec.js';
 export * from './message.js';
-export { type KernelProcessOptions, runKernel } from './run.js';
+export { runKernel } from './run.js';
 export { WireFormat } from './wire.js';

@@ -1,4 +1,3 @@
 export { type LaunchPlan, launch } from './launcher.js';
-export type { LogPlan, StreamChoice } from './logs.js';
-export type { ScriptRankSetup, ScriptRequest } from './rank/index.js';
-export { type ScriptFile, transpileScript } from './transpile.js';
+export type { StreamChoice } from './logs.js';
+export { transpileScript } from './transpile.js';

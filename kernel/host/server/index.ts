@@ -4,15 +4,11 @@ export type {
   CheckView,
   CurriculumView,
   ExerciseProvider,
-  KernelHandle,
-  KernelProvider,
-  KernelStartOptions,
   LayerView,
   LessonProvider,
   LessonView,
   RankView,
-  WireMessage,
 } from './kernel-port.js';
-export type { LessonProgress, ProgressChange, ProgressView } from './progress.js';
-export { DEFAULT_PORT, type RunningServer, type ServerOptions, startServer } from './server.js';
-export { type SessionKernelParts, sessionKernelProvider } from './session-kernel.js';
+export type { LessonProgress, ProgressChange } from './progress.js';
+export { startServer } from './server.js';
+export { sessionKernelProvider } from './session-kernel.js';

@@ -10,7 +10,7 @@ import type { CurriculumView, LessonProvider } from './kernel-port.js';
 import { resolveInside } from './paths.js';
 import type { LessonProgress, ProgressChange, ProgressFile } from './progress.js';
 
-export const LESSON_FOLDER = 'lessons';
+const LESSON_FOLDER = 'lessons';
 
 export class LessonLibrary {
   #opening = new Map<string, Promise<string>>();

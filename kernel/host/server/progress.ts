@@ -7,7 +7,7 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { HttpError } from './http-error.js';
 import { resolveInside } from './paths.js';
 
-export const PROGRESS_FILE = 'progress.json';
+const PROGRESS_FILE = 'progress.json';
 const FORMAT = 'shardbook.progress/1';
 /** Beyond this it is no lesson. */
 const MOST_CELLS = 1000;

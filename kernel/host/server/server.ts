@@ -24,7 +24,7 @@ import { ProgressFile } from './progress.js';
 import { apiRoutes } from './routes.js';
 import { securityHeaders, sendFile } from './static.js';
 
-export const DEFAULT_PORT = 8931;
+const DEFAULT_PORT = 8931;
 /** How many ports after the default are tried before the system chooses. */
 const PORTS_TO_TRY = 20;
 

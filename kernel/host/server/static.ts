@@ -22,7 +22,7 @@ const mimeTypes: Record<string, string> = {
  * Everything from this server only. Styles may be inline (CodeMirror, MathJax and Plotly write style elements), scripts
  * may not: an output's HTML cannot run code in the page even where it slips past the sanitizer.
  */
-export const CONTENT_SECURITY_POLICY = [
+const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self' 'unsafe-inline'",

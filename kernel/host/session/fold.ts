@@ -161,7 +161,7 @@ export function rankLabel(ranks: readonly number[]): string {
 }
 
 /** The label before the first line, the others indented as far, so that columns stay aligned. */
-export function labelled(label: string, text: string): string {
+function labelled(label: string, text: string): string {
   const indent = ' '.repeat(label.length + 1);
   return `${label} ${text.replace(/\n(?=.)/g, `\n${indent}`)}`;
 }

@@ -94,7 +94,7 @@ export function createClusterPanel(
   };
 }
 
-export function isDeadlock({ code }: ObservedFailure): boolean {
+function isDeadlock({ code }: ObservedFailure): boolean {
   return code === 'SB_DEADLOCK';
 }
 

@@ -13,7 +13,7 @@ const ICONS: Record<Theme, string> = {
 };
 const system = matchMedia('(prefers-color-scheme: dark)');
 
-export function currentTheme(): Theme {
+function currentTheme(): Theme {
   const stored = localStorage.getItem(KEY);
   return stored === 'light' || stored === 'dark' ? stored : 'system';
 }

@@ -2,7 +2,7 @@ import { ShardbookError } from '../../runtime/index.js';
 import type { ErrorWire } from './messages.js';
 
 /** An error thrown by a rank's handler, rebuilt on the main thread; `rankStack` is the stack it had there. */
-export class RankError extends Error {
+class RankError extends Error {
   readonly rank: number;
   readonly rankStack: string | undefined;
 

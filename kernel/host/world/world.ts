@@ -11,7 +11,7 @@ import { type RankStatus, RankThread } from './rank-thread.js';
 import { Terminator } from './terminator.js';
 
 /** The cap is the width of the wait table's rows and of what one machine can usefully hold. */
-export const WORLD_SIZE_MAX = 64;
+const WORLD_SIZE_MAX = 64;
 const DEFAULT_HEAP_LIMIT_MB = 1024;
 /** How long a rank may take to read the interrupt by itself: then the inspector is reached for, then it stops the rank. */
 const GLANCE_MS = 1;

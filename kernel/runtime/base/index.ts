@@ -2,3 +2,4 @@ export * from './errors.js';
 export * from './formats.js';
 export * from './html.js';
 export * from './scope.js';
+export * from './twister.js';

@@ -61,6 +61,6 @@ export function fastestAlgorithm(cluster: Cluster, spec: CollectiveSpec): Algori
   return best;
 }
 
-export function withNodes(cluster: Cluster, spec: CollectiveSpec): CollectiveSpec {
+function withNodes(cluster: Cluster, spec: CollectiveSpec): CollectiveSpec {
   return spec.nodeOf === undefined ? { ...spec, nodeOf: (rank) => cluster.nodeOf(rank) } : spec;
 }

@@ -4,20 +4,12 @@ export {
   type Algorithm,
   bytesSent,
   type CollectiveKind,
-  type CollectiveSpec,
   canRun,
-  type Message,
   type Phase,
   phasesOf,
 } from './algorithms.js';
-export {
-  collectiveBytesOf,
-  collectiveKind,
-  messageKind,
-  specOf,
-  type WireCall,
-} from './calls.js';
-export { type ChromeTrace, chromeTrace, type TraceSpan } from './chrome.js';
+export { messageKind, specOf } from './calls.js';
+export { type ChromeTrace, chromeTrace } from './chrome.js';
 export {
   Cluster,
   type ClusterOptions,
@@ -28,16 +20,9 @@ export {
   type LinkTier,
 } from './cluster.js';
 export { collectiveSeconds, fastestAlgorithm } from './cost.js';
-export { type SimulateOptions, simulate } from './engine.js';
+export { simulate } from './engine.js';
+export { type FaultEvent, FaultPlan, type FaultSpec } from './faults.js';
 export {
-  type FaultEvent,
-  type FaultKind,
-  FaultPlan,
-  type FaultSpec,
-  type RandomFaults,
-} from './faults.js';
-export {
-  type Bar,
   type Figure,
   type MimeBundle,
   matrixFigure,
@@ -47,15 +32,8 @@ export {
   toMime,
 } from './figures.js';
 export * as formulas from './formulas/index.js';
-export {
-  type LedgerEntry,
-  type LedgerOptions,
-  type LedgerPeak,
-  type LedgerPoint,
-  MemoryLedger,
-  type Trackable,
-} from './ledger.js';
+export { type LedgerEntry, type LedgerOptions, type LedgerPeak, MemoryLedger } from './ledger.js';
 export { RankProgram } from './program.js';
-export { type RankSummary, SimulationResult, type Span } from './result.js';
+export { SimulationResult } from './result.js';
 export { Simulation, type SimulationOptions } from './session.js';
 export { bytesText, seconds, table } from './units.js';

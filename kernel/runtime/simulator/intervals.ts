@@ -1,7 +1,7 @@
 /** Sets of time, as sorted lists of disjoint intervals. */
 export type Interval = readonly [start: number, end: number];
 
-export function union(intervals: readonly Interval[]): Interval[] {
+function union(intervals: readonly Interval[]): Interval[] {
   const sorted = intervals.filter(([a, b]) => b > a).sort((x, y) => x[0] - y[0]);
   const joined: [number, number][] = [];
   for (const [a, b] of sorted) {

@@ -5,9 +5,8 @@
 import { assert } from '../base/index.js';
 import { autocastInputs } from './autocast.js';
 import { type Recorder, recordInplace, recordNode, ruleNeeds } from './autograd/record.js';
-import { canCast, type DType } from './dtype.js';
+import { canCast } from './dtype.js';
 import { expectTensor, opError } from './errors.js';
-import { alloc } from './kernels/common.js';
 import { kernels } from './kernels/index.js';
 import { memory } from './memory.js';
 import type { OpName, OpParams } from './opnames.js';
@@ -252,12 +251,4 @@ function sameLayout(a: Tensor, b: Tensor): boolean {
   return (
     a.storageOffset === b.storageOffset && sameShape(a.shape, b.shape) && sameShape(a.strides, b.strides)
   );
-}
-
-/** A cast below autograd. */
-export function castRaw(x: Tensor, dtype: DType): Tensor {
-  if (x.dtype === dtype) return x;
-  const out = alloc(x.shape, dtype, x.device);
-  if (!x.isMeta) getBackend().copy(x.nd(), out.nd());
-  return out;
 }

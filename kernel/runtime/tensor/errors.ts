@@ -2,7 +2,7 @@
 import { ShardbookError } from '../base/index.js';
 import type { Tensor } from './tensor.js';
 
-export function describeAll(inputs: readonly (Tensor | null)[]): string {
+function describeAll(inputs: readonly (Tensor | null)[]): string {
   const parts = inputs.filter((t): t is Tensor => t !== null).map((t) => t.describe());
   return parts.length <= 1
     ? parts.join('')

@@ -95,7 +95,7 @@ function set_(x: Tensor, source: Tensor): Tensor {
   return x;
 }
 
-export const methods = {
+const methods = {
   ...pointwise,
   ...reductions,
   ...views,

@@ -69,15 +69,6 @@ export const enableGrad = <R>(body: () => R): R => withState({ gradEnabled: true
 export const inferenceMode = <R>(body: () => R): R =>
   withState({ gradEnabled: false, inferenceMode: true }, body);
 export const withGradMode = <R>(on: boolean, body: () => R): R => withState({ gradEnabled: on }, body);
-export const belowAutograd = <R>(body: () => R): R => {
-  const before = state.belowAutograd;
-  state.belowAutograd = true;
-  try {
-    return body();
-  } finally {
-    state.belowAutograd = before;
-  }
-};
 
 /** Runs `body` with another device for tensors that are not told theirs: `torch.device('meta', () => new Model())`. */
 export const withDevice = <R>(device: Device, body: () => R): R => withState({ defaultDevice: device }, body);

@@ -2,13 +2,12 @@
 import * as preload from '../../../preload.js';
 import * as runtime from '../../../runtime/index.js';
 import type { SessionRankData } from '../../session/index.js';
-import { inspectAsString, outputGate, runRank, setPlace } from '../../session/rank/index.js';
+import { outputGate, runRank, setPlace } from '../../session/rank/index.js';
 import { connectRank } from '../../world/index.js';
 
 const link = connectRank();
 const { cwd, memory, credit, cluster } = link.data as SessionRankData;
 setPlace(link, cluster);
-inspectAsString(runtime.Tensor);
 runtime.attachRank(memory as runtime.WorldMemory, link.rank);
 const { beginWork, endWork, afterInterrupt } = runtime;
 const gate = outputGate(credit, link.rank);

@@ -64,7 +64,7 @@ function attribute(target: unknown, name: string): unknown {
 }
 
 /** `obj[key]` of Python for lists, dictionaries, module lists and tensors. */
-export function entryOf(target: unknown, key: unknown): unknown {
+function entryOf(target: unknown, key: unknown): unknown {
   if (isTensor(target)) return indexTensor(target, key instanceof TupleValue ? [...key] : [key]);
   if (typeof key === 'number') {
     if (Array.isArray(target)) return target.at(checkedIndex(key, target.length));

@@ -18,7 +18,7 @@ import { op } from './registry.js';
 type Texts = readonly unknown[];
 
 /** Placements, given as texts or as they are. */
-export const placementsIn = (list: Texts): unknown[] =>
+const placementsIn = (list: Texts): unknown[] =>
   list.map((p) => (typeof p === 'string' ? placementIn(p) : p));
 
 const distribute = (t: unknown, mesh: unknown, placements: Texts, ...options: unknown[]): unknown =>

@@ -13,8 +13,6 @@ import type { LintProblem } from './problem.js';
 import { lintReferences, loadSources, type ReferenceContext } from './references.js';
 import { lintCells, lintShape } from './shape.js';
 
-export type { LintProblem } from './problem.js';
-
 /** Problems of the lessons `ids` (default all), and of what the whole folder must hold. */
 export function lintLessons(manifest: Manifest, ids: readonly string[] = []): LintProblem[] {
   const entries = manifestLessons(manifest);

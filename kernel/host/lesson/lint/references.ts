@@ -9,7 +9,7 @@ import { formulaProblem, formulasOf } from './formulas.js';
 import type { LintProblem } from './problem.js';
 import { anchorOf, headingsOf, type Link, linksOf, passages } from './prose.js';
 
-export const SOURCES_FILE = 'sources.yaml';
+const SOURCES_FILE = 'sources.yaml';
 
 export interface ReferenceContext {
   /** Folder of the manifest. */

@@ -8,7 +8,7 @@ import { compareTwin } from './compare.js';
 import { PROGRAM } from './program.js';
 
 /** The version that lessons are compared with. */
-export const TORCH_VERSION = '2.13';
+const TORCH_VERSION = '2.13';
 export const TORCH_PYTHON_VARIABLE = 'SHARDBOOK_TORCH_PYTHON';
 const LESSON_SECONDS = 180;
 

@@ -3,7 +3,7 @@ import { escapeHtml } from '../../../runtime/base/index.js';
 import type { CellOutput } from '../../session/index.js';
 import { type ShownOutput, shownOutputs } from '../outputs.js';
 
-export const PLOTLY = 'application/vnd.plotly.v1+json';
+const PLOTLY = 'application/vnd.plotly.v1+json';
 
 /** The outputs of a cell as they stand at its end. */
 export function outputsHtml(outputs: readonly CellOutput[]): string {

@@ -1,1 +1,1 @@
-export { runScriptRank, type ScriptOutput, type ScriptRankSetup, type ScriptRequest } from './rank.js';
+export { runScriptRank, type ScriptOutput, type ScriptRequest } from './rank.js';

@@ -5,6 +5,5 @@ export type {
   CompileOutcome,
   Compiler,
   CompilerEngine,
-  CompilerSettings,
   SideFile,
 } from './types.js';

@@ -45,10 +45,7 @@ export function contiguousStrides(shape: readonly number[]): number[] {
 }
 
 /** Calls `row(position, offset)` for every innermost row: its flat position and its offset in storage. */
-export function forRows(
-  x: Nd,
-  row: (position: number, offset: number) => void,
-): { length: number; stride: number } {
+function forRows(x: Nd, row: (position: number, offset: number) => void): { length: number; stride: number } {
   const rank = x.shape.length;
   if (rank === 0) {
     row(0, x.offset);
@@ -337,10 +334,6 @@ export function fill(value: number | bigint, out: Nd): void {
   }
   const offsets = offsetsOf(out);
   for (let i = 0; i < offsets.length; i++) data[offsets[i]!] = bits;
-}
-
-export function dense(dtype: DTypeName, data: TypedArray, shape: readonly number[]): Nd {
-  return { dtype, data, shape, strides: contiguousStrides(shape), offset: 0 };
 }
 
 /** x seen with dim moved last: [outer, n] rows in a contiguous copy (or the storage itself when already so). */

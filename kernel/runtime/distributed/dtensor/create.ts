@@ -216,7 +216,7 @@ export function randn(...args: SizeArgs): DTensor {
 }
 
 /** This rank's part of a tensor that every rank has. */
-export function ownPart(whole: Tensor, spec: DTensorSpec): Tensor {
+function ownPart(whole: Tensor, spec: DTensorSpec): Tensor {
   const { mesh } = spec;
   const coordinate = mesh.getCoordinate();
   if (coordinate === null) return whole.newEmpty([0]);

@@ -67,7 +67,7 @@ export function ruleFor(name: OpName): Rule | undefined {
 }
 
 /** Tells `watch` of every operation on DTensors while `body` runs. */
-export function watchDispatch<R>(watch: (event: DispatchEvent) => void, body: () => R): R {
+function watchDispatch<R>(watch: (event: DispatchEvent) => void, body: () => R): R {
   const before = watcher;
   watcher = watch;
   try {
@@ -95,13 +95,6 @@ export function implicitReplication<R>(body: () => R): R {
   return runThen(body, () => {
     implicit = before;
   });
-}
-
-/** Switches implicit replication; returns what it was. */
-export function setImplicitReplication(on: boolean): boolean {
-  const before = implicit;
-  implicit = on;
-  return before;
 }
 
 // ---------------------------------------------------------------- the handler

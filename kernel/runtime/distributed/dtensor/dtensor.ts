@@ -269,7 +269,7 @@ function pythonText(p: Placement): string {
 }
 
 /** Pending reductions of a gradient are not kept: what was a sum forward is a replicated gradient. */
-export function gradPlacementsOf(placements: Placements): Placements {
+function gradPlacementsOf(placements: Placements): Placements {
   return placements.map((p) => (p.isPartial() ? Replicate() : p));
 }
 

@@ -56,7 +56,7 @@ export interface ExplainedOp {
   readonly alternatives: readonly ExplainedStrategy[];
 }
 
-export class Explanation {
+class Explanation {
   constructor(
     readonly ops: readonly ExplainedOp[],
     /** Where the result lies, as text; null when it is no DTensor. */

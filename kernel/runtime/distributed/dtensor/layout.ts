@@ -179,7 +179,7 @@ export function checkPlacements(
 }
 
 /** Sums and averages commute; other kinds of pending reductions cannot stand side by side. */
-export function checkMixed(action: string, placements: Placements): void {
+function checkMixed(action: string, placements: Placements): void {
   if (!isMixed(placements)) return;
   throw new ShardbookError({
     code: 'SB_MIXED_PARTIAL',

@@ -194,7 +194,7 @@ export function partition(local: Tensor, p: PartialPlacement, mesh: DeviceMesh, 
 // ---------------------------------------------------------------- shards
 
 /** A copy of this rank's piece of a whole tensor. */
-export function pieceOf(
+function pieceOf(
   whole: Tensor,
   p: ShardPlacement | StridedShardPlacement,
   mesh: DeviceMesh,

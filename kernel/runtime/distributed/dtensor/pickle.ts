@@ -66,7 +66,7 @@ function unpack(packed: Packed): DTensor {
 }
 
 /** The placement with this key. */
-export function placementOf(key: string): Placement {
+function placementOf(key: string): Placement {
   if (key === 'R') return Replicate();
   const [, name, inner] = /^(\w+)\((.*)\)$/.exec(key) ?? [];
   const numbers = (inner ?? '').match(/-?[\d.]+|-?Infinity/g)?.map(Number) ?? [];

@@ -29,7 +29,7 @@ export function collectiveOf(step: Step): CollectiveKind | null {
 const plans = new WeakMap<DeviceMesh, Map<string, readonly Step[]>>();
 
 /** The steps before merging. */
-export function stepsOf(from: DTensorSpec, to: DTensorSpec): readonly Step[] {
+function stepsOf(from: DTensorSpec, to: DTensorSpec): readonly Step[] {
   let known = plans.get(from.mesh);
   if (!known) {
     known = new Map();

@@ -41,7 +41,7 @@ function defaultOrder(placements: Placements): Map<number, number[]> {
 }
 
 /** The order of cuts that strided shards stand for; null when no order gives these split factors. */
-export function decodeOrder(spec: DTensorSpec): Map<number, number[]> | null {
+function decodeOrder(spec: DTensorSpec): Map<number, number[]> | null {
   const order = new Map<number, number[]>();
   for (let axis = spec.placements.length - 1; axis >= 0; axis--) {
     const p = spec.placements[axis]!;

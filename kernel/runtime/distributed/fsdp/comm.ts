@@ -64,7 +64,7 @@ export class DefaultReduceScatter implements ReduceScatterComm {
 }
 
 /** Bytes of a contiguous tensor. */
-export function bytesOf(t: Tensor): Uint8Array {
+function bytesOf(t: Tensor): Uint8Array {
   const { itemsize } = t.dtype;
   return new Uint8Array(t.storage.buffer as ArrayBuffer, t.storageOffset * itemsize, t.numel() * itemsize);
 }

@@ -19,7 +19,6 @@ import {
   type DType,
   type MemoryClaim,
   noGrad,
-  numelOf,
   type Storage,
   Tensor,
   torch,
@@ -510,8 +509,4 @@ function sameShape(a: readonly number[], b: readonly number[]): boolean {
 
 function describe(t: Tensor): string {
   return t instanceof DTensor ? String(t.spec) : t.describe();
-}
-
-export function paddedNumel(shape: readonly number[], ranks: number): number {
-  return numelOf([Math.ceil(shape[0]! / ranks) * ranks, ...shape.slice(1)]);
 }

@@ -11,7 +11,7 @@ import type { MixedPrecisionPolicy } from './policy.js';
 import { gradTensors, mapTensors } from './tree.js';
 
 /** What all states of one root share in an iteration. */
-export class Iteration {
+class Iteration {
   readonly states: FSDPState[] = [];
   /** The state whose forward is the outermost one that runs. */
   root: FSDPState | null = null;

@@ -13,7 +13,7 @@ export {
   withCommStream,
   withoutCommHooks,
 } from './events.js';
-export { registerTensorKind, type TensorKind } from './object-codec.js';
+export { registerTensorKind } from './object-codec.js';
 export {
   afterInterrupt,
   attachRank,
@@ -21,10 +21,8 @@ export {
   endWork,
   type Group,
   GroupMember,
-  NonGroupMember,
   ProcessGroup,
   Work,
-  worldGroup,
 } from './process-group.js';
 export { ReduceOp, reduceBytes } from './reduce-op.js';
 export { byteLength, type CommTensor, describeTensor, destination, readBytes } from './tensors.js';

@@ -204,7 +204,7 @@ function groupsOver(spec: DTensorSpec, axes: readonly number[]): number[][] {
 }
 
 /** One line: what, over which ranks, how much. */
-export function stepText(step: RedistributionStep): string {
+function stepText(step: RedistributionStep): string {
   const where = `on ${step.axes.join(' and ')}: ${step.from} -> ${step.to}`;
   const after = `now ${placementsText(step.placements)}`;
   if (step.kind === 'slice') return `local slice ${where}, nothing is sent, ${after}`;

@@ -48,7 +48,7 @@ export function sizeOf(axis: AxisLayout): number {
 }
 
 /** Positions in the rank list, row by row, of the block that starts at 0. */
-export function positions(axis: AxisLayout): number[] {
+function positions(axis: AxisLayout): number[] {
   let out = [0];
   for (const { size, stride } of axis) {
     out = out.flatMap((at) => Array.from({ length: size }, (_, i) => at + i * stride));

@@ -1,9 +1,3 @@
-export {
-  type Meeting,
-  type RendezvousHandler,
-  type RendezvousOptions,
-  registerRendezvousHandler,
-  rendezvous,
-} from './rendezvous.js';
-export { type KeyWaiter, MemoryStore, Store, type StoreHooks } from './store.js';
-export { FileStore, HashStore, PrefixStore, shareStores, TCPStore, type TCPStoreOptions } from './stores.js';
+export { registerRendezvousHandler, rendezvous } from './rendezvous.js';
+export { MemoryStore, Store } from './store.js';
+export { FileStore, HashStore, PrefixStore, shareStores, TCPStore } from './stores.js';

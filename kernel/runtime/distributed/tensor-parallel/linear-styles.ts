@@ -100,7 +100,7 @@ abstract class LinearStyle extends ParallelStyle {
 }
 
 /** A DTensor as it is, a plain tensor as this rank's part of one that lies as `layouts` say. */
-export function asDTensor(value: unknown, layouts: Placements, mesh: DeviceMesh, where: string): DTensor {
+function asDTensor(value: unknown, layouts: Placements, mesh: DeviceMesh, where: string): DTensor {
   if (value instanceof DTensor) return value;
   if (value instanceof Tensor) return DTensor.fromLocal(value, mesh, layouts, { runCheck: false });
   throw styleError(

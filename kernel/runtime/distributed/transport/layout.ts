@@ -32,7 +32,7 @@ export interface WorldMemoryOptions {
   cores?: number;
 }
 
-export const RANKS_MAX = 64;
+const RANKS_MAX = 64;
 /** Groups that may exist at once. */
 export const GROUPS_MAX = 4096;
 /** Bytes of one half of a small staging area: what fits goes without the large one. */

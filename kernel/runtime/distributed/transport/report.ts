@@ -62,7 +62,7 @@ export function peerCode(lastWords: string): 'SB_DEADLOCK' | 'SB_PEER_FAILED' {
     : 'SB_PEER_FAILED';
 }
 
-export function shortCall(call: { op: string; kind: number; seq: number }): string {
+function shortCall(call: { op: string; kind: number; seq: number }): string {
   return call.kind === Kind.collective ? `${call.op} #${call.seq}` : call.op;
 }
 

@@ -25,7 +25,7 @@ export function checkReduction(op: string, reduction: string, more: readonly str
 }
 
 /** "f32[3, 4]" as error messages write tensors. */
-export function show(tensor: Tensor): string {
+function show(tensor: Tensor): string {
   const short = String(tensor.dtype)
     .replace(/^torch\./, '')
     .replace('bfloat', 'bf')

@@ -25,7 +25,7 @@ export interface InputMeta {
 }
 
 let sequence = 0;
-export const nextSequence = (): number => ++sequence;
+const nextSequence = (): number => ++sequence;
 
 /** One operation of the forward pass, able to turn the gradients of its results into those of its inputs. */
 export abstract class Node {

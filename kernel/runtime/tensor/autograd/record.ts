@@ -163,7 +163,7 @@ function attachEdge(t: Tensor, edge: Edge): void {
   t.setHistory(node, 0);
 }
 
-export function freedError(): ShardbookError {
+function freedError(): ShardbookError {
   return new ShardbookError({
     code: 'SB_GRAPH_FREED',
     message: 'Cannot run backward through the graph a second time: what it saved was freed by the first pass',
@@ -318,7 +318,7 @@ function replayOf(
   };
 }
 
-export function checkInplace(name: string, inputs: readonly (Tensor | null)[]): void {
+function checkInplace(name: string, inputs: readonly (Tensor | null)[]): void {
   const self = inputs[0]!;
   const fail = (why: string, help: string): never => {
     throw opError(`${name}_`, inputs, why, help, 'SB_INPLACE');

@@ -1,7 +1,6 @@
 /** PyTorch's CPU random numbers, bit for bit, over plain arrays: no tensor is known here. */
 export {
   drawMultinomial,
-  type FlagValues,
   fillBernoulli,
   fillBernoulliFrom,
   fillCauchy,
@@ -9,7 +8,7 @@ export {
   fillGeometric,
   fillLogNormal,
 } from './choices.js';
-export { drawNormal, fillNormal, fillUniform, type Values } from './floats.js';
+export { fillNormal, fillUniform, type Values } from './floats.js';
 export { fillIntegers, fillRandom, type IntegerValues, permutation } from './integers.js';
-export { fma32, fma64, type RandomDtype, type RandomFloat, roundTo } from './round.js';
-export { DEFAULT_SEED, entropySeed, RandomStream, STATE_BYTES } from './stream.js';
+export { fma64, type RandomDtype, type RandomFloat, roundTo } from './round.js';
+export { entropySeed, RandomStream, STATE_BYTES } from './stream.js';

@@ -35,7 +35,7 @@ export function extendScope(scope: Scope, cell: CellSource, module: string): Sco
 }
 
 /** The names of `scope` that `cell` can mean; without `all` only those that it mentions. */
-export function visibleNames(scope: Scope, cell: CellSource, all: boolean): Map<string, EarlierName> {
+function visibleNames(scope: Scope, cell: CellSource, all: boolean): Map<string, EarlierName> {
   const visible = new Map<string, EarlierName>();
   if (all) {
     for (const [name, earlier] of scope) if (!cell.names.has(name)) visible.set(name, earlier);

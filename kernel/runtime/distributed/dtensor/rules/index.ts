@@ -20,4 +20,3 @@ export const rules: RuleTable = {
   ...backwardRules,
 };
 export * from './rule.js';
-export { propagateView, type Source, viewSources } from './views.js';

@@ -3,7 +3,7 @@ import { type AxisRule, Cut, cut, type RuleTable, type Slot, type Way } from './
 import { avg, cutUnder, R, sum } from './shared.js';
 
 /** The ways of `left, right -> out`: cut a batch, contracted or free index, or pass one pending sum through. */
-export function productWays(left: string, right: string, out: string): Way[] {
+function productWays(left: string, right: string, out: string): Way[] {
   const ways: Way[] = [];
   const slot = (term: string, letter: string): Slot =>
     term.includes(letter) ? cut(term.indexOf(letter)) : R;

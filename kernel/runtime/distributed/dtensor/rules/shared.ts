@@ -31,7 +31,7 @@ export const min: Placement = Partial('min');
 export const product: Placement = Partial('product');
 
 /** The dimension of `shape` that lies under dimension `dim` of the broadcast `whole`; -1 where it is repeated. */
-export function dimUnder(shape: readonly number[], whole: readonly number[], dim: number): number {
+function dimUnder(shape: readonly number[], whole: readonly number[], dim: number): number {
   const own = dim - (whole.length - shape.length);
   return own >= 0 && shape[own] === whole[dim] ? own : -1;
 }
@@ -55,7 +55,7 @@ export function elementwise(
 }
 
 /** The same slot for every input that is there. */
-export function everywhere(inputs: readonly (DTensorSpec | null)[], slot: Slot): Slot[] {
+function everywhere(inputs: readonly (DTensorSpec | null)[], slot: Slot): Slot[] {
   return inputs.map((input) => (input === null ? null : slot));
 }
 
