@@ -232,6 +232,13 @@ export interface Backend {
     dv: Nd,
     dmask: Nd | null,
   ): void;
+  /**
+   * Uniform numbers in [0, 1), one of each word of a Mersenne Twister, of whose `words` the first `position` are used. Returns how
+   * many are used then.
+   */
+  uniforms(words: Int32Array, position: number, out: Float32Array): number;
+  /** Blocks of 16 uniform numbers become normal ones in place; the length is a multiple of 16, mean and std are float32. */
+  normalBlocks(values: Float32Array, mean: number, std: number): void;
   /** One step of Adam(W), all arrays contiguous float32 or float64, in place. */
   adam(param: Nd, grad: Nd, expAvg: Nd, expAvgSq: Nd, maxExpAvgSq: Nd | null, p: AdamParams): void;
 }

@@ -26,6 +26,7 @@ import {
   softmax,
   softmaxBackward,
 } from './norm.js';
+import { normalBlocks, uniforms } from './random.js';
 import { argReduce, reduce, scan, scanExtreme, sort, variance, vectorNorm } from './reduce.js';
 
 export const referenceBackend: Backend = {
@@ -56,6 +57,8 @@ export const referenceBackend: Backend = {
   layerNormBackward,
   rmsNorm,
   rmsNormBackward,
+  uniforms,
+  normalBlocks,
   indexSelect,
   indexReduce,
   gather,

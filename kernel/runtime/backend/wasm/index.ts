@@ -7,6 +7,7 @@ import { contiguousStrides, sizeOf } from '../reference/access.js';
 import { dense, ELEMENTS_MIN, elementwiseKernels, isF32, PIECE, place } from './elementwise.js';
 import { embeddingKernels } from './embedding.js';
 import { type Kernels, Scratch } from './module.js';
+import { randomKernels } from './random.js';
 import { reduceKernels } from './reduce.js';
 
 /** Below this size a product costs more to copy than it saves. */
@@ -298,6 +299,7 @@ export function createWasmBackend(reference: Backend, enableRelaxed?: () => void
     ...elementwiseKernels(reference, scratch),
     ...reduceKernels(reference, scratch),
     ...embeddingKernels(reference, scratch),
+    ...randomKernels(reference, scratch),
     matmul,
     softmax,
     softmaxBackward,

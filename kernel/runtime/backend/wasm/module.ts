@@ -40,6 +40,8 @@ export interface Kernels {
   maximum(a: number, b: number, out: number, n: number): void;
   minimum(a: number, b: number, out: number, n: number): void;
   isFused(): boolean;
+  normalBlocks(values: number, n: number, mean: number, std: number): void;
+  uniforms(words: number, position: number, out: number, n: number): number;
   axpy(alpha: number, a: number, b: number, out: number, n: number): void;
   thresholdBackward(grad: number, y: number, out: number, n: number, threshold: number): void;
   sum(x: number, n: number): number;
@@ -191,6 +193,11 @@ export class Scratch {
   /** n doubles at an allocation, as a view that lasts until the next `start`. */
   doubles(at: number, n: number): Float64Array {
     return new Float64Array(this.kernels.memory.buffer, at, n);
+  }
+
+  /** n words at an allocation, as a view that lasts until the next `start`. */
+  integers(at: number, n: number): Int32Array {
+    return new Int32Array(this.kernels.memory.buffer, at, n);
   }
 
   read(at: number, n: number, into: Float32Array, offset = 0): void {

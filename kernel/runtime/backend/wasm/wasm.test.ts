@@ -282,3 +282,32 @@ describe('attention', () => {
     });
   }
 });
+
+describe('random fills', () => {
+  const words = (): Int32Array => Int32Array.from({ length: 624 }, (_, i) => Math.imul(i + 1, 1812433253));
+
+  it('uniforms go through a Mersenne Twister as the reference does', () => {
+    for (const n of [64, 623, 625, 20_001]) {
+      for (const position of [0, 1, 300, 623, 624]) {
+        const [mine, theirs] = [words(), words()];
+        const [got, want] = [new Float32Array(n), new Float32Array(n)];
+        expect(wasm.uniforms(mine, position, got)).toBe(referenceBackend.uniforms(theirs, position, want));
+        expect(got).toEqual(want);
+        expect(mine).toEqual(theirs);
+      }
+    }
+  });
+
+  it('normalBlocks gives the bits of the reference, at the ends of the range too', () => {
+    const uniform = new Float32Array(1 << 16);
+    referenceBackend.uniforms(words(), 624, uniform);
+    uniform.set([0, 2 ** -24, 0.5, 1 - 2 ** -24, 0.25, 0.75, 0.2928932, 0.125]);
+    uniform.set([0, 2 ** -24, 0.5, 1 - 2 ** -24, 0.25, 0.75, 0.875, 0.125], 8);
+    for (const backend of [wasm, plain]) {
+      const [got, want] = [uniform.slice(), uniform.slice()];
+      backend.normalBlocks(got, 0.25, 1.5);
+      referenceBackend.normalBlocks(want, 0.25, 1.5);
+      expect(got).toEqual(want);
+    }
+  });
+});

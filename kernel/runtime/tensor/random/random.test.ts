@@ -1,4 +1,6 @@
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { referenceBackend } from '../../backend/index.js';
+import { setBackend } from '../state.js';
 import {
   drawMultinomial,
   fillBernoulli,
@@ -10,6 +12,8 @@ import {
   RandomStream,
   roundTo,
 } from './index.js';
+
+beforeAll(() => setBackend(referenceBackend));
 
 const uniform = (stream: RandomStream, n: number): number[] => {
   const out = new Float32Array(n);

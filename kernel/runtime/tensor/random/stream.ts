@@ -1,24 +1,23 @@
 /**
  * The Mersenne Twister as PyTorch's CPU generator runs it: the same words, the same byte layout of a saved state.
  */
-import { ShardbookError } from '../../base/index.js';
+import { renewWords, ShardbookError, TWISTER_WORDS, temper } from '../../base/index.js';
+import { getBackend } from '../state.js';
 
-const WORDS = 624;
-const SHIFT = 397;
 /** What PyTorch's `get_state` of a CPU generator weighs. */
 export const STATE_BYTES = 5056;
 /** The seed of a generator that nobody seeded. */
-export const DEFAULT_SEED = 67280421310721;
+const DEFAULT_SEED = 67280421310721;
 
 const MASK64 = (1n << 64n) - 1n;
 const TWO_POW_53 = 2 ** 53;
 
 /** A stream of random words with its seed and cached normal; distributions draw from it in a fixed order. */
 export class RandomStream {
-  readonly #state = new Uint32Array(WORDS);
+  readonly #state = new Uint32Array(TWISTER_WORDS);
   /** The same words as V8 computes with them fastest. */
   readonly #signed = new Int32Array(this.#state.buffer);
-  #position = WORDS;
+  #position = TWISTER_WORDS;
   /** False until the first block is made: PyTorch saves such a state with `left` 1. */
   #started = false;
   #seed = 0n;
@@ -48,11 +47,11 @@ export class RandomStream {
     this.#seed = wide & MASK64;
     const x = this.#state;
     x[0] = Number(this.#seed & 0xffffffffn);
-    for (let j = 1; j < WORDS; j++) {
+    for (let j = 1; j < TWISTER_WORDS; j++) {
       const previous = x[j - 1]!;
       x[j] = Math.imul(1812433253, previous ^ (previous >>> 30)) + j;
     }
-    this.#position = WORDS;
+    this.#position = TWISTER_WORDS;
     this.#started = false;
     this.cachedNormal = undefined;
   }
@@ -64,12 +63,12 @@ export class RandomStream {
 
   /** The next 32-bit word. */
   u32(): number {
-    if (this.#position >= WORDS) this.#renew();
-    let y = this.#state[this.#position++]!;
-    y ^= y >>> 11;
-    y ^= (y << 7) & 0x9d2c5680;
-    y ^= (y << 15) & 0xefc60000;
-    return (y ^ (y >>> 18)) >>> 0;
+    if (this.#position >= TWISTER_WORDS) {
+      renewWords(this.#signed);
+      this.#position = 0;
+      this.#started = true;
+    }
+    return temper(this.#signed[this.#position++]!) >>> 0;
   }
 
   /** Two words as one 64-bit integer, the first is the high half. */
@@ -84,22 +83,9 @@ export class RandomStream {
   }
 
   /** Fills `out` with what as many calls of `u24` give. */
-  fill24(out: Float32Array | Float64Array): void {
-    const x = this.#signed;
-    const n = out.length;
-    for (let i = 0; i < n; ) {
-      if (this.#position >= WORDS) this.#renew();
-      const from = this.#position - i;
-      const end = Math.min(n, WORDS - from);
-      for (; i < end; i++) {
-        let y = x[from + i]!;
-        y ^= y >>> 11;
-        y ^= (y << 7) & 0x9d2c5680;
-        y ^= (y << 15) & 0xefc60000;
-        out[i] = ((y ^ (y >>> 18)) & 0xffffff) * 2 ** -24;
-      }
-      this.#position = from + i;
-    }
+  fill24(out: Float32Array): void {
+    this.#position = getBackend().uniforms(this.#signed, this.#position, out);
+    this.#started = true;
   }
 
   /** A double in [0, 1) of 53 bits, from two words. */
@@ -108,28 +94,19 @@ export class RandomStream {
     return (high * 0x100000000 + this.u32()) / TWO_POW_53;
   }
 
-  #renew(): void {
-    const x = this.#signed;
-    for (let k = 0; k < WORDS - SHIFT; k++) x[k] = x[k + SHIFT]! ^ twist(x[k]!, x[k + 1]!);
-    for (let k = WORDS - SHIFT; k < WORDS - 1; k++) x[k] = x[k + SHIFT - WORDS]! ^ twist(x[k]!, x[k + 1]!);
-    x[WORDS - 1] = x[SHIFT - 1]! ^ twist(x[WORDS - 1]!, x[0]!);
-    this.#position = 0;
-    this.#started = true;
-  }
-
   /** The state in PyTorch's own byte layout (words are widened to 64 bits there), little endian. */
   saveBytes(): Uint8Array {
     const bytes = new Uint8Array(STATE_BYTES);
     const view = new DataView(bytes.buffer);
     view.setBigUint64(0, this.#seed, true);
     // `left` counts down to the renewal; a fresh state is about to renew.
-    view.setInt32(8, this.#started ? WORDS - this.#position + 1 : 1, true);
+    view.setInt32(8, this.#started ? TWISTER_WORDS - this.#position + 1 : 1, true);
     view.setInt32(12, 1, true);
     view.setBigUint64(16, BigInt(this.#started ? this.#position : 0), true);
-    for (let j = 0; j < WORDS; j++) view.setUint32(24 + 8 * j, this.#state[j]!, true);
+    for (let j = 0; j < TWISTER_WORDS; j++) view.setUint32(24 + 8 * j, this.#state[j]!, true);
     if (this.cachedNormal !== undefined) {
-      view.setFloat64(24 + 8 * WORDS + 8, this.cachedNormal, true);
-      view.setInt32(24 + 8 * WORDS + 24, 1, true);
+      view.setFloat64(24 + 8 * TWISTER_WORDS + 8, this.cachedNormal, true);
+      view.setInt32(24 + 8 * TWISTER_WORDS + 24, 1, true);
     }
     return bytes;
   }
@@ -146,7 +123,7 @@ export class RandomStream {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const left = view.getInt32(8, true);
     const position = Number(view.getBigUint64(16, true));
-    if (view.getInt32(12, true) !== 1 || left < 1 || left > WORDS + 1 || position > WORDS) {
+    if (view.getInt32(12, true) !== 1 || left < 1 || left > TWISTER_WORDS + 1 || position > TWISTER_WORDS) {
       throw new ShardbookError({
         code: 'SB_RANDOM_STATE',
         message: 'Cannot set the generator state: the bytes are not a Mersenne Twister state',
@@ -154,22 +131,17 @@ export class RandomStream {
       });
     }
     this.#seed = view.getBigUint64(0, true);
-    for (let j = 0; j < WORDS; j++) this.#state[j] = view.getUint32(24 + 8 * j, true);
+    for (let j = 0; j < TWISTER_WORDS; j++) this.#state[j] = view.getUint32(24 + 8 * j, true);
     this.#started = position !== 0 || left !== 1;
-    this.#position = this.#started ? position : WORDS;
-    const cached = view.getInt32(24 + 8 * WORDS + 24, true) !== 0;
-    this.cachedNormal = cached ? view.getFloat64(24 + 8 * WORDS + 8, true) : undefined;
+    this.#position = this.#started ? position : TWISTER_WORDS;
+    const cached = view.getInt32(24 + 8 * TWISTER_WORDS + 24, true) !== 0;
+    this.cachedNormal = cached ? view.getFloat64(24 + 8 * TWISTER_WORDS + 8, true) : undefined;
   }
 
   /** Makes this stream go on exactly as `other` will. */
   copyFrom(other: RandomStream): void {
     this.loadBytes(other.saveBytes());
   }
-}
-
-function twist(word: number, next: number): number {
-  const y = (word & 0x80000000) | (next & 0x7fffffff);
-  return (y >>> 1) ^ (-(y & 1) & 0x9908b0df);
 }
 
 /** 53 bits from the platform's entropy, as PyTorch's `seed()` takes. */

@@ -172,9 +172,13 @@ export function minimum(a: usize, b: usize, out: usize, n: i32): void {
   }
 }
 
-/** Whether products that are added to something are rounded once. */
+/** (1 + 2^-12)^2 - (1 + 2^-11): 2^-24, unless the product is rounded before the sum. */
+const PROBE: usize = memory.data<f32>([1.000244140625, -1.00048828125], 16);
+
+/** Whether products that are added to something are rounded once: relaxed SIMD leaves that to the machine. */
 export function isFused(): bool {
-  return ASC_FEATURE_RELAXED_SIMD;
+  const x = v128.load_splat<f32>(PROBE);
+  return f32x4.extract_lane(fma(x, x, v128.load_splat<f32>(PROBE + 4)), 0) != 0;
 }
 
 /** a + alpha b. */

@@ -4,4 +4,5 @@ export {
   abs, adam, add, axpy, div, erf, exp, gelu, geluBackward, geluTanh, geluTanhBackward, isFused, log, maximum, minimum, mul,
   neg, reciprocal, relu, rsqrt, sigmoid, silu, sqrt, square, sub, tanh, thresholdBackward,
 } from './elementwise';
+export { normalBlocks, uniforms } from './random';
 export { columnSums, norm, normBackward, softmax, softmaxBackward, squares, sum } from './rows';
