@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { startDeadline, threadsWaitedMs } from '../sandbox/index.js';
 import { CheckFailure } from '../verdict.js';
 import type { CompileAnswer, CompileRequest } from '../wire.js';
 
@@ -26,7 +27,7 @@ class Compiler {
   private worker: Worker | undefined;
   private readonly queue: Waiting[] = [];
   private current: Waiting | undefined;
-  private timer: NodeJS.Timeout | undefined;
+  private cancelDeadline = (): void => {};
   private ids = 0;
 
   constructor(private readonly runner: string) {}
@@ -51,7 +52,9 @@ class Compiler {
     this.worker ??= this.start();
     this.worker.ref();
     const id = ++this.ids;
-    this.timer = setTimeout(() => this.end(new Error(`it took longer than ${SECONDS} s`)), SECONDS * 1000);
+    this.cancelDeadline = startDeadline(SECONDS, threadsWaitedMs, () =>
+      this.end(new Error(`it took longer than ${SECONDS} s`)),
+    );
     this.worker.postMessage({ ...this.current.request, id });
   }
 
@@ -75,7 +78,7 @@ class Compiler {
   }
 
   private settle(answer: CompileAnswer | Error): void {
-    clearTimeout(this.timer);
+    this.cancelDeadline();
     const { current } = this;
     this.current = undefined;
     current?.settle(answer);
