@@ -16,6 +16,7 @@ export function newExercise(root: string, id: string): string[] {
     throw new ShardbookError({
       code: 'SB_EXERCISE_EXISTS',
       message: `Cannot make an exercise "${id}": ${folder}/${id} is there already`,
+      help: 'take another name, or remove that folder first',
     });
   }
   const files = template(id);

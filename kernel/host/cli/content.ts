@@ -66,7 +66,7 @@ export function lessonsIn(folder: string, exercises: string): LessonProvider {
       if ('problem' in found) return undefined;
       if (!manifestLessons(found.manifest).some((entry) => entry.id === id)) return undefined;
       const { lesson, problem } = findLesson(found.manifest, id);
-      if (lesson === undefined) throw problem ?? new Error(`Lesson "${id}" could not be read`);
+      if (lesson === undefined) throw problem;
       return notebookOf(lesson, await readExercises(exercises), loadGlossary(folder));
     },
   };

@@ -282,7 +282,11 @@ async function listen(http: Server, port: number | undefined): Promise<void> {
   }
   const code = await tryListen(http, 0);
   if (code !== undefined)
-    throw new ShardbookError({ code: 'SB_PORT', message: `Cannot serve at 127.0.0.1: ${code}` });
+    throw new ShardbookError({
+      code: 'SB_PORT',
+      message: `Cannot serve at 127.0.0.1: the system gives no port (${code})`,
+      help: 'Choose a port with --port N',
+    });
 }
 
 /** Undefined when the server listens, else the system's error code. */

@@ -44,7 +44,8 @@ export function calculateGain(nonlinearity: Nonlinearity, param?: number): numbe
     default:
       throw new ShardbookError({
         code: 'SB_NN_INIT',
-        message: `Cannot give the gain of "${nonlinearity}": it is not a known nonlinearity`,
+        message: `Cannot give the gain of "${String(nonlinearity)}": it is not a known nonlinearity`,
+        help: 'known are linear, conv1d to conv3d, their transposed forms, sigmoid, tanh, relu, leaky_relu and selu',
       });
   }
 }

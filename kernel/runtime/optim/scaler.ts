@@ -85,6 +85,7 @@ export class GradScaler {
       throw new ShardbookError({
         code: 'SB_SCALER_ORDER',
         message: 'Cannot step with a closure: a closure would compute gradients after they were checked',
+        help: 'compute the loss and its gradients before, then call scaler.step(optimizer)',
       });
     }
     this.#startedScale('step the optimizer');
@@ -239,6 +240,7 @@ export class GradScaler {
       throw new ShardbookError({
         code: 'SB_OPTIM_STATE',
         message: 'Cannot load the state of "GradScaler": it is the state of a disabled scaler',
+        help: 'load a state that an enabled scaler saved, or make this one with { enabled: false }',
       });
     }
     this.#initScale = scale;

@@ -160,6 +160,7 @@ function connected(): CommOutlet {
   throw new ShardbookError({
     code: 'SB_NO_CELL',
     message: 'Cannot use comms: this code does not run in a cell',
+    help: 'a script of "shardbook run" has no front end to talk to: run it in a notebook',
   });
 }
 

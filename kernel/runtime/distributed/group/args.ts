@@ -63,6 +63,17 @@ export function memberGroup(group: Group | null | undefined): ProcessGroup | und
   });
 }
 
+/** The group to use, which this rank must be a member of: there is no answer for others. */
+export function requiredGroup(group: Group | null | undefined, op: string): ProcessGroup {
+  const found = memberGroup(group);
+  if (found !== undefined) return found;
+  throw new ShardbookError({
+    code: 'SB_NOT_MEMBER',
+    message: `Cannot run "${op}": rank ${worldGroup().rank()} is not a member of the group`,
+    help: 'call it on members alone; on others dist.newGroup() returned dist.GroupMember.NON_GROUP_MEMBER',
+  });
+}
+
 /** Position in the group of a root that is given as a global rank or as a group rank. */
 export function rootIndex(
   op: string,

@@ -3,11 +3,10 @@
  * collective (the adjoint): each entry here names both, and backward passes through these blocks again, so that gradients of
  * gradients work. Every rank must run backward, for each of them waits for the others there.
  */
-import { ShardbookError } from '../../base/index.js';
 import { AutogradFunction, type FunctionContext, noGrad, type Tensor, torch } from '../../tensor/index.js';
-import { badArgument, memberGroup } from './args.js';
+import { badArgument } from './args.js';
 import * as c from './collectives.js';
-import type { Group, ProcessGroup } from './process-group.js';
+import type { ProcessGroup } from './process-group.js';
 import { ReduceOp } from './reduce-op.js';
 
 interface Rule {
@@ -44,16 +43,6 @@ const blank = (t: Tensor, shape: readonly number[] = t.shape): Tensor =>
   torch.empty([...shape], { dtype: t.dtype });
 const blanks = (t: Tensor, group: ProcessGroup): Tensor[] => group.ranks.map(() => blank(t));
 const copy = (t: Tensor): Tensor => t.detach().clone();
-
-/** The group, which this rank must be a member of: there is no result for others. */
-export function groupFor(op: string, group: Group | null | undefined): ProcessGroup {
-  const found = memberGroup(group);
-  if (found !== undefined) return found;
-  throw new ShardbookError({
-    code: 'SB_NOT_MEMBER',
-    message: `Cannot run "${op}": this rank is not a member of the group`,
-  });
-}
 
 /** `strict`: backward of another op than the sum is refused, since it has no gradient of that form. */
 export function allReduceOf(t: Tensor, op: ReduceOp, group: ProcessGroup, strict: boolean): Tensor {

@@ -1,7 +1,6 @@
 /** Questions about what runs the program: backends, launcher, diagnostics. */
-import { ShardbookError } from '../../base/index.js';
 import { environment } from '../../platform/index.js';
-import { badArgument, memberGroup } from './args.js';
+import { badArgument, requiredGroup } from './args.js';
 import type { Group } from './process-group.js';
 
 /** Names of backends. `SHM`, shared memory, is the one that there is. */
@@ -33,12 +32,7 @@ export const supportsComplex = (): boolean => false;
 
 /** Devices with their backends, as PyTorch writes them. */
 export function getBackendConfig(group?: Group | null): string {
-  if (memberGroup(group) === undefined) {
-    throw new ShardbookError({
-      code: 'SB_NOT_MEMBER',
-      message: 'Cannot run "getBackendConfig": this rank is not a member of the group',
-    });
-  }
+  requiredGroup(group, 'getBackendConfig');
   return `cpu:${Backend.SHM}`;
 }
 

@@ -3,7 +3,7 @@
  * Sizes change along a dimension of choice. Results are complete when the call returns, so there is nothing to wait for.
  */
 import { type Tensor, torch } from '../../tensor/index.js';
-import { badArgument, type GroupOption, named, type Positional, sameDtype } from './args.js';
+import { badArgument, type GroupOption, named, type Positional, requiredGroup, sameDtype } from './args.js';
 import { allReduceCoalesced as reduceAll } from './coalesced.js';
 import * as d from './differentiable.js';
 import type { Group, ProcessGroup } from './process-group.js';
@@ -42,14 +42,19 @@ export function allReduce(
 ): Tensor {
   const options = named<GroupOption>('functional.allReduce', ['group'], rest);
   checkTensor(t, 'functional.allReduce');
-  return d.allReduceOf(t, reduceOp('allReduce', op), d.groupFor('functional.allReduce', options.group), true);
+  return d.allReduceOf(
+    t,
+    reduceOp('allReduce', op),
+    requiredGroup(options.group, 'functional.allReduce'),
+    true,
+  );
 }
 
 /** The source's tensor; `src` is a global rank. Backward: the source gets the sum of the gradients. */
 export function broadcast(t: Tensor, src: number, ...rest: Positional<[group?: Group], GroupOption>): Tensor {
   const options = named<GroupOption>('functional.broadcast', ['group'], rest);
   checkTensor(t, 'functional.broadcast');
-  return d.broadcastOf(t, src, d.groupFor('functional.broadcast', options.group));
+  return d.broadcastOf(t, src, requiredGroup(options.group, 'functional.broadcast'));
 }
 
 /** The members' tensors joined along `gatherDim`. Backward: the gradient's sum, scattered along it. */
@@ -60,7 +65,7 @@ export function allGatherSingle(
   const name = 'functional.allGatherSingle';
   const options = named<GatherDimOption>(name, ['gatherDim', 'group'], rest);
   checkTensor(t, name);
-  const group = d.groupFor(name, options.group);
+  const group = requiredGroup(options.group, name);
   const dim = dimension(name, t, options.gatherDim, 'gatherDim');
   const joined = d.allGatherSingleOf(t, group);
   return dim === 0 ? joined : torch.cat(torch.chunk(joined, group.size(), 0), dim);
@@ -75,7 +80,7 @@ export function reduceScatterSingle(
   const name = 'functional.reduceScatterSingle';
   const options = named<ScatterDimOption>(name, ['scatterDim', 'group'], rest);
   checkTensor(t, name);
-  const group = d.groupFor(name, options.group);
+  const group = requiredGroup(options.group, name);
   const dim = dimension(name, t, options.scatterDim, 'scatterDim');
   const size = group.size();
   if (t.ndim === 0 || t.shape[dim]! % size !== 0) {
@@ -96,7 +101,7 @@ export function allToAllSingle(
   const name = 'functional.allToAllSingle';
   const options = named<SplitOptions>(name, ['outputSplitSizes', 'inputSplitSizes', 'group'], rest);
   checkTensor(t, name);
-  const group = d.groupFor(name, options.group);
+  const group = requiredGroup(options.group, name);
   const sizes = options.outputSplitSizes;
   const rows = sizes?.length ? sizes.reduce((a, b) => a + b, 0) : (t.shape[0] ?? 1);
   const out = torch.empty([rows, ...t.shape.slice(1)], { dtype: t.dtype });
@@ -112,7 +117,7 @@ export function permuteTensor(
   const name = 'functional.permuteTensor';
   const options = named<GroupOption>(name, ['group'], rest);
   checkTensor(t, name);
-  const group = d.groupFor(name, options.group);
+  const group = requiredGroup(options.group, name);
   const [size, me] = [group.size(), group.rank()];
   const sorted = [...sourceToTarget].sort((a, b) => a - b);
   if (sorted.length !== size || sorted.some((target, i) => target !== i)) {
@@ -237,7 +242,7 @@ function listOf(name: string, tensors: readonly Tensor[], options: GroupOption):
     checkTensor(t, name);
     sameDtype(name, t as Tensor, tensors[0]!);
   }
-  return d.groupFor(name, options.group);
+  return requiredGroup(options.group, name);
 }
 
 /** Consecutive elements of `flat` in the shapes of `tensors`. */

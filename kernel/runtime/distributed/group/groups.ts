@@ -1,7 +1,15 @@
 /** Making groups and asking about them. */
 import { ShardbookError } from '../../base/index.js';
 import type { Steps } from '../transport/index.js';
-import { badArgument, collective, describeCall, memberGroup, named, type Positional } from './args.js';
+import {
+  badArgument,
+  collective,
+  describeCall,
+  memberGroup,
+  named,
+  type Positional,
+  requiredGroup,
+} from './args.js';
 import { askCarrier } from './events.js';
 import {
   countGroups,
@@ -96,7 +104,7 @@ export function newSubgroups(
     groupSize: size,
     ...options
   } = named<NewGroupOptions & SubgroupOption>('newSubgroups', names, [groupSize, ...rest]);
-  const over = group === undefined ? worldGroup() : required(group, 'newSubgroups');
+  const over = group === undefined ? worldGroup() : requiredGroup(group, 'newSubgroups');
   if (size === undefined || !Number.isInteger(size) || size < 1 || over.size() % size !== 0) {
     throw badArgument(
       'newSubgroups',
@@ -209,7 +217,7 @@ export function shrinkGroup(
   if (flags !== SHRINK_DEFAULT && flags !== SHRINK_ABORT) {
     throw badArgument(op, `shrinkFlags ${flags} is neither SHRINK_DEFAULT nor SHRINK_ABORT`);
   }
-  const group = required(options.group, op);
+  const group = requiredGroup(options.group, op);
   if (group.size() < 2) throw badArgument(op, `group ${group.name} has one member only`);
   const excluded = new Set<number>();
   for (const rank of ranksToExclude) {
@@ -255,12 +263,12 @@ export function getWorldSize(group?: Group | null): number {
 }
 
 export function getProcessGroupRanks(group?: Group | null): number[] {
-  return [...required(group, 'getProcessGroupRanks').ranks];
+  return [...requiredGroup(group, 'getProcessGroupRanks').ranks];
 }
 
 /** Position of a global rank in the group. */
 export function getGroupRank(group: Group | null | undefined, globalRank: number): number {
-  const found = required(group, 'getGroupRank');
+  const found = requiredGroup(group, 'getGroupRank');
   const index = found.ranks.indexOf(globalRank);
   if (index < 0) throw badArgument('getGroupRank', `rank ${globalRank} is not in group ${found.name}`);
   return index;
@@ -268,7 +276,7 @@ export function getGroupRank(group: Group | null | undefined, globalRank: number
 
 /** Global rank at a position of the group. */
 export function getGlobalRank(group: Group | null | undefined, groupRank: number): number {
-  const found = required(group, 'getGlobalRank');
+  const found = requiredGroup(group, 'getGlobalRank');
   const rank = found.ranks[groupRank];
   if (rank === undefined)
     throw badArgument(
@@ -280,17 +288,8 @@ export function getGlobalRank(group: Group | null | undefined, groupRank: number
 
 /** The only backend: shared memory. */
 export function getBackend(group?: Group | null): string {
-  required(group, 'getBackend');
+  requiredGroup(group, 'getBackend');
   return 'shm';
-}
-
-function required(group: Group | null | undefined, op: string): ProcessGroup {
-  const found = memberGroup(group);
-  if (found !== undefined) return found;
-  throw new ShardbookError({
-    code: 'SB_NOT_MEMBER',
-    message: `Cannot run "${op}": this rank is not a member of the group`,
-  });
 }
 
 function checkTimeout(op: string, timeoutMs: number | undefined): void {

@@ -1,6 +1,6 @@
 /** `dist.nn`: torch.distributed.nn.functional, the collectives of lists that gradients pass through. Roots are global ranks. */
 import type { Tensor } from '../../tensor/index.js';
-import { badArgument, type GroupOption, named, type Positional } from './args.js';
+import { badArgument, type GroupOption, named, type Positional, requiredGroup } from './args.js';
 import * as d from './differentiable.js';
 import type { Group } from './process-group.js';
 import { ReduceOp } from './reduce-op.js';
@@ -15,14 +15,14 @@ export interface ReduceGroupOption extends GroupOption {
 export function broadcast(t: Tensor, src: number, ...rest: Positional<[group?: Group], GroupOption>): Tensor {
   const options = named<GroupOption>('nn.broadcast', ['group'], rest);
   checkTensor(t, 'nn.broadcast');
-  return d.broadcastOf(t, src, d.groupFor('nn.broadcast', options.group));
+  return d.broadcastOf(t, src, requiredGroup(options.group, 'nn.broadcast'));
 }
 
 /** The members' tensors on rank `dst`; zeros elsewhere. Backward: `dst` scatters its gradients. */
 export function gather(t: Tensor, dst = 0, ...rest: Positional<[group?: Group], GroupOption>): Tensor[] {
   const options = named<GroupOption>('nn.gather', ['group'], rest);
   checkTensor(t, 'nn.gather');
-  return d.gatherOf(t, dst, d.groupFor('nn.gather', options.group));
+  return d.gatherOf(t, dst, requiredGroup(options.group, 'nn.gather'));
 }
 
 /** The source's `tensors[own rank]`; the others' lists say shape and dtype. Backward: gathered to the source. */
@@ -32,7 +32,7 @@ export function scatter(
   ...rest: Positional<[group?: Group], GroupOption>
 ): Tensor {
   const options = named<GroupOption>('nn.scatter', ['group'], rest);
-  const group = d.groupFor('nn.scatter', options.group);
+  const group = requiredGroup(options.group, 'nn.scatter');
   checkList('nn.scatter', tensors, group.size());
   return d.scatterOf(tensors, src, group);
 }
@@ -45,7 +45,7 @@ export function reduce(
 ): Tensor {
   const options = named<ReduceGroupOption>('nn.reduce', ['op', 'group'], rest);
   checkTensor(t, 'nn.reduce');
-  return d.reduceOf(t, dst, options.op ?? ReduceOp.SUM, d.groupFor('nn.reduce', options.group));
+  return d.reduceOf(t, dst, options.op ?? ReduceOp.SUM, requiredGroup(options.group, 'nn.reduce'));
 }
 
 /** The reduction of the members' `inputs[own rank]`, written to `output`. Backward (of the sum): the gradients gathered. */
@@ -55,7 +55,7 @@ export function reduceScatter(
   ...rest: Positional<[op?: ReduceOp, group?: Group], ReduceGroupOption>
 ): Tensor {
   const options = named<ReduceGroupOption>('nn.reduceScatter', ['op', 'group'], rest);
-  const group = d.groupFor('nn.reduceScatter', options.group);
+  const group = requiredGroup(options.group, 'nn.reduceScatter');
   checkList('nn.reduceScatter', inputs, group.size());
   return d.reduceScatterOf(output, inputs, options.op ?? ReduceOp.SUM, group);
 }
@@ -64,7 +64,7 @@ export function reduceScatter(
 export function allGather(t: Tensor, ...rest: Positional<[group?: Group], GroupOption>): Tensor[] {
   const options = named<GroupOption>('nn.allGather', ['group'], rest);
   checkTensor(t, 'nn.allGather');
-  return d.allGatherOf(t, d.groupFor('nn.allGather', options.group));
+  return d.allGatherOf(t, requiredGroup(options.group, 'nn.allGather'));
 }
 
 /** Sends `inputs[i]` to member i; `outputs` receive. Backward: the gradients travel back. */
@@ -74,7 +74,7 @@ export function allToAll(
   ...rest: Positional<[group?: Group], GroupOption>
 ): Tensor[] {
   const options = named<GroupOption>('nn.allToAll', ['group'], rest);
-  const group = d.groupFor('nn.allToAll', options.group);
+  const group = requiredGroup(options.group, 'nn.allToAll');
   checkList('nn.allToAll', inputs, group.size());
   checkList('nn.allToAll', outputs, group.size());
   return d.allToAllOf(outputs, inputs, group);
@@ -96,7 +96,7 @@ export function allToAllSingle(
   );
   checkTensor(output, 'nn.allToAllSingle');
   checkTensor(input, 'nn.allToAllSingle');
-  return d.allToAllSingleOf(output, input, options, d.groupFor('nn.allToAllSingle', options.group));
+  return d.allToAllSingleOf(output, input, options, requiredGroup(options.group, 'nn.allToAllSingle'));
 }
 
 /** The reduction, on every member. Backward: the gradients, reduced with the same op. */
@@ -106,7 +106,7 @@ export function allReduce(
 ): Tensor {
   const options = named<ReduceGroupOption>('nn.allReduce', ['op', 'group'], rest);
   checkTensor(t, 'nn.allReduce');
-  return d.allReduceOf(t, options.op ?? ReduceOp.SUM, d.groupFor('nn.allReduce', options.group), false);
+  return d.allReduceOf(t, options.op ?? ReduceOp.SUM, requiredGroup(options.group, 'nn.allReduce'), false);
 }
 
 function checkList(op: string, tensors: readonly Tensor[], size: number): void {

@@ -97,7 +97,11 @@ export function selu(input: Tensor, inplace?: boolean | Inplace): Tensor {
 export function celu(input: Tensor, alpha?: number | EluOptions, inplace?: boolean | EluOptions): Tensor {
   const o = named<EluOptions>([alpha, inplace], ['alpha', 'inplace']);
   const a = o.alpha ?? 1;
-  if (a === 0) throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: 'Cannot run celu: alpha is 0' });
+  if (a === 0)
+    throw new ShardbookError({
+      code: 'SB_NN_ARGUMENT',
+      message: 'Cannot run celu: alpha is 0, wanted another number',
+    });
   return into(input, torch.celu(input, a), o.inplace);
 }
 
@@ -206,7 +210,10 @@ interface SoftmaxOptions {
 function softmaxDim(op: string, input: Tensor, dim: number | undefined): number {
   if (dim !== undefined) return dim;
   if (input === undefined)
-    throw new ShardbookError({ code: 'SB_NN_ARGUMENT', message: `Cannot run ${op}: no input` });
+    throw new ShardbookError({
+      code: 'SB_NN_ARGUMENT',
+      message: `Cannot run ${op}: the input is undefined, wanted a tensor`,
+    });
   // What PyTorch guesses when no dimension is given.
   return [0, 1, 3].includes(input.shape.length) ? 0 : 1;
 }

@@ -101,7 +101,8 @@ function padInput(
       if (stride[d] !== 1)
         throw new ShardbookError({
           code: 'SB_NN_ARGUMENT',
-          message: 'Cannot run a convolution with padding "same" and a stride other than 1',
+          message: `Cannot run a convolution with padding "same": its stride is [${stride.join(', ')}], wanted 1`,
+          help: 'give the padding as numbers',
         });
       const total = dilation[d]! * (kernel[d]! - 1);
       sizes.push(Math.floor(total / 2), total - Math.floor(total / 2));

@@ -1,4 +1,6 @@
 /** Operations with a backward of the user's own. */
+import { ShardbookError } from '../../base/index.js';
+import { zeros } from '../ops/creation.js';
 import { noGrad, state } from '../state.js';
 import { Tensor } from '../tensor.js';
 import { type Grads, Node } from './node.js';
@@ -67,7 +69,7 @@ class FunctionNode extends Node {
     const full = grads.map((g, i) => {
       if (g || !this.ctx.materialize) return g;
       const m = this.inputMeta[i]!;
-      return makeZeros(m.shape, m.dtype);
+      return zeros([...m.shape], { dtype: m.dtype });
     });
     const given = this.owner.backward(this.ctx, ...full);
     const list = Array.isArray(given) ? given : [given];
@@ -75,21 +77,26 @@ class FunctionNode extends Node {
   }
 }
 
-import { zeros } from '../ops/creation.js';
-
-const makeZeros = (shape: readonly number[], dtype: Tensor['dtype']): Tensor =>
-  zeros(shape as number[], { dtype });
+function undefinedPart(name: string, part: string): ShardbookError {
+  return new ShardbookError({
+    code: 'SB_AUTOGRAD_FUNCTION',
+    message: `Cannot run "${name}": it has no static ${part}`,
+    help: `add "static ${part}(ctx, ...)" to the class`,
+  });
+}
 
 /** Base of custom operations: static `forward(ctx, ...)` and `backward(ctx, ...grads)`, used by `MyFunction.apply(...)`. */
 export class AutogradFunction {
   static forward(_ctx: FunctionContext, ..._args: never[]): Tensor | Tensor[] {
-    throw new Error('forward is not defined');
+    // biome-ignore lint/complexity/noThisInStatic: the subclass that lacks it
+    throw undefinedPart(this.name, 'forward');
   }
   static backward(
     _ctx: FunctionContext,
     ..._grads: (Tensor | null)[]
   ): Tensor | null | undefined | (Tensor | null | undefined)[] {
-    throw new Error('backward is not defined');
+    // biome-ignore lint/complexity/noThisInStatic: the subclass that lacks it
+    throw undefinedPart(this.name, 'backward');
   }
   // biome-ignore lint/suspicious/noExplicitAny: the result type is the subclass's own
   static apply(this: FunctionClass, ...args: unknown[]): any {
