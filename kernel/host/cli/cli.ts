@@ -64,12 +64,13 @@ function help(): string {
 }
 
 async function main(argv: string[]): Promise<number> {
-  const [name, ...args] = argv;
+  // "shardbook help lesson" is "shardbook lesson --help".
+  const [name, ...args] = argv[0] === 'help' && argv[1] !== undefined ? [argv[1], '--help'] : argv;
   if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(help());
     return 0;
   }
-  if (name === '--version' || name === '-v') {
+  if (name === '--version' || name === '-v' || name === 'version') {
     process.stdout.write(`${packageVersion()}\n`);
     return 0;
   }
@@ -90,13 +91,38 @@ async function main(argv: string[]): Promise<number> {
   return command.run(args);
 }
 
+/** What the system says of a file, in words. */
+const FILE_TROUBLES: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file or folder',
+  EACCES: 'you may not',
+  EPERM: 'you may not',
+  EROFS: 'it cannot be written to',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of its path is not a folder',
+  EEXIST: 'it exists already',
+  ENOSPC: 'the disk is full',
+};
+
+function describe(error: unknown): string {
+  if (error instanceof ShardbookError) return `${error.message}  [${error.code}]`;
+  const { code, path } = error as NodeJS.ErrnoException;
+  const trouble = code === undefined ? undefined : FILE_TROUBLES[code];
+  if (trouble !== undefined && path !== undefined) return `Cannot use "${path}": ${trouble}  [SB_FILE]`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+// Who reads the output may stop before its end, as `head` does.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 main(process.argv.slice(2)).then(
   (code) => {
     process.exitCode = code;
   },
   (error: unknown) => {
-    if (error instanceof ShardbookError) process.stderr.write(`${error.message}  [${error.code}]\n`);
-    else process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+    process.stderr.write(`${describe(error)}\n`);
     process.exitCode = 2;
   },
 );

@@ -1,5 +1,5 @@
-/** Cells that ran, for a debugger: their texts, and places of the cell as places of the script that it became. */
-import type { CellProgram } from './compiler/index.js';
+/** Cells that ran and files that they import, for a debugger: their texts, and their places as places of the scripts they became. */
+import type { CellProgram, SideFile } from './compiler/index.js';
 import { type Decoded, decode, lookUp } from './rank/source-map.js';
 import type { RunCell } from './types.js';
 
@@ -10,31 +10,43 @@ const CELLS_KEPT = 256;
 
 export class RunCells {
   readonly #cells = new Map<string, RunCell>();
+  readonly #files = new Map<string, RunCell>();
   readonly #listeners = new Set<(cell: RunCell) => Promise<void>>();
 
   list(): readonly RunCell[] {
-    return [...this.#cells.values()];
+    return [...this.#files.values(), ...this.#cells.values()];
   }
 
   clear(): void {
     this.#cells.clear();
+    this.#files.clear();
   }
 
-  /** Called with each cell before it runs. */
+  /** Called with each cell, and each file that it imports, before it runs. */
   onCell(listener: (cell: RunCell) => Promise<void>): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
-  async add(program: CellProgram, source: string): Promise<void> {
-    const cell = runCell(program, source);
-    this.#cells.set(cell.name, cell);
+  async add({ name, maps }: CellProgram, source: string, files: readonly SideFile[]): Promise<void> {
+    const fresh = files.flatMap(({ path: script, original }) => {
+      if (original === undefined) return [];
+      const file = runCell({ name: script, source: original.text, file: original.path }, [original.map], 0);
+      this.#files.set(script, file);
+      return [file];
+    });
+    const cell = runCell({ name, source }, maps, PREFIX_LINES);
+    this.#cells.set(name, cell);
     if (this.#cells.size > CELLS_KEPT) this.#cells.delete(this.#cells.keys().next().value!);
-    for (const listener of this.#listeners) await listener(cell);
+    for (const each of [...fresh, cell]) for (const listener of this.#listeners) await listener(each);
   }
 }
 
-function runCell({ name, maps }: CellProgram, source: string): RunCell {
+function runCell(
+  about: Pick<RunCell, 'name' | 'source' | 'file'>,
+  maps: readonly string[],
+  prefixLines: number,
+): RunCell {
   let decoded: Decoded[] | undefined;
   const places = (): Decoded[] => {
     decoded ??= maps.map(decode);
@@ -43,12 +55,11 @@ function runCell({ name, maps }: CellProgram, source: string): RunCell {
   const original = (line: number, column: number): { line: number; column: number } | undefined => {
     let at: { line: number; column: number } | undefined = { line: line - 1, column: column - 1 };
     for (const map of places().toReversed()) at = at && lookUp(map, at.line, at.column);
-    if (!at || at.line < PREFIX_LINES) return undefined;
-    return { line: at.line + 1 - PREFIX_LINES, column: at.column + 1 };
+    if (!at || at.line < prefixLines) return undefined;
+    return { line: at.line + 1 - prefixLines, column: at.column + 1 };
   };
   return {
-    name,
-    source,
+    ...about,
     original,
     generated(wanted) {
       let best: { line: number; column: number; at: number } | undefined;

@@ -19,6 +19,10 @@ describe('planCell', () => {
     expect(planCell('%trace\n%ledger\n1').instruments).toEqual(['trace', 'ledger']);
   });
 
+  test.each(['%trace', '%ledger', '%%time\n', '%%rank 1\n\n'])('%j without code is refused', (code) => {
+    expect(() => planCell(code)).toThrow('no code follows it in this cell');
+  });
+
   test('leaves a remainder in code alone', () => {
     expect(planCell('const a = 5\n% 3').code).toBe('const a = 5\n% 3');
     expect(planCell('% 3').code).toBe('% 3');
@@ -30,7 +34,7 @@ describe('planCell', () => {
     ['%%rank [0,1]', [0, 1]],
     ['%%rank 1-3', [1, 2, 3]],
   ])('%s names ranks', (code, ranks) => {
-    expect(planCell(code).ranks).toEqual(ranks);
+    expect(planCell(`${code}\nrank`).ranks).toEqual(ranks);
   });
 
   test.each([

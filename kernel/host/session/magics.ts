@@ -43,6 +43,8 @@ const LEVELS: readonly CheckLevel[] = ['errors', 'warnings', 'off'];
 interface MagicSpec {
   usage: string;
   summary: string;
+  /** Means nothing without code below it. */
+  aboutCode?: true;
   /** Adds to the plan. */
   apply(plan: CellPlan, argument: string): void;
 }
@@ -55,6 +57,7 @@ const MAGICS: Record<string, MagicSpec> = {
   },
   '%%rank': {
     usage: '%%rank 0,2',
+    aboutCode: true,
     summary: 'run this cell on these ranks only (0-3 is a range)',
     apply(plan, argument) {
       plan.ranks = rankList(argument);
@@ -91,6 +94,7 @@ const MAGICS: Record<string, MagicSpec> = {
   },
   '%%time': {
     usage: '%%time',
+    aboutCode: true,
     summary: 'say how long this cell took, on each rank too',
     apply(plan) {
       plan.time = true;
@@ -98,11 +102,13 @@ const MAGICS: Record<string, MagicSpec> = {
   },
   '%trace': {
     usage: '%trace',
+    aboutCode: true,
     summary: 'show the communication of this cell: timeline, and who sent how much to whom',
     apply: (plan) => void plan.instruments.push('trace'),
   },
   '%ledger': {
     usage: '%ledger',
+    aboutCode: true,
     summary: 'show the memory of this cell by category, with its peak',
     apply: (plan) => void plan.instruments.push('ledger'),
   },
@@ -115,6 +121,7 @@ export function planCell(source: string): CellPlan {
   const question = /^\s*(?:\?{1,2}\s*([\w$.]+)|([\w$.]+)\s*\?{1,2})\s*$/.exec(source);
   if (question) return { ...plan, code: '', question: (question[1] ?? question[2])! };
   const lines = source.split('\n');
+  let lonely: string | undefined;
   for (const [index, line] of lines.entries()) {
     const trimmed = line.trim();
     if (trimmed === '' || trimmed.startsWith('//')) continue;
@@ -123,6 +130,7 @@ export function planCell(source: string): CellPlan {
     const [, name, rest] = match as unknown as [string, string, string];
     const spec = MAGICS[name];
     if (!spec) throw unknownMagic(name);
+    if (spec.aboutCode) lonely = name;
     spec.apply(
       plan,
       rest
@@ -133,6 +141,13 @@ export function planCell(source: string): CellPlan {
     lines[index] = '';
   }
   plan.code = lines.join('\n');
+  if (lonely !== undefined && plan.code.trim() === '') {
+    throw new ShardbookError({
+      code: 'SB_MAGIC_ARGUMENT',
+      message: `Cannot obey "${lonely}": no code follows it in this cell`,
+      help: 'it stands above the code that it is about, in one cell with it',
+    });
+  }
   return plan;
 }
 

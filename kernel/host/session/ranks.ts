@@ -166,6 +166,22 @@ export class Ranks {
   }
 }
 
+/** A rank that does not say its variables for so long is in the middle of something. */
+const SOON_MS = 2000;
+
+/** Undefined when the answer takes longer. */
+export async function soon<T>(answer: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), SOON_MS);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** The machine of a world; names that nobody knows are refused here, before any rank starts. */
 function clusterOptions(size: number, wish: ClusterWish): ClusterOptions {
   const { nodes = 1, device, link, across } = wish;

@@ -22,7 +22,8 @@ export function describeDiagnostics(
   return diagnostics.map((d) => {
     const where = `${d.file ?? cell}:${d.line}:${d.column}`;
     const quote = d.file === undefined ? quoteLine(texts.get(cell), d.line, d.column, d.length) : [];
-    return [`${BOLD}${where}${RESET} ${d.message} ${DIM}(TS${d.code})${RESET}`, ...quote].join('\n');
+    const help = d.help === undefined ? [] : [`${DIM}  help: ${d.help}${RESET}`];
+    return [`${BOLD}${where}${RESET} ${d.message} ${DIM}(TS${d.code})${RESET}`, ...quote, ...help].join('\n');
   });
 }
 
@@ -35,7 +36,9 @@ export function diagnosticsError(
   const first = diagnostics[0]!;
   const ename = syntax ? 'SyntaxError' : 'TypeScriptError';
   const more = diagnostics.length > 1 ? ` (and ${diagnostics.length - 1} more)` : '';
-  const help = syntax ? [] : [`${DIM}  help: "%check warnings" runs cells in spite of type errors${RESET}`];
+  const advised = diagnostics.some((d) => d.help !== undefined || /Did you mean/.test(d.message));
+  const help =
+    syntax || advised ? [] : [`${DIM}  help: "%check warnings" runs cells in spite of type errors${RESET}`];
   return {
     ename,
     evalue: `${first.file ?? cell}:${first.line}:${first.column} ${first.message.split('\n')[0]}${more}`,
@@ -144,4 +147,9 @@ export function requestFailure(error: unknown, status?: { state: string; reason?
     ...(typeof code === 'string' ? { code } : {}),
     frames: [],
   };
+}
+
+/** A span of time as it is read. */
+export function duration(ms: number): string {
+  return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`;
 }

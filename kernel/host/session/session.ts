@@ -2,22 +2,23 @@
  * A session: cells are compiled once and run on every rank. Front ends (ZeroMQ, WebSocket, the lesson check) stand on
  * `execute`; what they see is in `types.ts`.
  */
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { ShardbookError } from '../../runtime/index.js';
-import { distEntry, packageRoot, type World } from '../world/index.js';
+import { distEntry, type World } from '../world/index.js';
 import { RunCells } from './cells.js';
 import { checkInstruments, checkRanks, type MagicHost, obey, withoutMagics } from './commands.js';
 import { SessionComms } from './comms.js';
-import { type CellProgram, type Compiler, type CompilerEngine, startCompiler } from './compiler/index.js';
+import { type CellProgram, type Compiler, startCompiler } from './compiler/index.js';
+import { debugTarget } from './debug-target.js';
+import { builtTypes, engineOfEnvironment } from './environment.js';
 import { foldResults, OutputFold } from './fold.js';
 import { StreamJoiner } from './join-streams.js';
 import { type Instrument, magicNames, planCell } from './magics.js';
+import { ObservedCell } from './observed-cell.js';
 import { OutputRouter, type Sink } from './outputs.js';
 import { ProgressBars } from './progress-bars.js';
 import type { RankDisplay, RankFailure, RunReply } from './rank/index.js';
-import { type Answer, Ranks } from './ranks.js';
-import { describeDiagnostics, diagnosticsError, failuresError, plainError } from './report.js';
+import { type Answer, Ranks, soon } from './ranks.js';
+import { describeDiagnostics, diagnosticsError, duration, failuresError, plainError } from './report.js';
 import type {
   CellError,
   CellOutput,
@@ -32,9 +33,7 @@ import type {
   InspectResult,
   InterruptSummary,
   IsCompleteResult,
-  ObservedFailure,
   RankInfo,
-  RankObservation,
   SessionApi,
   SessionOptions,
   UserExpressionResult,
@@ -44,17 +43,7 @@ import type {
 
 export const DEFAULT_WORLD_SIZE = 4;
 
-/** A rank that does not say its variables for so long is in the middle of something. */
-const VARIABLES_MS = 2000;
-
 type CellOptions = ExecuteOptions & { silent: boolean; onOutput: (output: CellOutput) => void };
-
-interface ObservedCell {
-  name: string;
-  seen: Map<number, RankObservation>;
-  failures: ObservedFailure[];
-  running: boolean;
-}
 
 export class Session implements SessionApi {
   readonly #options: SessionOptions;
@@ -83,14 +72,12 @@ export class Session implements SessionApi {
   #queue: Promise<unknown> = Promise.resolve();
   #interrupts = 0;
   #closed = false;
-  #lastCell: ObservedCell | undefined;
+  readonly #lastCell = new ObservedCell();
   #lastVariables: VariablesView['ranks'] = [];
 
   private constructor(options: SessionOptions) {
     this.#options = options;
     this.#checkLevel = options.checkLevel ?? 'errors';
-    const types = path.join(packageRoot(), 'dist/types/kernel');
-    requireTypes(path.join(types, 'preload.d.ts'));
     this.#ranks = new Ranks({
       size: options.world ?? DEFAULT_WORLD_SIZE,
       cwd: options.cwd ?? process.cwd(),
@@ -101,10 +88,17 @@ export class Session implements SessionApi {
     this.#compiler = startCompiler(distEntry('compiler-worker.js'), {
       engine: options.compiler ?? engineOfEnvironment(),
       cwd: this.#ranks.cwd,
-      preloadTypes: path.join(types, 'preload.d.ts'),
-      runtimeTypes: path.join(types, 'runtime/index.d.ts'),
+      ...builtTypes(),
     });
-    this.debugging = this.#debugTarget();
+    this.debugging = debugTarget({
+      session: this,
+      ranks: this.#ranks,
+      cells: this.#cells,
+      interrupts: this.#interruptListeners,
+      isBusy: () => this.#busy > 0,
+      evaluate: (code) => this.#enqueue(() => this.#evaluate(code)),
+      run: (code, ranks) => this.#enqueue(() => this.#runQuietly(code, ranks)),
+    });
   }
 
   /** Starts compiler and ranks at the same time; resolves when the ranks are ready (the compiler may still warm up). */
@@ -220,7 +214,7 @@ export class Session implements SessionApi {
       const text = `${describeDiagnostics(outcome.diagnostics, name, this.#texts).join('\n')}\n`;
       options.onOutput({ type: 'stream', name: 'stderr', text, ranks: [] });
     }
-    if (!options.silent) await this.#cells.add(outcome.program, source);
+    if (!options.silent) await this.#cells.add(outcome.program, source, outcome.sideFiles);
     if (interrupted()) return plainError(interruptedBeforeStart());
     const { error, times } = await this.#runProgram(outcome.program, ranks, plan.instruments, options);
     if (plan.time) {
@@ -274,9 +268,8 @@ export class Session implements SessionApi {
     const { seq, fold, bars } = sink;
     const watch = this.#options.watch === true && !options.silent;
     if (!options.silent) {
-      const live: ObservedCell = { name: program.name, seen: new Map(), failures: [], running: true };
-      this.#lastCell = live;
-      sink.onObservation = (rank, { seen }) => void (live.running && live.seen.set(rank, seen));
+      const see = this.#lastCell.begin(program.name);
+      sink.onObservation = (rank, { seen }) => see(rank, seen);
     }
     const commitPrevious = this.#commitPrevious;
     this.#busy += 1;
@@ -303,12 +296,8 @@ export class Session implements SessionApi {
     bars.flush();
     const failures = replies.flatMap(({ rank, reply }) => (reply.ok ? [] : [{ rank, value: reply.error }]));
     if (!options.silent) {
-      this.#lastCell = {
-        name: program.name,
-        seen: new Map(replies.flatMap(({ rank, reply }) => (reply.seen ? [[rank, reply.seen]] : []))),
-        failures: failures.map(({ rank, value }) => observedFailure(rank, value)),
-        running: false,
-      };
+      const seen = replies.flatMap(({ rank, reply }) => (reply.seen ? [[rank, reply.seen] as const] : []));
+      this.#lastCell.end(program.name, seen, failures);
     }
     this.#commitPrevious = failures.length === 0;
     if (failures.length === 0) this.#compiler.commit();
@@ -425,6 +414,15 @@ export class Session implements SessionApi {
     return { status: 'ok', data, metadata };
   }
 
+  /** A program of the kernel's own, which may declare names: nothing is shown of it. */
+  async #runQuietly(code: string, ranks: readonly number[]): Promise<CellError | undefined> {
+    const name = `silent cell ${++this.#silentCells}`;
+    const outcome = await this.#compiler.compile({ code, name, level: 'off' });
+    if (!outcome.program) return diagnosticsError(outcome.diagnostics, name, this.#texts);
+    const options = { silent: true, onOutput: () => {} };
+    return (await this.#runProgram(outcome.program, ranks, [], options)).error;
+  }
+
   comm(
     message: CommMessage,
     options: Pick<ExecuteOptions, 'onOutput' | 'onInput' | 'onComm'> = {},
@@ -490,19 +488,8 @@ export class Session implements SessionApi {
   }
 
   cluster(): ClusterView {
-    const last = this.#lastCell;
-    const ranks = this.ranks().map((info) => {
-      const seen = last?.seen.get(info.rank);
-      return { ...info, ...(seen === undefined ? {} : { seen }) };
-    });
-    return {
-      watching: this.#options.watch === true,
-      machine: this.#ranks.machine,
-      ...(last === undefined ? {} : { cell: last.name }),
-      ...(last?.running ? { running: true } : {}),
-      ranks,
-      failures: last?.failures ?? [],
-    };
+    const { machine } = this.#ranks;
+    return { watching: this.#options.watch === true, machine, ...this.#lastCell.view(this.ranks()) };
   }
 
   async variables(): Promise<VariablesView> {
@@ -511,8 +498,7 @@ export class Session implements SessionApi {
     const commitPrevious = this.#commitPrevious;
     const ranks = await Promise.all(
       Array.from({ length: world.size }, async (_, rank) => {
-        const answer = await within(
-          VARIABLES_MS,
+        const answer = await soon(
           this.#ranks.ask<VariableView[]>(world, rank, { type: 'who', commitPrevious }),
         );
         if (Array.isArray(answer)) return { rank, variables: answer };
@@ -521,34 +507,6 @@ export class Session implements SessionApi {
     );
     this.#lastVariables = ranks;
     return { stale: false, ranks };
-  }
-
-  #debugTarget(): DebugTarget {
-    const session = this;
-    return {
-      get worldSize() {
-        return session.worldSize;
-      },
-      get busy() {
-        return session.#busy > 0;
-      },
-      threads: () => this.#ranks.current?.threadIds() ?? [],
-      cells: () => this.#cells.list(),
-      onCell: (listener) => this.#cells.onCell(listener),
-      onInterrupt: (listener) => {
-        this.#interruptListeners.add(listener);
-        return () => void this.#interruptListeners.delete(listener);
-      },
-      variables: () => this.variables(),
-      children: async (rank, path) => {
-        const world = await this.#ranks.world;
-        if (this.#busy > 0 || rank >= world.size) return [];
-        const request = this.#ranks.ask<VariableView[]>(world, rank, { type: 'children', path });
-        const answer = await within(VARIABLES_MS, request);
-        return Array.isArray(answer) ? answer : [];
-      },
-      evaluate: (code) => this.#enqueue(() => this.#evaluate(code)),
-    };
   }
 
   onRanksChanged(listener: (ranks: RankInfo[]) => void): () => void {
@@ -592,7 +550,7 @@ export class Session implements SessionApi {
     await this.#ranks.world;
     this.#compiler.reset();
     this.#commitPrevious = false;
-    this.#lastCell = undefined;
+    this.#lastCell.forget();
     this.#lastVariables = [];
     this.#comms.dropAll();
     await this.#ranks.replace(size);
@@ -605,55 +563,9 @@ export class Session implements SessionApi {
   }
 }
 
-function observedFailure(rank: number, { name, message, code, position }: RankFailure): ObservedFailure {
-  return {
-    rank,
-    name,
-    message,
-    ...(code === undefined ? {} : { code }),
-    ...(position === undefined ? {} : { position }),
-  };
-}
-
-function requireTypes(file: string): void {
-  if (existsSync(file)) return;
-  throw new ShardbookError({
-    code: 'SB_NOT_BUILT',
-    message: `Cannot compile cells: the types of what they see are not at "${file}", which the build writes`,
-    help: 'run "npm run build"',
-  });
-}
-
 function interruptedBeforeStart(): ShardbookError {
   return new ShardbookError({
     code: 'SB_INTERRUPTED',
     message: 'Cannot run the cell: it was interrupted before it started',
-  });
-}
-
-function duration(ms: number): string {
-  return ms < 1000 ? `${ms.toFixed(1)} ms` : `${(ms / 1000).toFixed(2)} s`;
-}
-
-/** Undefined when the answer takes longer. */
-async function within<T>(ms: number, answer: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function engineOfEnvironment(): CompilerEngine {
-  const wanted = process.env['SHARDBOOK_COMPILER'] ?? 'typescript';
-  if (wanted === 'typescript' || wanted === 'tslab') return wanted;
-  throw new ShardbookError({
-    code: 'SB_COMPILER',
-    message: `Cannot start a session: SHARDBOOK_COMPILER is "${wanted}"`,
-    help: 'use "typescript" or "tslab"',
   });
 }

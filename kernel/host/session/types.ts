@@ -217,12 +217,14 @@ export interface ClusterView {
   failures: readonly ObservedFailure[];
 }
 
-/** A cell that runs or ran, as a debugger needs it. */
+/** A cell that runs or ran, or a file that one imports, as a debugger needs it. */
 export interface RunCell {
-  /** `cell 3`, the name of its script. */
+  /** Name of its script: `cell 3`, or a path. */
   name: string;
-  /** As the front end sent it. */
+  /** As the front end sent it, or as the file stood when it was compiled. */
   source: string;
+  /** Path of the learner's file; absent for a cell. */
+  file?: string;
   /** From a place in the generated script to the cell's, in lines and columns from 1; undefined for what is not the learner's. */
   original(line: number, column: number): { line: number; column: number } | undefined;
   /** Where in the script (from 1) the cell's line, or the next with code, begins, and which line that is. */
@@ -234,9 +236,9 @@ export interface DebugTarget {
   readonly worldSize: number;
   /** Thread ids by rank. */
   threads(): number[];
-  /** The latest cells, oldest first. */
+  /** The files that cells import, and the latest cells, oldest first. */
   cells(): readonly RunCell[];
-  /** Called before a cell runs; it starts when all listeners are done. */
+  /** Called before a cell runs, for it and the files it imports; it starts when all listeners are done. */
   onCell(listener: (cell: RunCell) => Promise<void>): () => void;
   /** Called before ranks are interrupted: a rank that stands at a breakpoint hears nothing. */
   onInterrupt(listener: () => Promise<void>): () => void;
@@ -247,6 +249,10 @@ export interface DebugTarget {
   children(rank: number, path: readonly string[]): Promise<readonly VariableView[]>;
   /** An expression on rank 0, between cells. */
   evaluate(code: string): Promise<UserExpressionResult>;
+  /** Once nothing runs: the next cell knows the name of a variable that a debugger gave these ranks. */
+  adopt(name: string, ranks: readonly number[]): Promise<void>;
+  /** Between cells: gives a variable of these ranks, or what is inside of one, another value. */
+  assign(path: readonly string[], value: string, ranks: readonly number[]): Promise<CellError | undefined>;
 }
 
 export interface InterruptSummary {

@@ -42,7 +42,7 @@ export function assert(condition: unknown, message: string): asserts condition {
 /** The nearest of `names` to a mistyped `name`, for "did you mean" lines; undefined when none is near. */
 export function nearestName(name: string, names: Iterable<string>): string | undefined {
   let best: string | undefined;
-  let bestDistance = Math.ceil(name.length / 3) + 1;
+  let bestDistance = Math.max(1, Math.floor(name.length / 3)) + 1;
   for (const candidate of names) {
     const distance = editDistance(name, candidate);
     if (distance < bestDistance) {
@@ -53,14 +53,19 @@ export function nearestName(name: string, names: Iterable<string>): string | und
   return best;
 }
 
+/** Letters that are changed, missing, too many, or swapped with their neighbour. */
 function editDistance(a: string, b: string): number {
+  let before: number[] = [];
   let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const row = [i];
     for (let j = 1; j <= b.length; j++) {
       const substitute = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(row[j - 1]! + 1, previous[j]! + 1, substitute));
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1];
+      const swap = swapped ? before[j - 2]! + 1 : Number.POSITIVE_INFINITY;
+      row.push(Math.min(row[j - 1]! + 1, previous[j]! + 1, substitute, swap));
     }
+    before = previous;
     previous = row;
   }
   return previous[b.length]!;

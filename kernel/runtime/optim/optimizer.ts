@@ -253,6 +253,10 @@ export abstract class Optimizer {
     }
     return [...lines, ')'].join('\n');
   }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
 }
 
 function register<T>(hooks: Set<T>, hook: T): HookHandle {

@@ -27,6 +27,10 @@ export class DType {
   toString(): string {
     return `torch.${this.name}`;
   }
+  /** Node prints it as PyTorch does. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
 }
 
 export const float64 = new DType('float64', 'f64');

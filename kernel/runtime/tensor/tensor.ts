@@ -66,6 +66,11 @@ export class Tensor {
     this.isInference = state.inferenceMode;
   }
 
+  /** Node prints a tensor as PyTorch does. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return String(this);
+  }
+
   get storage(): Storage {
     return this.#storage;
   }

@@ -2,10 +2,17 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { proveSandbox, sandboxState } from '../../../../grader/index.js';
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
+import { options } from './options.js';
+
+const usage = `usage: shardbook doctor
+
+Tries what Shardbook needs and says how to mend what does not work.
+Exit code 0 when everything essential works, else 1.`;
 
 type Finding = { state: 'ok' | 'missing' | 'broken'; text: string; help?: string };
 
@@ -96,7 +103,8 @@ async function printSandbox(): Promise<void> {
   }
 }
 
-async function run(): Promise<number> {
+async function run(args: string[]): Promise<number> {
+  options(() => parseArgs({ args, options: {} }), usage);
   let fit = true;
   const all = [...Object.entries(ESSENTIAL), ...Object.entries(OPTIONAL)];
   for (const [name, check] of all) {
@@ -115,7 +123,6 @@ async function run(): Promise<number> {
 export const command: Command = {
   name: 'doctor',
   summary: 'say what works on this machine',
-  usage:
-    'usage: shardbook doctor\n\nTries what Shardbook needs and says how to mend what does not work.\nExit code 0 when everything essential works, else 1.',
+  usage,
   run,
 };

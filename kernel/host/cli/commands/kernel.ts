@@ -106,9 +106,14 @@ function place(values: ReturnType<typeof parse>): SpecPlace {
 }
 
 function worldSize(text: string): number {
-  const size = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  checkWorldSize(size);
-  return size;
+  if (!/^\d+$/.test(text)) {
+    throw new ShardbookError({
+      code: 'SB_USAGE',
+      message: `Cannot use --world "${text}": a whole number from 1 to 64 is wanted`,
+    });
+  }
+  checkWorldSize(Number(text));
+  return Number(text);
 }
 
 async function run(

@@ -9,7 +9,7 @@ export function usageError(command: string, problem: string): ShardbookError {
   });
 }
 
-/** Runs `parse` (node:util's parseArgs) and turns what it refuses into a coded error that shows the usage. */
+/** Runs `parse` (node:util's parseArgs) and turns what it refuses into a coded error that says where the usage is. */
 export function options<T>(parse: () => T, usage: string): T {
   try {
     return parse();
@@ -18,7 +18,7 @@ export function options<T>(parse: () => T, usage: string): T {
     throw new ShardbookError({
       code: 'SB_USAGE',
       message: `Cannot read the command line: ${problem}`,
-      help: usage.trimEnd(),
+      help: `${/shardbook \w+/.exec(usage)?.[0] ?? 'shardbook'} --help tells more`,
     });
   }
 }

@@ -14,6 +14,8 @@ describe('shardbook start', () => {
       [['--world', '0'], 'Cannot start: --world is "0", want a whole number from 1 to 64'],
       [['--world', '10000'], 'Cannot start: --world is "10000"'],
       [['--wrold', '4'], "Cannot start: Unknown option '--wrold'"],
+      [['--lessons', 'no-such'], 'Cannot start: --lessons is "no-such", and there is no manifest.yaml in it'],
+      [['--dir', 'no-such'], 'Cannot start: --dir is "no-such", and there is no exercises in it'],
       [['extra'], 'Cannot start: Unexpected argument'],
     ];
     for (const [args, message] of cases)

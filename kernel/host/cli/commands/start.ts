@@ -77,10 +77,21 @@ function readOptions(args: string[]): StartOptions {
     port: wholeNumber('--port', values.port, 0, 65535),
     workspace: resolve(values.workspace ?? join('.shardbook', 'workspace')),
     world: wholeNumber('--world', values.world, 1, MAX_WORLD) ?? 4,
-    lessons: values.lessons === undefined ? undefined : resolve(values.lessons),
-    exercises: values.dir === undefined ? undefined : resolve(values.dir),
+    lessons: folderWith('--lessons', values.lessons, 'manifest.yaml'),
+    exercises: folderWith('--dir', values.dir, 'exercises'),
     open: values['no-open'] !== true,
   };
+}
+
+/** A folder that an option names; without what it should hold, the course would be empty and nobody would know why. */
+function folderWith(option: string, folder: string | undefined, wanted: string): string | undefined {
+  if (folder === undefined || existsSync(join(folder, wanted)))
+    return folder === undefined ? undefined : resolve(folder);
+  throw new ShardbookError({
+    code: 'SB_BAD_OPTION',
+    message: `Cannot start: ${option} is "${folder}", and there is no ${wanted} in it`,
+    help: 'leave the option out for what comes with Shardbook',
+  });
 }
 
 function parse(args: string[]) {

@@ -41,10 +41,8 @@ export function printTypeErrors(declarations: string, files: readonly string[]):
     return ts.getPreEmitDiagnostics(program, source).flatMap((diagnostic) => {
       if (diagnostic.file !== source || diagnostic.start === undefined) return [];
       const { line } = ts.getLineAndCharacterOfPosition(source, diagnostic.start);
-      const file = name.slice(name.lastIndexOf('/') + 1);
-      return [
-        { file, line: line + 1, message: ts.flattenDiagnosticMessageText(diagnostic.messageText, ' ') },
-      ];
+      const message = ts.flattenDiagnosticMessageText(diagnostic.messageText, ' ');
+      return [{ file: name, line: line + 1, message }];
     });
   });
   process.stdout.write(JSON.stringify(notes));

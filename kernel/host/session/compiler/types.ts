@@ -2,8 +2,11 @@ import type { CheckLevel, CompleteResult, InspectResult, IsCompleteResult } from
 
 /** A file of the learner's that a cell imports, as CommonJS. */
 export interface SideFile {
+  /** Of the JavaScript, which is nowhere written. */
   path: string;
   code: string;
+  /** What it was made from; absent for what is no TypeScript, or where the engine does not say. */
+  original?: { path: string; text: string; map: string };
 }
 
 /** What a rank needs to run a cell. */
@@ -33,6 +36,8 @@ export interface CellDiagnostic {
   message: string;
   /** False for mistakes of syntax, which no check level forgives. */
   forgivable: boolean;
+  /** What to write instead, where that can be told. */
+  help?: string;
 }
 
 export interface CompileOutcome {

@@ -1,6 +1,6 @@
 /** What a cell can show beyond text: `display`, `Markdown`, `HTML`, `Image`, `plot`. */
 import { readFileSync } from 'node:fs';
-import { inspect } from 'node:util';
+import { inspect, types } from 'node:util';
 import { ShardbookError } from '../../../runtime/index.js';
 import type { MimeBundle } from '../types.js';
 import type { RankDisplay } from './messages.js';
@@ -145,15 +145,17 @@ export function Image(source: Uint8Array | string): Displayable {
 export type PlotTrace = Record<string, unknown>;
 
 /**
- * A Plotly figure.
+ * A Plotly figure of traces, or of one list of numbers.
  *
  * @example plot([{ y: losses, name: 'loss' }], { title: { text: 'Training' } })
  */
 export function plot(
-  traces: PlotTrace | readonly PlotTrace[],
+  traces: PlotTrace | readonly PlotTrace[] | readonly number[],
   layout: Record<string, unknown> = {},
 ): Displayable {
-  const data = (Array.isArray(traces) ? traces : [traces]).map(plain);
+  const given = plain(traces);
+  const numbers = Array.isArray(given) && given.length > 0 && given.every((y) => typeof y === 'number');
+  const data = numbers ? [{ y: given }] : Array.isArray(given) ? given : [given];
   const names = data.map((trace) => (trace as PlotTrace)['name']).filter((name) => typeof name === 'string');
   return new Rich({
     'application/vnd.plotly.v1+json': { data, layout: plain(layout) },
@@ -181,6 +183,8 @@ const MIME_TYPE = /^[a-z]+\/[\w.+-]+$/i;
 /** The representations of any value; there is always a `text/plain`. */
 export function represent(value: unknown): RankDisplay {
   const bundle = ownBundle(value);
+  if (types.isPromise(value))
+    return { data: { 'text/plain': `${text(value)}: await before it gives its value` }, metadata: {} };
   if (!bundle) return { data: { 'text/plain': text(value) }, metadata: {} };
   const data = Object.fromEntries(
     Object.entries(bundle).map(([type, item]) => [
@@ -202,15 +206,4 @@ function ownBundle(value: unknown): MimeBundle | undefined {
 /** As Node's console shows it, deep enough for nested results. */
 export function text(value: unknown): string {
   return inspect(value, { depth: 4, maxArrayLength: 100, maxStringLength: 10_000, breakLength: 100 });
-}
-
-/** Teaches Node's `inspect`, which the runtime knows nothing of, to show instances of a class by their `toString`. */
-export function inspectAsString(type: { prototype: object }): void {
-  if (inspect.custom in type.prototype) return;
-  Object.defineProperty(type.prototype, inspect.custom, {
-    configurable: true,
-    value(this: object) {
-      return String(this);
-    },
-  });
 }

@@ -7,6 +7,7 @@ import type { Instrument } from '../magics.js';
 import type { CommMessage } from '../types.js';
 import { Comm, setCommOutlet } from './comm.js';
 import { captureConsole } from './console.js';
+import { installDebugHook } from './debug-hook.js';
 import { DisplayHandle, represent, setDisplayOutlet } from './display.js';
 import { CellPlaces, toFailure } from './failure.js';
 import type { RankEvent, RankRequest, RunReply } from './messages.js';
@@ -163,6 +164,7 @@ class RankExecutor {
     const started = performance.now();
     try {
       this.#modules.update(request.sideFiles);
+      this.#places.addFiles(request.sideFiles);
       this.#places.add(program);
       if (program.imports.length > 0) await this.#modules.load(program.imports);
       for (const name of request.instruments) watches.push(this.#setup.instruments![name]());
@@ -258,11 +260,7 @@ class RankExecutor {
       Object.defineProperty(base, name, { value, writable: true, configurable: true, enumerable: false });
     }
     const namespace = Object.create(base) as Namespace;
-    // A debugger that stands in this thread finds what it shows here.
-    Object.defineProperty(globalThis, Symbol.for('shardbook.debug'), {
-      configurable: true,
-      value: { namespace, describe: describeVariables, snapshot: () => snapshot(namespace) },
-    });
+    installDebugHook(namespace);
     return namespace;
   }
 
@@ -275,6 +273,7 @@ class RankExecutor {
         new ShardbookError({
           code: 'SB_NO_INPUT',
           message: 'Cannot read input: this front end does not ask for any',
+          help: 'write the answer into the cell, or open the notebook in the app or in JupyterLab',
         }),
       );
     }
@@ -286,19 +285,6 @@ class RankExecutor {
       [`Warning: ${what}: ${name}: ${message}`, ...frames.map((frame) => `    at ${frame}`)].join('\n'),
     );
   }
-}
-
-/** The values of a namespace, which has getters, some of names that have no value yet. */
-function snapshot(namespace: Namespace): Namespace {
-  const values: Namespace = {};
-  for (const name of Object.keys(namespace)) {
-    try {
-      values[name] = namespace[name];
-    } catch {
-      values[name] = undefined;
-    }
-  }
-  return values;
 }
 
 /** One line before the code, hidden by the offset, so that lines and columns are those of the program. */

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ShardbookError } from '../../../runtime/index.js';
-import type { CellProgram } from '../compiler/index.js';
+import type { CellProgram, SideFile } from '../compiler/index.js';
 import { text } from './display.js';
 import type { CellPosition, RankFailure } from './messages.js';
 import { type Decoded, decode, lookUp } from './source-map.js';
@@ -12,33 +12,50 @@ const PREFIX_LINES = 1;
 /** Where Shardbook's own code is: its frames say nothing to a learner. */
 const OWN_FOLDER = path.dirname(fileURLToPath(import.meta.url)).replace(/[\\/]chunks$/, '');
 
-/** The cells that ran, by name, for mapping stacks: functions of earlier cells throw in later ones. */
+interface Mapped {
+  /** What places are of: the cell, or the learner's file. */
+  name: string;
+  maps: readonly string[];
+  prefixLines: number;
+}
+
+/** The cells that ran, and the files that they import, for mapping stacks: functions of earlier cells throw in later ones. */
 export class CellPlaces {
-  readonly #programs = new Map<string, CellProgram>();
+  readonly #programs = new Map<string, Mapped>();
   readonly #decoded = new Map<string, Decoded[]>();
 
   add(program: CellProgram): void {
-    this.#programs.set(program.name, program);
-    this.#decoded.delete(program.name);
+    const { name, maps } = program;
+    this.#programs.set(name, { name, maps, prefixLines: PREFIX_LINES });
+    this.#decoded.delete(name);
   }
 
-  has(name: string): boolean {
-    return this.#programs.has(name);
+  addFiles(files: readonly SideFile[]): void {
+    for (const { path: script, original } of files) {
+      if (original === undefined) continue;
+      this.#programs.set(script, { name: original.path, maps: [original.map], prefixLines: 0 });
+      this.#decoded.delete(script);
+    }
   }
 
-  /** Place in the cell of a place (from 1) in its program. */
-  original(cell: string, line: number, column: number): CellPosition | undefined {
-    const program = this.#programs.get(cell);
+  /** Whether places of that name can be those of a cell. */
+  isCell(name: string): boolean {
+    return this.#programs.get(name)?.prefixLines === PREFIX_LINES;
+  }
+
+  /** Place in the cell, or file, of a place (from 1) in its script. */
+  original(script: string, line: number, column: number): CellPosition | undefined {
+    const program = this.#programs.get(script);
     if (!program) return undefined;
-    let maps = this.#decoded.get(cell);
+    let maps = this.#decoded.get(script);
     if (!maps) {
       maps = program.maps.map(decode);
-      this.#decoded.set(cell, maps);
+      this.#decoded.set(script, maps);
     }
     let inCell: { line: number; column: number } | undefined = { line: line - 1, column: column - 1 };
     for (const map of maps.toReversed()) inCell = inCell && lookUp(map, inCell.line, inCell.column);
-    if (!inCell || inCell.line < PREFIX_LINES) return undefined;
-    return { cell, line: inCell.line + 1 - PREFIX_LINES, column: inCell.column + 1 };
+    if (!inCell || inCell.line < program.prefixLines) return undefined;
+    return { cell: program.name, line: inCell.line + 1 - program.prefixLines, column: inCell.column + 1 };
   }
 
   /** From now on every stack of this thread names places of cells. */
@@ -52,7 +69,7 @@ export class CellPlaces {
 
   #describe(site: NodeJS.CallSite): string {
     const file = site.getFileName();
-    if (!file || !this.has(file)) return site.toString();
+    if (!file || !this.#programs.has(file)) return site.toString();
     const place = this.original(file, site.getLineNumber() ?? 1, site.getColumnNumber() ?? 1);
     const where = place ? `${place.cell}:${place.line}:${place.column}` : file;
     const name = site.getFunctionName() ?? '';
@@ -104,7 +121,7 @@ function safely(describe: () => string): string {
 
 function positionOf(frame: string, places: CellPlaces): CellPosition | undefined {
   const match = /(?:^|\()([^()]*):(\d+):(\d+)\)?$/.exec(frame);
-  if (!match || !places.has(match[1]!)) return undefined;
+  if (!match || !places.isCell(match[1]!)) return undefined;
   return { cell: match[1]!, line: Number(match[2]), column: Number(match[3]) };
 }
 

@@ -11,6 +11,7 @@ import {
 } from '../language.js';
 import { nodeTypes } from '../node-types.js';
 import type { CellDiagnostic, CompileOutcome, Compiler, CompilerSettings, SideFile } from '../types.js';
+import { advise, checkerAnswers, readable } from './advice.js';
 import { CellFiles } from './program.js';
 import { type CellModule, cellModule, extendScope, preloadScope, type Scope } from './scope.js';
 import { type CellSource, declaredNames, type NameKind, readCell } from './source.js';
@@ -19,11 +20,11 @@ import { cellTransformer, sideFileTransformer } from './transform.js';
 /**
  * Of no concern in a cell, which is an asynchronous body of its own: top-level `await` (1375, 1378) and `for await`
  * (1431, 1432), `import.meta` (1343, 1470), the spelling of imports and exports that some module systems want (1205, 1286,
- * 1287, 1295, 1484, 1485), types that declaration files can't name (2527, 2742, 7056) and assigning to a name of an earlier
- * cell, which TypeScript sees as an import (2632) and which `assignment` judges.
+ * 1287, 1295, 1484, 1485), types that declaration files can't name (2527, 2742, 7056), packages without types (7016) and
+ * assigning to a name of an earlier cell, which TypeScript sees as an import (2632) and which `assignment` judges.
  */
 const NO_MISTAKE = new Set([
-  1205, 1286, 1287, 1295, 1343, 1375, 1378, 1431, 1432, 1470, 1484, 1485, 2527, 2742, 7056,
+  1205, 1286, 1287, 1295, 1343, 1375, 1378, 1431, 1432, 1470, 1484, 1485, 2527, 2742, 7016, 7056,
 ]);
 const ASSIGNED_IMPORT = 2632;
 
@@ -62,7 +63,8 @@ class StockCompiler implements Compiler {
     const program = this.#files.compile(module.text);
     const file = program.getSourceFile(this.#files.cellPath)!;
     const side = this.#files.sideFiles(program);
-    const diagnostics = [...cell.refusals, ...this.#diagnostics(program, file, side, module, level)];
+    const found = [...cell.refusals, ...this.#diagnostics(program, file, side, module, level)];
+    const diagnostics = this.#advised(found, code);
     if (diagnostics.some((d) => !d.forgivable || level === 'errors')) return { diagnostics, sideFiles: [] };
     const resultName = cell.hasResult ? freshName('cellResult', cell.mentioned) : undefined;
     const { js, map } = emitCell(program, file, module, cell, resultName);
@@ -142,21 +144,54 @@ class StockCompiler implements Compiler {
     });
   }
 
+  /** With what helps; a line that is Python's is told so once, whatever else TypeScript makes of it. */
+  #advised(diagnostics: CellDiagnostic[], code: string): CellDiagnostic[] {
+    if (diagnostics.length === 0) return diagnostics;
+    const { service, module } = this.#look(code);
+    const lines = ts.createSourceFile('cell.ts', code, ts.ScriptTarget.Latest);
+    const explained = new Set<number>();
+    const advised = diagnostics.map((d) => {
+      if (d.file !== undefined) return d;
+      const start = lines.getPositionOfLineAndCharacter(d.line - 1, d.column - 1) + module.start;
+      const answers = checkerAnswers(() => service.getProgram()!, this.#files.cellPath, start, d.length);
+      const help = advise({ ...d, ...answers, text: module.text, start });
+      if (help !== undefined && !d.forgivable) explained.add(d.line);
+      return {
+        ...d,
+        message: readable(d.message, module.text, start),
+        ...(help === undefined ? {} : { help }),
+      };
+    });
+    const said = new Set<string>();
+    return advised.filter(({ file, line, help }) => {
+      if (file !== undefined || (help === undefined && !explained.has(line))) return true;
+      const first = help !== undefined && !said.has(`${line} ${help}`);
+      said.add(`${line} ${help}`);
+      return first;
+    });
+  }
+
   #emitSideFiles(program: ts.Program, side: readonly ts.SourceFile[]): SideFile[] {
     const emitted: SideFile[] = [];
     for (const file of side) {
       const version = this.#files.versionOf(file.fileName);
       if (this.#sent.get(file.fileName) === version) continue;
       this.#sent.set(file.fileName, version);
+      let output: SideFile | undefined;
+      let map: string | undefined;
       program.emit(
         file,
         (name, text) => {
-          if (/\.[cm]?js$|\.json$/.test(name)) emitted.push({ path: name, code: dropMapUrl(text) });
+          if (/\.[cm]?js$|\.json$/.test(name)) output = { path: name, code: dropMapUrl(text) };
+          else if (name.endsWith('.map')) map = text;
         },
         undefined,
         false,
         { before: [sideFileTransformer()] },
       );
+      if (output === undefined) continue;
+      const original = map === undefined ? {} : { original: { path: file.fileName, text: file.text, map } };
+      emitted.push({ ...output, ...original });
     }
     return emitted;
   }
