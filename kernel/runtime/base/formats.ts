@@ -16,6 +16,7 @@ export type DTypeName =
   | 'uint8'
   | 'bool';
 
+/** The arrays that hold elements; small floats are bits in 8- or 16-bit integers. */
 export type TypedArray =
   | Float64Array
   | Float32Array
@@ -26,6 +27,7 @@ export type TypedArray =
   | Int16Array
   | Int8Array;
 
+/** Bytes per element. */
 export const itemSizes: Record<DTypeName, number> = {
   float64: 8,
   float32: 4,
@@ -97,6 +99,7 @@ export function toFloat16Bits(value: number): number {
   return sign | (((abs + 0xfff + ((abs >>> 13) & 1)) >>> 13) - 0x1c000);
 }
 
+/** The nearest whole number, the even one of two that are as near. */
 export function roundHalfEven(x: number): number {
   const f = Math.floor(x);
   const d = x - f;
@@ -166,16 +169,20 @@ export function decodeTable(name: DTypeName): Float32Array {
   return table;
 }
 
+/** Whether elements are floats kept as bits: 16 or 8 of them. */
 export function isSmallFloat(name: DTypeName): boolean {
   return name === 'bfloat16' || name === 'float16' || name === 'float8_e4m3fn' || name === 'float8_e5m2';
 }
 
+/** Whether elements are floating-point numbers. */
 export function isFloat(name: DTypeName): boolean {
   return name === 'float32' || name === 'float64' || isSmallFloat(name);
 }
 
+/** A number to what the array of its dtype holds. */
 export type Encoder = (value: number) => number;
 
+/** The conversion of numbers to elements of a dtype. */
 export function encoder(name: DTypeName): Encoder {
   switch (name) {
     case 'float16':

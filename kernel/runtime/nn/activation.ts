@@ -19,78 +19,91 @@ abstract class Plain extends Module {
   }
 }
 
+/** max(0, x). */
 export class ReLU extends Plain {
   forward(input: Tensor): Tensor {
     return F.relu(input, this.inplace);
   }
 }
 
+/** min(max(0, x), 6). */
 export class ReLU6 extends Plain {
   forward(input: Tensor): Tensor {
     return F.relu6(input, this.inplace);
   }
 }
 
+/** x * sigmoid(x). */
 export class SiLU extends Plain {
   forward(input: Tensor): Tensor {
     return F.silu(input, this.inplace);
   }
 }
 
+/** x * tanh(softplus(x)). */
 export class Mish extends Plain {
   forward(input: Tensor): Tensor {
     return F.mish(input, this.inplace);
   }
 }
 
+/** Scaled ELU (see `F.selu`). */
 export class SELU extends Plain {
   forward(input: Tensor): Tensor {
     return F.selu(input, this.inplace);
   }
 }
 
+/** x * relu6(x + 3) / 6. */
 export class Hardswish extends Plain {
   forward(input: Tensor): Tensor {
     return F.hardswish(input, this.inplace);
   }
 }
 
+/** relu6(x + 3) / 6. */
 export class Hardsigmoid extends Plain {
   forward(input: Tensor): Tensor {
     return F.hardsigmoid(input, this.inplace);
   }
 }
 
+/** 1 / (1 + exp(-x)). */
 export class Sigmoid extends Module {
   forward(input: Tensor): Tensor {
     return input.sigmoid();
   }
 }
 
+/** Hyperbolic tangent. */
 export class Tanh extends Module {
   forward(input: Tensor): Tensor {
     return input.tanh();
   }
 }
 
+/** log(sigmoid(x)). */
 export class LogSigmoid extends Module {
   forward(input: Tensor): Tensor {
     return F.logsigmoid(input);
   }
 }
 
+/** x - tanh(x). */
 export class Tanhshrink extends Module {
   forward(input: Tensor): Tensor {
     return F.tanhshrink(input);
   }
 }
 
+/** x / (1 + |x|). */
 export class Softsign extends Module {
   forward(input: Tensor): Tensor {
     return F.softsign(input);
   }
 }
 
+/** x * P(X <= x) of a normal X, or its approximation with `{ approximate: 'tanh' }`. */
 export class GELU extends Module {
   readonly approximate: 'none' | 'tanh';
 
@@ -130,12 +143,14 @@ abstract class WithAlpha extends Module {
   }
 }
 
+/** x where positive, else alpha * (exp(x) - 1). */
 export class ELU extends WithAlpha {
   forward(input: Tensor): Tensor {
     return F.elu(input, this.alpha, this.inplace);
   }
 }
 
+/** ELU with a continuous slope (see `F.celu`). */
 export class CELU extends WithAlpha {
   forward(input: Tensor): Tensor {
     return F.celu(input, this.alpha, this.inplace);
@@ -147,6 +162,7 @@ interface LeakyOptions {
   inplace?: boolean;
 }
 
+/** x where positive, else negativeSlope * x. */
 export class LeakyReLU extends Module {
   readonly negativeSlope: number;
   readonly inplace: boolean;
@@ -201,6 +217,7 @@ interface HardtanhOptions {
   inplace?: boolean;
 }
 
+/** x held between minVal and maxVal (-1 and 1). */
 export class Hardtanh extends Module {
   readonly minVal: number;
   readonly maxVal: number;
@@ -232,6 +249,7 @@ interface SoftplusModuleOptions {
   threshold?: number;
 }
 
+/** log(1 + exp(beta * x)) / beta; x itself above the threshold. */
 export class Softplus extends Module {
   readonly beta: number;
   readonly threshold: number;
@@ -265,18 +283,21 @@ abstract class Shrink extends Module {
   }
 }
 
+/** x where |x| > lambda, else 0. */
 export class Hardshrink extends Shrink {
   forward(input: Tensor): Tensor {
     return F.hardshrink(input, this.lambda);
   }
 }
 
+/** x drawn towards 0 by lambda. */
 export class Softshrink extends Shrink {
   forward(input: Tensor): Tensor {
     return F.softshrink(input, this.lambda);
   }
 }
 
+/** x where it is above the threshold, else a value. */
 export class Threshold extends Module {
   constructor(
     readonly threshold: number,
@@ -308,24 +329,28 @@ abstract class AlongDim extends Module {
   }
 }
 
+/** softmax along a dimension. */
 export class Softmax extends AlongDim {
   forward(input: Tensor): Tensor {
     return F.softmax(input, this.dim);
   }
 }
 
+/** log(softmax) along a dimension. */
 export class LogSoftmax extends AlongDim {
   forward(input: Tensor): Tensor {
     return F.logSoftmax(input, this.dim);
   }
 }
 
+/** softmax(-x) along a dimension. */
 export class Softmin extends AlongDim {
   forward(input: Tensor): Tensor {
     return F.softmin(input, this.dim);
   }
 }
 
+/** a * sigmoid(b), with a and b the halves of x along a dimension. */
 export class GLU extends AlongDim {
   forward(input: Tensor): Tensor {
     return F.glu(input, this.dim ?? -1);

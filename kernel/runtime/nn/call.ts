@@ -19,6 +19,7 @@ export function splitKwargs(args: Args): [Args, Kwargs] {
   return isPlainObject(last) ? [args.slice(0, -1), last] : [args, {}];
 }
 
+/** Arguments as `forward` takes them: keyword arguments, where there are any, are the last one. */
 export function joinKwargs(args: Args, kwargs: Kwargs): Args {
   return Object.keys(kwargs).length === 0 ? args : [...args, kwargs];
 }

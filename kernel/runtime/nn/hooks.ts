@@ -5,27 +5,37 @@ import type { Module } from './module.js';
 export type Args = readonly unknown[];
 /** Keyword arguments of a call: the plain object that was its last argument. */
 export type Kwargs = Readonly<Record<string, unknown>>;
+/** One gradient for each tensor; null where there is none. */
 export type Grads = readonly (Tensor | null)[];
 
+/** Before `forward`; what it returns replaces the arguments. */
 export type ForwardPreHook = (module: Module, args: Args) => unknown;
+/** Before `forward`; returns nothing, or arguments and keyword arguments in place of those given. */
 export type ForwardPreHookWithKwargs = (
   module: Module,
   args: Args,
   kwargs: Kwargs,
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may be a function without a return value
 ) => readonly [Args, Kwargs] | null | undefined | void;
+/** After `forward`; what it returns replaces the output. */
 export type ForwardHook = (module: Module, args: Args, output: unknown) => unknown;
+/** After `forward`, with keyword arguments; what it returns replaces the output. */
 export type ForwardHookWithKwargs = (module: Module, args: Args, kwargs: Kwargs, output: unknown) => unknown;
+/** Before the backward of a module; what it returns replaces the gradients of the outputs. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a hook may be a function without a return value
 export type BackwardPreHook = (module: Module, gradOutput: Grads) => Grads | Tensor | null | undefined | void;
+/** After the backward of a module; what it returns replaces the gradients of the inputs. */
 export type BackwardHook = (
   module: Module,
   gradInput: Grads,
   gradOutput: Grads,
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may be a function without a return value
 ) => Grads | Tensor | null | undefined | void;
+/** Tensors by the paths of their names: `layers.0.weight`. */
 export type StateDict = Record<string, Tensor>;
+/** Before a module is saved. */
 export type StateDictPreHook = (module: Module, prefix: string, keepVars: boolean) => void;
+/** After a module was saved; what it returns replaces the dictionary. */
 export type StateDictPostHook = (
   module: Module,
   stateDict: StateDict,
@@ -33,6 +43,7 @@ export type StateDictPostHook = (
   localMetadata: LocalMetadata,
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may be a function without a return value
 ) => StateDict | null | undefined | void;
+/** Before a module is loaded; may change the dictionary and the lists of problems. */
 export type LoadStateDictPreHook = (
   module: Module,
   stateDict: StateDict,
@@ -43,8 +54,10 @@ export type LoadStateDictPreHook = (
   unexpectedKeys: string[],
   errorMessages: string[],
 ) => void;
+/** After a module was loaded; may clear the lists, so that `strict` does not complain. */
 export type LoadStateDictPostHook = (module: Module, incompatibleKeys: IncompatibleKeys) => void;
 
+/** What a module says of itself beside its tensors. */
 export interface LocalMetadata {
   assignToParamsBuffers?: boolean;
 }

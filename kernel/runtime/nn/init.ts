@@ -7,6 +7,7 @@ interface RandomOptions {
   generator?: Generator | null;
 }
 
+/** What follows a layer, for the gain of its initial weights. */
 export type Nonlinearity =
   | 'linear'
   | 'conv1d'
@@ -68,6 +69,7 @@ interface UniformOptions extends RandomOptions {
   b?: number;
 }
 
+/** Fills with numbers from [a, b), default [0, 1). */
 export function uniform_(
   tensor: Tensor,
   a?: number | UniformOptions,
@@ -83,6 +85,7 @@ interface NormalOptions extends RandomOptions {
   std?: number;
 }
 
+/** Fills with normal numbers; mean 0 and standard deviation 1 by default. */
 export function normal_(
   tensor: Tensor,
   mean?: number | NormalOptions,
@@ -93,14 +96,17 @@ export function normal_(
   return noGrad(() => tensor.normal_(o.mean ?? 0, o.std ?? 1, random(o)));
 }
 
+/** Fills with `value`. */
 export function constant_(tensor: Tensor, value: number): Tensor {
   return noGrad(() => tensor.fill_(value));
 }
 
+/** Fills with 1. */
 export function ones_(tensor: Tensor): Tensor {
   return constant_(tensor, 1);
 }
 
+/** Fills with 0. */
 export function zeros_(tensor: Tensor): Tensor {
   return noGrad(() => tensor.zero_());
 }
@@ -139,6 +145,7 @@ export function dirac_(tensor: Tensor, groups = 1): Tensor {
   });
 }
 
+/** Uniform in +-gain * sqrt(6 / (fan in + fan out)) (Glorot and Bengio, 2010). */
 export function xavierUniform_(
   tensor: Tensor,
   gain: number | ({ gain?: number } & RandomOptions) = 1,
@@ -150,6 +157,7 @@ export function xavierUniform_(
   return uniform_(tensor, -a, a, random(o));
 }
 
+/** Normal with standard deviation gain * sqrt(2 / (fan in + fan out)) (Glorot and Bengio, 2010). */
 export function xavierNormal_(
   tensor: Tensor,
   gain: number | ({ gain?: number } & RandomOptions) = 1,
@@ -168,6 +176,7 @@ export interface KaimingOptions extends RandomOptions {
   nonlinearity?: Nonlinearity;
 }
 
+/** Uniform in +-gain * sqrt(3 / fan) (He et al., 2015); the fan is `mode`, the gain follows from the nonlinearity. */
 export function kaimingUniform_(
   tensor: Tensor,
   a: number | KaimingOptions = 0,
@@ -179,6 +188,7 @@ export function kaimingUniform_(
   return uniform_(tensor, -bound, bound, random(o));
 }
 
+/** Normal with standard deviation gain / sqrt(fan) (He et al., 2015); the fan is `mode`, the gain follows from the nonlinearity. */
 export function kaimingNormal_(
   tensor: Tensor,
   a: number | KaimingOptions = 0,

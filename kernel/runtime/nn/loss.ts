@@ -22,24 +22,28 @@ abstract class WeightedLoss<O extends { weight?: Tensor | null }> extends Loss<O
   }
 }
 
+/** `F.crossEntropy` with its options kept. */
 export class CrossEntropyLoss extends WeightedLoss<F.CrossEntropyOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.crossEntropy(input, target, this.settings());
   }
 }
 
+/** `F.nllLoss` with its options kept. */
 export class NLLLoss extends WeightedLoss<F.NllOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.nllLoss(input, target, this.settings());
   }
 }
 
+/** `F.binaryCrossEntropy` with its options kept. */
 export class BCELoss extends WeightedLoss<F.WeightedOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.binaryCrossEntropy(input, target, this.settings());
   }
 }
 
+/** `F.binaryCrossEntropyWithLogits` with its options kept. */
 export class BCEWithLogitsLoss extends WeightedLoss<F.BceWithLogitsOptions> {
   declare pos_weight: Tensor | null;
 
@@ -53,42 +57,49 @@ export class BCEWithLogitsLoss extends WeightedLoss<F.BceWithLogitsOptions> {
   }
 }
 
+/** `F.mseLoss` with its options kept. */
 export class MSELoss extends Loss<F.WeightedOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.mseLoss(input, target, this.options);
   }
 }
 
+/** `F.l1Loss` with its options kept. */
 export class L1Loss extends Loss<F.WeightedOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.l1Loss(input, target, this.options);
   }
 }
 
+/** `F.smoothL1Loss` with its options kept. */
 export class SmoothL1Loss extends Loss<F.ReductionOptions & { beta?: number }> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.smoothL1Loss(input, target, this.options);
   }
 }
 
+/** `F.huberLoss` with its options kept. */
 export class HuberLoss extends Loss<F.WeightedOptions & { delta?: number }> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.huberLoss(input, target, this.options);
   }
 }
 
+/** `F.klDiv` with its options kept. */
 export class KLDivLoss extends Loss<F.KlDivOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.klDiv(input, target, this.options);
   }
 }
 
+/** `F.gaussianNllLoss` with its options kept. */
 export class GaussianNLLLoss extends Loss<F.ReductionOptions & { full?: boolean; eps?: number }> {
   forward(input: Tensor, target: Tensor, variance: Tensor | number): Tensor {
     return F.gaussianNllLoss(input, target, variance, this.options);
   }
 }
 
+/** `F.poissonNllLoss` with its options kept. */
 export class PoissonNLLLoss extends Loss<
   F.ReductionOptions & { logInput?: boolean; full?: boolean; eps?: number }
 > {
@@ -97,36 +108,42 @@ export class PoissonNLLLoss extends Loss<
   }
 }
 
+/** `F.marginRankingLoss` with its options kept. */
 export class MarginRankingLoss extends Loss<F.MarginOptions> {
   forward(input1: Tensor, input2: Tensor, target: Tensor): Tensor {
     return F.marginRankingLoss(input1, input2, target, this.options);
   }
 }
 
+/** `F.hingeEmbeddingLoss` with its options kept. */
 export class HingeEmbeddingLoss extends Loss<F.MarginOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.hingeEmbeddingLoss(input, target, this.options);
   }
 }
 
+/** `F.softMarginLoss` with its options kept. */
 export class SoftMarginLoss extends Loss<F.ReductionOptions> {
   forward(input: Tensor, target: Tensor): Tensor {
     return F.softMarginLoss(input, target, this.options);
   }
 }
 
+/** `F.cosineEmbeddingLoss` with its options kept. */
 export class CosineEmbeddingLoss extends Loss<F.MarginOptions> {
   forward(input1: Tensor, input2: Tensor, target: Tensor): Tensor {
     return F.cosineEmbeddingLoss(input1, input2, target, this.options);
   }
 }
 
+/** `F.tripletMarginLoss` with its options kept. */
 export class TripletMarginLoss extends Loss<F.MarginOptions & { p?: number; eps?: number; swap?: boolean }> {
   forward(anchor: Tensor, positive: Tensor, negative: Tensor): Tensor {
     return F.tripletMarginLoss(anchor, positive, negative, this.options);
   }
 }
 
+/** `F.cosineSimilarity` with its options kept. */
 export class CosineSimilarity extends Module {
   constructor(
     readonly dim = 1,
@@ -140,6 +157,7 @@ export class CosineSimilarity extends Module {
   }
 }
 
+/** `F.pairwiseDistance` with its options kept. */
 export class PairwiseDistance extends Module {
   constructor(
     readonly p = 2,

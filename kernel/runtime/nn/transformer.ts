@@ -10,6 +10,7 @@ import { Module } from './module.js';
 import { LayerNorm } from './normalization.js';
 import { type FactoryOptions, factory, named } from './options.js';
 
+/** What stands between the two linear layers. */
 export type TransformerActivation = 'relu' | 'gelu' | ((x: Tensor) => Tensor);
 
 export interface TransformerLayerOptions extends FactoryOptions {

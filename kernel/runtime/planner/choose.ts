@@ -20,6 +20,7 @@ export interface ChooseInput {
   headroom?: number;
 }
 
+/** A technique, its memory, and why. */
 export interface Choice {
   technique: 'ddp' | 'fsdp' | 'fsdp+cp' | 'fsdp+offload' | 'pipeline' | 'inference engine' | 'more devices';
   reasons: string[];
@@ -31,6 +32,7 @@ export interface Choice {
 /** Sequences from here on are cut over ranks even if they would fit: attention is quadratic in them. */
 const LONG_SEQUENCE = 32_768;
 
+/** The simplest parallelism that fits the memory of a device, and why simpler ones do not. */
 export function chooseTechnique(input: ChooseInput): Choice {
   const { params, deviceBytes, devices, seq = 2048, batch = 1 } = input;
   const limit = deviceBytes * (input.headroom ?? 0.9);

@@ -1,6 +1,7 @@
 /** What a training run takes on each device, by category, and what each decision changes. Closed forms; nothing runs. */
 import { type Figure, formulas, type MimeBundle, table, toMime } from '../simulator/index.js';
 
+/** Strategies that a plan of memory knows. */
 export type PlanStrategy = 'ddp' | 'zero1' | 'zero2' | 'fsdp' | 'hsdp';
 
 export interface MemoryPlanInput {

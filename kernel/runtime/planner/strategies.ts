@@ -12,6 +12,7 @@ export interface StrategyTableInput {
   moments?: number;
 }
 
+/** The figures of one strategy. */
 export interface StrategyRow {
   strategy: 'ddp' | 'zero1' | 'zero2' | 'fsdp' | 'fsdpNoReshard' | 'hsdp';
   /** Bytes of parameters, gradients and optimizer state per device. */
@@ -21,6 +22,7 @@ export interface StrategyRow {
   collectives: number;
 }
 
+/** Memory and traffic of all strategies side by side, in closed form. */
 export class StrategyTable {
   readonly rows: readonly StrategyRow[];
 

@@ -23,6 +23,7 @@ export interface TransformerStep {
   reshardAfterForward?: boolean;
 }
 
+/** Bytes by what they are, and their peak. */
 export interface TransformerStepPlan {
   /** Bytes of padded shards and of the optimizer's moments. */
   state: number;
@@ -40,6 +41,7 @@ const INDEX = 8;
 
 type Shape = readonly [rows: number, rest: number];
 
+/** The peak memory of one training step of a transformer under FSDP, in closed form. */
 export function transformerStepPlan(o: TransformerStep): TransformerStepPlan {
   const { world, width: d, ffn: f, layers, vocab: v, heads } = o;
   const layerShapes: Shape[] = [

@@ -1,6 +1,7 @@
 /** A cluster on paper: devices and the tiers of links between them. */
 import { nearestName, ShardbookError } from '../base/index.js';
 
+/** A device: FLOP/s by dtype, memory in bytes, memory bandwidth in bytes per second. */
 export interface DeviceSpec {
   name?: string;
   /** Multiply-adds count as two. A number for every dtype, or by dtype name with `default`. */
@@ -21,6 +22,7 @@ export interface LinkTier {
   devicesPerPort?: number;
 }
 
+/** All of a cluster, from the innermost tier outwards. */
 export interface ClusterSpec {
   name?: string;
   ranks: number;
@@ -63,6 +65,7 @@ export interface Route {
   readonly ports: readonly Port[];
 }
 
+/** Devices joined by tiers of links: who is near whom, and what a message between two ranks crosses. */
 export class Cluster {
   readonly #ports = new Map<string, Port>();
 

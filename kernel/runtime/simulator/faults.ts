@@ -15,6 +15,7 @@ import { messageKind } from './calls.js';
 
 export type FaultKind = 'kill' | 'error' | 'hang' | 'delay' | 'drop' | 'corrupt';
 
+/** One fault: what happens to which call of which rank. */
 export interface FaultSpec {
   kind: FaultKind;
   /** Global rank on which it happens. */
@@ -53,6 +54,7 @@ export interface FaultEvent {
   flipped: { tensor: number; byte: number; bit: number }[];
 }
 
+/** What is to go wrong, at which call and on which rank; the same on every run. */
 export class FaultPlan {
   readonly faults: readonly FaultSpec[];
   readonly #events: FaultEvent[] = [];

@@ -32,6 +32,7 @@ export interface RankSummary {
   idleShare: number;
 }
 
+/** Virtual start and end of everything that ran, with figures by rank and a Chrome trace. */
 export class SimulationResult {
   readonly #events: ReadonlyMap<string, number>;
 

@@ -79,6 +79,7 @@ function device<R>(name: Device, body?: () => R): Device | R {
   return body === undefined ? checked : withDevice(checked, body);
 }
 
+/** torch.autograd: gradients, custom operations, checks. */
 export const autograd = {
   backward: grad.backward,
   grad: grad.grad,
@@ -99,6 +100,7 @@ export declare namespace torch {
   type device = Device;
 }
 
+/** The `torch` namespace: factories, operations, dtypes, random numbers, grad modes. */
 export const torch = {
   ...pointwise,
   ...reductions,

@@ -24,6 +24,7 @@ export interface StateDictOptions {
   flattenOptimizerStateDict?: boolean;
 }
 
+/** Tensors by the names of parameters and buffers. */
 export type ModelState = Record<string, Tensor>;
 /** By name of the parameter; flattened: one level. */
 export type OptimizerState = Record<string, unknown>;
@@ -258,6 +259,7 @@ export function getStateDict(
   return [getModelStateDict(model, options), getOptimizerStateDict(model, optimizer, options)];
 }
 
+/** Loads what `getStateDict` gave: `setModelStateDict` and `setOptimizerStateDict` in one. */
 export function setStateDict(
   model: Module,
   optimizer: Optimizer,

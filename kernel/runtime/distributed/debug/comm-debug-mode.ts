@@ -20,6 +20,7 @@ export interface CountedCall {
   backward: boolean;
 }
 
+/** Counts collectives while it is on: by operation, mesh axis and module. */
 export class CommDebugMode {
   readonly #calls: CountedCall[] = [];
   readonly #tracker = new ModuleTracker();

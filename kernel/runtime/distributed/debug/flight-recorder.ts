@@ -6,6 +6,7 @@
 import { messageKind } from '../../simulator/index.js';
 import { addCommHook, type CommCall, dist, withoutCommHooks } from '../group/index.js';
 
+/** One call: what, on which group, how far it came. */
 export interface FlightEntry {
   record_id: number;
   process_group: [name: string, description: string];
@@ -30,6 +31,7 @@ export interface FlightEntry {
   error: string | null;
 }
 
+/** What one rank recorded. */
 export interface FlightDump {
   version: string;
   rank: number;
@@ -47,6 +49,7 @@ export interface FlightRecorderOptions {
   onFailure?: (dump: FlightDump) => void;
 }
 
+/** The last calls of this rank with their state, compared across ranks when one is stuck. */
 export class FlightRecorder {
   readonly #ring: FlightEntry[] = [];
   readonly #open = new Map<CommCall, FlightEntry>();

@@ -2,6 +2,7 @@
 import { type Module, registerModuleForwardHook, registerModuleForwardPreHook } from '../../nn/index.js';
 import { isBackwardRunning, queueCallback, registerMultiGradHook, Tensor } from '../../tensor/index.js';
 
+/** Which module runs at the moment, in forward and in backward. */
 export class ModuleTracker {
   readonly #forward: string[] = [];
   readonly #backward: string[] = [];

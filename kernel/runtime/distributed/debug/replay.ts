@@ -114,6 +114,7 @@ function givenBy(step: CommStep): Given {
   return { inputs: step.inputs, payload: step.payload, sendBytes: step.sendBytes };
 }
 
+/** What a call gives with changed input. */
 export interface ReplayedCall {
   /** What each rank gets, by rank. */
   outputs: Map<number, Tensor[]>;
@@ -190,6 +191,7 @@ export interface ReplayedStep {
   outputsDiffer: boolean;
 }
 
+/** What a program gave that ran again on one rank. */
 export interface RankReplay<T> {
   /** What the body returned. */
   value: T;

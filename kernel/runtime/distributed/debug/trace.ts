@@ -175,6 +175,7 @@ export class TracedCall {
   }
 }
 
+/** Every call of every rank: steps, traffic, figures, Chrome trace. */
 export class CommTrace {
   readonly steps: readonly CommStep[];
   /** Collectives and messages, in an order that agrees with every rank's own. */

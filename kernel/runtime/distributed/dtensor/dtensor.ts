@@ -56,6 +56,7 @@ export interface RedistributeOptions {
   backwardDtype?: DType | null;
 }
 
+/** A tensor spread over a mesh: the whole's shape, placements by mesh axis, and this rank's part. */
 export class DTensor extends Tensor {
   #local: Tensor | null;
   #coming: Coming | null;

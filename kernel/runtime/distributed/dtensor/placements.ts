@@ -107,6 +107,7 @@ export class MaskPartialPlacement extends PartialPlacement {
   }
 }
 
+/** What each rank along a mesh axis holds: a shard, a replica, or a summand of the whole. */
 export type Placement =
   | ShardPlacement
   | StridedShardPlacement

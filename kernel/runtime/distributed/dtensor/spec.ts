@@ -14,6 +14,7 @@ export type StridedMeaning = 'order' | 'layout';
 
 const ids = new Map<string, number>();
 
+/** Mesh, placements, and shape, strides and dtype of the whole; never changed. */
 export class DTensorSpec implements TensorMeta {
   /** Equal specs of one mesh have equal keys. */
   readonly key: string;

@@ -17,6 +17,7 @@ import { fullyShard } from '../fsdp/index.js';
 import { dist, onComm, withoutCommHooks } from '../group/index.js';
 import { initDeviceMesh } from '../mesh/index.js';
 
+/** Ways of data parallelism that can be compared. */
 export type ComparedStrategy = 'ddp' | 'fsdp' | 'fsdpNoReshard' | 'hsdp';
 
 export interface CompareOptions {
@@ -33,6 +34,7 @@ export interface CompareOptions {
   seed?: number;
 }
 
+/** The figures of one strategy. */
 export interface ComparedRow {
   strategy: ComparedStrategy;
   /** Virtual seconds of a step. */
@@ -47,6 +49,7 @@ export interface ComparedRow {
   loss: number;
 }
 
+/** The same step by several strategies: memory, bytes, virtual time. */
 export class StrategyComparison {
   constructor(readonly rows: readonly ComparedRow[]) {}
 

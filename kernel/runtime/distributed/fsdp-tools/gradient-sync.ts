@@ -15,6 +15,7 @@ export interface GradientSyncOptions {
   tolerance?: number;
 }
 
+/** Holds sharded gradients against those of one process with the whole batch. */
 export class GradientSyncTester {
   readonly #loss: (output: Tensor, step: number) => Tensor;
   readonly #tolerance: number;

@@ -2,6 +2,7 @@
 import { table } from '../../simulator/index.js';
 import { type FsdpEvent, type FsdpEventKind, onFsdp, type ParamSnapshot } from '../fsdp/index.js';
 
+/** States of parameters around one hook. */
 export interface HookRecord {
   hook: FsdpEventKind;
   module: string;

@@ -2,6 +2,7 @@
 import { escapeHtml } from '../../base/index.js';
 import { type MimeBundle, toMime } from '../../simulator/index.js';
 
+/** One check and what it saw. */
 export interface Check {
   name: string;
   passed: boolean;
@@ -9,6 +10,7 @@ export interface Check {
   detail: string;
 }
 
+/** Checks with their outcome; a table where it is displayed. */
 export class CheckReport {
   readonly checks: Check[] = [];
 

@@ -5,6 +5,7 @@
 import type { DType } from '../../tensor/index.js';
 import { ReduceOp } from '../group/index.js';
 
+/** Who divides gradients, and by what. */
 export interface DividePlan {
   /** Divided before the reduce-scatter; null: nothing. */
   readonly before: number | null;
@@ -25,6 +26,7 @@ export interface DivideInput {
   forceSum: boolean;
 }
 
+/** How gradients are averaged without overflow: before, after, or by the reduction itself, as PyTorch decides it. */
 export function dividePlan({ dtype, shardSize, replicateSize, factor, forceSum }: DivideInput): DividePlan {
   const overflows = dtype.name !== 'float32' && dtype.name !== 'bfloat16';
   const ranks = (shardSize ?? 1) * (replicateSize ?? 1);

@@ -12,6 +12,7 @@ export interface AxisPlace {
   readonly rank: number;
 }
 
+/** Groups and this rank's place in them. */
 export interface MeshInfo {
   readonly mesh: DeviceMesh;
   /** null: parameters are only replicated, as DDP does. */
@@ -75,6 +76,7 @@ export function checkMesh(mesh: unknown, dims: DataParallelMeshDims | null): ass
   }
 }
 
+/** The groups that a mesh shards and replicates over. */
 export function meshInfoOf(mesh: DeviceMesh, dims: DataParallelMeshDims | null): MeshInfo {
   if (dims !== null) return namedInfo(mesh, dims);
   if (mesh.ndim === 1) return info(mesh, 0, null, null);

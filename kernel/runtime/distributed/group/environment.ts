@@ -14,17 +14,24 @@ export const Backend = {
   XCCL: 'xccl',
 } as const;
 
+/** Whether there are distributed calls at all: always. */
 export function isAvailable(): boolean {
   return true;
 }
 
+/** Whether groups can use a backend: shared memory alone. */
 export function isBackendAvailable(backend: string): boolean {
   return backend.toLowerCase() === Backend.SHM;
 }
+/** Never: collectives go through shared memory. */
 export const isGlooAvailable = (): boolean => false;
+/** Never: collectives go through shared memory. */
 export const isNcclAvailable = (): boolean => false;
+/** Never: collectives go through shared memory. */
 export const isMpiAvailable = (): boolean => false;
+/** Never: collectives go through shared memory. */
 export const isUccAvailable = (): boolean => false;
+/** Never: collectives go through shared memory. */
 export const isXcclAvailable = (): boolean => false;
 
 /** Complex tensors do not exist here. */
@@ -36,6 +43,7 @@ export function getBackendConfig(group?: Group | null): string {
   return `cpu:${Backend.SHM}`;
 }
 
+/** The backend that groups use for tensors of a device. */
 export function getDefaultBackendForDevice(device: string | { type: string }): string {
   const type = (typeof device === 'string' ? device : device.type).split(':')[0]!;
   if (type === 'cpu') return Backend.SHM;
@@ -62,6 +70,7 @@ export function getNodeLocalRank(fallbackRank?: number | null): number {
   );
 }
 
+/** Levels of TORCH_DISTRIBUTED_DEBUG. */
 export type DebugLevel = 'OFF' | 'INFO' | 'DETAIL';
 export const DebugLevel = { OFF: 'OFF', INFO: 'INFO', DETAIL: 'DETAIL' } as const;
 let debugLevel: DebugLevel | undefined;
@@ -72,6 +81,7 @@ export function getDebugLevel(): DebugLevel {
   return given === 'INFO' || given === 'DETAIL' ? given : 'OFF';
 }
 
+/** Sets what `getDebugLevel` answers. */
 export function setDebugLevel(level: DebugLevel): void {
   if (!(level in DebugLevel)) {
     throw badArgument('setDebugLevel', `"${String(level)}" is no level`, 'use OFF, INFO or DETAIL');
@@ -79,6 +89,7 @@ export function setDebugLevel(level: DebugLevel): void {
   debugLevel = level;
 }
 
+/** Back to what the environment says. */
 export function setDebugLevelFromEnv(): void {
   debugLevel = undefined;
 }

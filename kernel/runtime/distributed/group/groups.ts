@@ -262,6 +262,7 @@ export function getWorldSize(group?: Group | null): number {
   return memberGroup(group)?.size() ?? -1;
 }
 
+/** The world's ranks that are members, in the order of their ranks in the group. */
 export function getProcessGroupRanks(group?: Group | null): number[] {
   return [...requiredGroup(group, 'getProcessGroupRanks').ranks];
 }

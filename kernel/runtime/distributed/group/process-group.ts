@@ -57,6 +57,7 @@ export class NonGroupMember {
   readonly name = 'NON_GROUP_MEMBER';
 }
 
+/** What the ranks outside of a group have in its place, and the world. */
 export const GroupMember = {
   NON_GROUP_MEMBER: new NonGroupMember(),
   /** The group of all ranks. */
@@ -65,6 +66,7 @@ export const GroupMember = {
   },
 } as const;
 
+/** What `newGroup` returns: the group on its members, a marker on other ranks. */
 export type Group = ProcessGroup | NonGroupMember;
 
 /** The value of an operation under way; can be awaited. */
@@ -215,6 +217,7 @@ export function countGroups(more: number): void {
   groupCount += more;
 }
 
+/** How many groups were made since the world began. */
 export function getPgCount(): number {
   return groupCount;
 }
@@ -339,6 +342,7 @@ function startAlone(): void {
   transport.beginWork();
 }
 
+/** Whether `initProcessGroup` was called (a cell's world is initialised already). */
 export function isInitialized(): boolean {
   return world !== undefined;
 }
@@ -385,6 +389,7 @@ export function beginWork(): void {
   transport?.beginWork();
 }
 
+/** After each cell: this rank comes to no collective until the next one begins. */
 export function endWork(error?: unknown): void {
   transport?.endWork(error);
 }

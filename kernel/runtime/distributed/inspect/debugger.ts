@@ -35,6 +35,7 @@ class Sheet {
   }
 }
 
+/** Figures of this rank's part. */
 export interface LocalStatistics {
   readonly mean: number;
   /** With Bessel's correction, as `Tensor.std()`; NaN below two elements. */
@@ -85,6 +86,7 @@ export class DTensorInfo extends Sheet {
   }
 }
 
+/** What this rank knows of a DTensor without communicating: placements, its part, bytes, statistics of the part. */
 export function inspectDTensor(tensor: DTensor, name = ''): DTensorInfo {
   const { spec, localTensor: local } = tensor;
   const coordinate = spec.mesh.getCoordinate();
@@ -128,6 +130,7 @@ function statisticsOf(local: Tensor): LocalStatistics | null {
 
 // ---------------------------------------------------------------- communication
 
+/** Which collectives ran against those expected. */
 export interface CommunicationCheck {
   readonly name: string;
   readonly ok: boolean;
@@ -171,6 +174,7 @@ export class Comparison extends Sheet {
   }
 }
 
+/** How far values may differ. */
 export interface Tolerance {
   rtol?: number;
   atol?: number;

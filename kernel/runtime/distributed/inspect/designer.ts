@@ -9,6 +9,7 @@ import { code, el, figure, line, textTable } from './html.js';
 import { lengthOf, list, rangesAt } from './slices.js';
 import { bytesText, columns } from './text.js';
 
+/** Sizes of a transformer. */
 export interface TransformerShape {
   layers: number;
   hidden: number;
@@ -22,6 +23,7 @@ export interface TransformerShape {
   tied?: boolean;
 }
 
+/** Ranks per kind of parallelism. */
 export interface ParallelSizes {
   dp?: number;
   cp?: number;
@@ -56,6 +58,7 @@ export interface ParameterDesign {
   readonly style: 'colwise' | 'rowwise' | 'replicated';
 }
 
+/** Bytes and collectives that a design costs. */
 export interface TrafficDesign {
   readonly axis: string;
   readonly what: string;

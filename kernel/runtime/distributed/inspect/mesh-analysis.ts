@@ -23,6 +23,7 @@ export interface MeshAnalysisOptions {
   heavyAxes?: readonly string[];
 }
 
+/** What one axis of a mesh crosses. */
 export interface AxisAnalysis {
   readonly name: string;
   readonly size: number;
@@ -33,6 +34,7 @@ export interface AxisAnalysis {
   readonly nodesSpanned: number;
 }
 
+/** Something that looks wrong, and what to do. */
 export interface MeshFinding {
   readonly level: 'error' | 'warning' | 'note';
   /** The axis that it is about; null: the mesh. */
@@ -150,6 +152,7 @@ function findingsOf(
   return out;
 }
 
+/** Whether the ranks of an axis are those that its group joins. */
 export interface GroupCheck {
   readonly axis: string;
   /** The ranks that the mesh's table puts in this rank's group. */

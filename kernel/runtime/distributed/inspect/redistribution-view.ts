@@ -17,6 +17,7 @@ import { placementNotes, shardingText, shardsOnMesh } from './sharding-view.js';
 import { lengthOf, list, rangesAt } from './slices.js';
 import { bytesText } from './text.js';
 
+/** One step: which axis, from which placement to which, by which collective. */
 export interface RedistributionStep {
   /** The collective as it is called, `slice` (each rank keeps a part of what it has) or `local`. */
   readonly kind: 'all_reduce' | 'reduce_scatter' | 'all_gather' | 'slice' | 'local';

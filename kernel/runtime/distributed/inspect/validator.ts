@@ -25,6 +25,7 @@ export interface ShardingValidatorOptions {
   allowPlain?: boolean;
 }
 
+/** One thing that does not hold. */
 export interface ValidationFailure {
   /** `dtensor`, `placements`, `shape`, `local shape`, `replicas`, `values`, `gradient`. */
   readonly check: string;
@@ -33,6 +34,7 @@ export interface ValidationFailure {
   readonly message: string;
 }
 
+/** What was checked and what failed. */
 export interface ValidationResult {
   readonly name: string;
   readonly ok: boolean;

@@ -40,6 +40,7 @@ export function currentMesh(): DeviceMesh | null {
   return stack[stack.length - 1] ?? null;
 }
 
+/** Ranks in n dimensions, each axis with a process group of its own (torch.distributed.device_mesh). */
 export class DeviceMesh {
   readonly deviceType: string;
   readonly shape: readonly number[];

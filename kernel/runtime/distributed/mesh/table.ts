@@ -2,6 +2,7 @@
 import { Tensor } from '../../tensor/index.js';
 import { meshError } from './errors.js';
 
+/** Ranks in nested lists, one level for each axis. */
 export type RankTable = readonly (number | RankTable)[];
 
 export interface ReadTable {

@@ -13,6 +13,7 @@ import {
 } from './layout.js';
 import { Table } from './table.js';
 
+/** What the main thread says of ranks, and may ask. */
 export interface WorldMemorySupervisor {
   /** The rank has been given work. Said before the work is sent, so that no rank is thought absent that is only late. */
   started(rank: number): void;
@@ -24,6 +25,7 @@ export interface WorldMemorySupervisor {
   waitsFor(rank: number): string | undefined;
 }
 
+/** The wait table of a world, seen from the main thread. */
 export function superviseWorld(memory: WorldMemory): WorldMemorySupervisor {
   const table = new Table(memory);
   const storeLock = new Int32Array(memory.store, 0, 1);

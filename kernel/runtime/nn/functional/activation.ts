@@ -11,26 +11,32 @@ function into(input: Tensor, result: Tensor, inplace: boolean | undefined): Tens
   return inplace ? input.copy_(result) : result;
 }
 
+/** max(0, x), elementwise. */
 export function relu(input: Tensor, inplace?: boolean | Inplace): Tensor {
   return into(input, input.relu(), named<Inplace>([inplace], ['inplace']).inplace);
 }
 
+/** 1 / (1 + exp(-x)), elementwise. */
 export function sigmoid(input: Tensor): Tensor {
   return input.sigmoid();
 }
 
+/** Hyperbolic tangent, elementwise. */
 export function tanh(input: Tensor): Tensor {
   return input.tanh();
 }
 
+/** x * sigmoid(x), elementwise (also called swish). */
 export function silu(input: Tensor, inplace?: boolean | Inplace): Tensor {
   return into(input, torch.silu(input), named<Inplace>([inplace], ['inplace']).inplace);
 }
 
+/** x * tanh(softplus(x)), elementwise. */
 export function mish(input: Tensor, inplace?: boolean | Inplace): Tensor {
   return into(input, torch.mish(input), named<Inplace>([inplace], ['inplace']).inplace);
 }
 
+/** log(sigmoid(x)), elementwise, without overflow. */
 export function logsigmoid(input: Tensor): Tensor {
   return torch.logsigmoid(input);
 }
@@ -73,6 +79,7 @@ export function hardtanh(
   return into(input, torch.where(input.le(low), low, torch.where(input.ge(high), high, input)), o.inplace);
 }
 
+/** min(max(0, x), 6), elementwise. */
 export function relu6(input: Tensor, inplace?: boolean | Inplace): Tensor {
   return hardtanh(input, {
     minVal: 0,
@@ -85,15 +92,18 @@ interface EluOptions extends Inplace {
   alpha?: number;
 }
 
+/** x where positive, else alpha * (exp(x) - 1); `alpha` defaults to 1. */
 export function elu(input: Tensor, alpha?: number | EluOptions, inplace?: boolean | EluOptions): Tensor {
   const o = named<EluOptions>([alpha, inplace], ['alpha', 'inplace']);
   return into(input, torch.elu(input, o.alpha ?? 1), o.inplace);
 }
 
+/** Scaled ELU, with the two constants that keep mean 0 and variance 1 (Klambauer et al., 2017). */
 export function selu(input: Tensor, inplace?: boolean | Inplace): Tensor {
   return into(input, torch.selu(input), named<Inplace>([inplace], ['inplace']).inplace);
 }
 
+/** max(0, x) + min(0, alpha * (exp(x / alpha) - 1)); `alpha` defaults to 1 and must not be 0. */
 export function celu(input: Tensor, alpha?: number | EluOptions, inplace?: boolean | EluOptions): Tensor {
   const o = named<EluOptions>([alpha, inplace], ['alpha', 'inplace']);
   const a = o.alpha ?? 1;
@@ -109,6 +119,7 @@ interface LeakyReluOptions extends Inplace {
   negativeSlope?: number;
 }
 
+/** x where positive, else `negativeSlope` * x (default 0.01). */
 export function leakyRelu(
   input: Tensor,
   negativeSlope?: number | LeakyReluOptions,
@@ -152,18 +163,22 @@ export function softplus(
   return torch.softplus(input, b, limit);
 }
 
+/** x * relu6(x + 3) / 6, elementwise. */
 export function hardswish(input: Tensor, inplace?: boolean | Inplace): Tensor {
   return into(input, torch.hardswish(input), named<Inplace>([inplace], ['inplace']).inplace);
 }
 
+/** relu6(x + 3) / 6, elementwise. */
 export function hardsigmoid(input: Tensor, inplace?: boolean | Inplace): Tensor {
   return into(input, torch.hardsigmoid(input), named<Inplace>([inplace], ['inplace']).inplace);
 }
 
+/** x where |x| > `lambda`, else 0. */
 export function hardshrink(input: Tensor, lambda = 0.5): Tensor {
   return torch.where(input.ge(-lambda).logicalAnd(input.le(lambda)), 0, input);
 }
 
+/** x drawn towards 0 by `lambda`; 0 where |x| <= `lambda`. */
 export function softshrink(input: Tensor, lambda = 0.5): Tensor {
   return torch.where(
     input.gt(lambda),
@@ -172,14 +187,17 @@ export function softshrink(input: Tensor, lambda = 0.5): Tensor {
   );
 }
 
+/** x - tanh(x), elementwise. */
 export function tanhshrink(input: Tensor): Tensor {
   return input.sub(input.tanh());
 }
 
+/** x / (1 + |x|), elementwise. */
 export function softsign(input: Tensor): Tensor {
   return input.div(input.abs().add(1));
 }
 
+/** x where x > `limit`, else `value`. */
 export function threshold(input: Tensor, limit: number, value: number, inplace?: boolean | Inplace): Tensor {
   return into(
     input,
@@ -218,6 +236,7 @@ function softmaxDim(op: string, input: Tensor, dim: number | undefined): number 
   return [0, 1, 3].includes(input.shape.length) ? 0 : 1;
 }
 
+/** exp(x) / sum(exp(x)) along `dim`, in `dtype` if given. The shape stays. */
 export function softmax(input: Tensor, dim?: number | SoftmaxOptions, options?: SoftmaxOptions): Tensor {
   const o = named<SoftmaxOptions>([dim, options], ['dim']);
   return torch.softmax(
@@ -227,6 +246,7 @@ export function softmax(input: Tensor, dim?: number | SoftmaxOptions, options?: 
   );
 }
 
+/** log(softmax(x)) along `dim`, without overflow; in `dtype` if given. */
 export function logSoftmax(input: Tensor, dim?: number | SoftmaxOptions, options?: SoftmaxOptions): Tensor {
   const o = named<SoftmaxOptions>([dim, options], ['dim']);
   return torch.logSoftmax(
@@ -236,6 +256,7 @@ export function logSoftmax(input: Tensor, dim?: number | SoftmaxOptions, options
   );
 }
 
+/** softmax(-x) along `dim`. */
 export function softmin(input: Tensor, dim?: number | SoftmaxOptions, options?: SoftmaxOptions): Tensor {
   return softmax(input.neg(), dim, options);
 }

@@ -29,6 +29,7 @@ export function dropout(
   return o.inplace ? input.mul_(mask) : input.mul(mask);
 }
 
+/** Dropout that keeps mean and variance of SELU networks; the identity unless `training`. */
 export function alphaDropout(input: Tensor, p = 0.5, training = false): Tensor {
   const probability = checkProbability('alphaDropout', p);
   if (!training || probability === 0 || input.numel() === 0) return input;

@@ -159,6 +159,7 @@ interface SimilarityOptions {
   eps?: number;
 }
 
+/** Cosine of the angle between `x1` and `x2` along `dim` (default 1); norms are `eps` at least. */
 export function cosineSimilarity(
   x1: Tensor,
   x2: Tensor,
@@ -186,6 +187,7 @@ interface DistanceOptions {
   keepdim?: boolean;
 }
 
+/** The `p`-norm of x1 - x2 + eps along the last dimension: [N, D] to [N]. */
 export function pairwiseDistance(
   x1: Tensor,
   x2: Tensor,

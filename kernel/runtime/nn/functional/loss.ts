@@ -174,16 +174,19 @@ function weigh(loss: Tensor, weight: Tensor | null | undefined): Tensor {
   return weight ? loss.mul(weight) : loss;
 }
 
+/** (input - target)^2, by default its mean. */
 export function mseLoss(input: Tensor, target: Tensor, options: WeightedOptions = {}): Tensor {
   const [a, b] = pair('mseLoss', input, target);
   return reduce('mseLoss', weigh(a.sub(b).square(), options.weight), options.reduction);
 }
 
+/** |input - target|, by default its mean. */
 export function l1Loss(input: Tensor, target: Tensor, options: WeightedOptions = {}): Tensor {
   const [a, b] = pair('l1Loss', input, target);
   return reduce('l1Loss', weigh(a.sub(b).abs(), options.weight), options.reduction);
 }
 
+/** 0.5 * d^2 / beta where |d| < beta, else |d| - beta / 2, with d = input - target; `beta` defaults to 1. */
 export function smoothL1Loss(
   input: Tensor,
   target: Tensor,
@@ -203,6 +206,7 @@ export function smoothL1Loss(
   return reduce('smoothL1Loss', loss, reduction);
 }
 
+/** 0.5 * d^2 where |d| <= delta, else delta * (|d| - delta / 2), with d = input - target; `delta` defaults to 1. */
 export function huberLoss(
   input: Tensor,
   target: Tensor,
@@ -221,6 +225,7 @@ export function huberLoss(
   return reduce('huberLoss', weigh(loss, weight), reduction);
 }
 
+/** Negative log likelihood of `target` under normal distributions of mean `input` and variance `variance`. */
 export function gaussianNllLoss(
   input: Tensor,
   target: Tensor,
@@ -239,6 +244,7 @@ export function gaussianNllLoss(
   return reduce('gaussianNllLoss', loss, reduction);
 }
 
+/** Negative log likelihood of `target` under Poisson distributions of rate `input`, its logarithm unless `logInput` is false. */
 export function poissonNllLoss(
   input: Tensor,
   target: Tensor,
@@ -263,6 +269,7 @@ export function poissonNllLoss(
 
 // ---------------------------------------------------------------- probabilities
 
+/** Cross entropy of probabilities in [0, 1] and targets in [0, 1]; logarithms are -100 at least. */
 export function binaryCrossEntropy(
   input: Tensor,
   target: Tensor,
@@ -317,6 +324,7 @@ export interface BceWithLogitsOptions extends WeightedOptions {
   posWeight?: Tensor | null;
 }
 
+/** The sigmoid and the binary cross entropy in one, without overflow; targets in [0, 1]. */
 export function binaryCrossEntropyWithLogits(
   input: Tensor,
   target: Tensor,
@@ -364,6 +372,7 @@ export interface MarginOptions extends ReductionOptions {
   margin?: number;
 }
 
+/** max(0, -target * (x1 - x2) + margin), with `target` 1 or -1. */
 export function marginRankingLoss(
   input1: Tensor,
   input2: Tensor,
@@ -381,6 +390,7 @@ export function marginRankingLoss(
   );
 }
 
+/** x where `target` is 1, max(0, margin - x) where it is -1. */
 export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options: MarginOptions = {}): Tensor {
   const { margin = 1, reduction } = options;
   const hinge = input.neg().add(margin).clamp({ min: 0 });
@@ -388,10 +398,12 @@ export function hingeEmbeddingLoss(input: Tensor, target: Tensor, options: Margi
   return reduce('hingeEmbeddingLoss', loss, reduction);
 }
 
+/** log(1 + exp(-target * x)), with `target` 1 or -1. */
 export function softMarginLoss(input: Tensor, target: Tensor, options: ReductionOptions = {}): Tensor {
   return reduce('softMarginLoss', target.neg().mul(input).exp().log1p(), options.reduction);
 }
 
+/** 1 - cos(x1, x2) where `target` is 1, max(0, cos(x1, x2) - margin) where it is -1: [N, D] and [N]. */
 export function cosineEmbeddingLoss(
   input1: Tensor,
   input2: Tensor,
@@ -405,6 +417,7 @@ export function cosineEmbeddingLoss(
   return reduce('cosineEmbeddingLoss', positive.add(negative), reduction);
 }
 
+/** max(0, d(anchor, positive) - d(anchor, negative) + margin), with the `p`-norm as distance. */
 export function tripletMarginLoss(
   anchor: Tensor,
   positive: Tensor,

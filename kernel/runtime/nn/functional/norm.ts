@@ -25,6 +25,7 @@ function checkNormalized(
   }
 }
 
+/** (x - mean) / sqrt(variance + eps) over the last dimensions `normalizedShape`, times weight, plus bias. */
 export function layerNorm(
   input: Tensor,
   normalizedShape: readonly number[],
@@ -42,6 +43,7 @@ interface RmsNormArgs {
   eps?: number | null;
 }
 
+/** x / sqrt(mean(x^2) + eps) over the last dimensions `normalizedShape`, times weight (Zhang and Sennrich, 2019). */
 export function rmsNorm(
   input: Tensor,
   normalizedShape: readonly number[],
@@ -53,6 +55,7 @@ export function rmsNorm(
   return torch.rmsNorm(input, normalizedShape, o.weight ?? null, o.eps ?? null);
 }
 
+/** Normalises each of `numGroups` groups of channels of an input [N, C, ...], then scales and shifts each channel. */
 export function groupNorm(
   input: Tensor,
   numGroups: number,

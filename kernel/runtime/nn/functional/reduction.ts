@@ -1,6 +1,7 @@
 import { ShardbookError } from '../../base/index.js';
 import type { Tensor } from '../../tensor/index.js';
 
+/** What becomes of the losses of single elements. */
 export type Reduction = 'none' | 'mean' | 'sum';
 
 export interface ReductionOptions {

@@ -15,6 +15,7 @@ export interface ScheduledOptimizer {
   defaults: Record<string, unknown>;
 }
 
+/** What `stateDict` of a scheduler saves. */
 export type SchedulerState = Record<string, unknown>;
 
 /** Names that PyTorch's state dicts spell otherwise than by the rule. */

@@ -2,6 +2,7 @@
 import { Fraction } from './fraction.js';
 import { refuse, total } from './shared.js';
 
+/** What of a layer is computed again in backward: nothing, attention alone, all. */
 export type Recompute = 'none' | 'selective' | 'full';
 
 export interface LayerOptions {
@@ -104,6 +105,7 @@ export function activationLayers(o: ActivationOptions, layers: number): Fraction
   return layersFraction(o, Fraction.of(layers));
 }
 
+/** In units of the activation of one layer: held without checkpoints, at boundaries, at the peak; layers computed again. */
 export interface CheckpointCost {
   without: number;
   boundaries: number;

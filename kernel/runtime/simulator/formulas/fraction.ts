@@ -1,6 +1,7 @@
 /** Exact fractions: whole results come out whole, however large what they are computed from. */
 import { refuse } from './shared.js';
 
+/** Exact fractions of whole numbers: closed forms are compared without rounding. */
 export class Fraction {
   private constructor(
     readonly numerator: bigint,

@@ -2,6 +2,7 @@
 import { Fraction } from './fraction.js';
 import { refuse } from './shared.js';
 
+/** The order of forwards and backwards in a pipeline. */
 export type Schedule = 'gpipe' | '1f1b' | 'interleaved';
 
 /** Kind, micro-batch, chunk of the rank's model. */
@@ -116,6 +117,7 @@ export function pipelineTime(o: PipelineTimeOptions): {
   };
 }
 
+/** The idle part of a pipeline step. */
 export interface Bubble {
   /** `share` in lowest terms. */
   num: number;

@@ -104,10 +104,12 @@ export function stepMetrics(
   };
 }
 
+/** What happens to an allocator, in order. */
 export type AllocatorEvent =
   | readonly ['alloc', name: string, bytes: number]
   | readonly ['free', name: string];
 
+/** Where each block went, and what fragmentation left. */
 export interface AllocatorResult {
   /** Per event: the address, or null where no hole was large enough. */
   results: (number | null)[];

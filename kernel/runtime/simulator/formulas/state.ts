@@ -2,6 +2,7 @@
 import { Fraction, numbers } from './fraction.js';
 import { ceilDiv, dtypeBytes, product, ratio, refuse, total } from './shared.js';
 
+/** Who holds parameters, gradients and optimizer state: all ranks, or a part each. */
 export type Strategy = 'ddp' | 'zero1' | 'zero2' | 'zero3' | 'fsdp' | 'hsdp';
 
 export interface ModelStateOptions {

@@ -1,6 +1,7 @@
 /** Seconds of collectives in the alpha-beta model: a message of S bytes takes alpha + S / bandwidth. L = ceil(log2 N). */
 import { ceilLog2, ratio, refuse, total } from './shared.js';
 
+/** Algorithms of collectives that have a closed form of their time. */
 export type TimedAlgorithm =
   | 'ringAllReduce'
   | 'ringAllGather'

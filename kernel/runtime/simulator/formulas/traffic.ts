@@ -2,6 +2,7 @@
 import { Fraction, numbers } from './fraction.js';
 import { refuse, total } from './shared.js';
 
+/** Collectives that have a closed form of their bytes. */
 export type CollectiveName =
   | 'allReduce'
   | 'allGather'
@@ -44,6 +45,7 @@ export interface StrategyTrafficOptions {
   rootGroup?: number | null;
 }
 
+/** Bytes that a rank sends in a step, by collective. */
 export interface StrategyTraffic {
   allGather: number;
   reduceScatter: number;
