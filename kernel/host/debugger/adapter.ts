@@ -3,13 +3,14 @@
  * rank is a thread of the protocol: rank r is thread r + 1. Ranks run one program, so `continue` and steps move all ranks
  * that stand still, unless the request says `singleThread`; breakpoints hold on every rank.
  */
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import type { DebugTarget, RunCell, VariableView } from '../session/index.js';
+import { basename } from 'node:path';
+import type { DebugTarget, VariableView } from '../session/index.js';
+import { packageRoot } from '../world/index.js';
+import { Breakpoints, scriptUrl } from './breakpoints.js';
 import { RankInspector } from './inspector.js';
-import { murmur2 } from './murmur2.js';
 import { type Frame, learnersFrames, type PausedParams, PausedRank, type Shown } from './paused.js';
 import { type Reference, References, sharedVariables } from './references.js';
+import { HASH_SEED, Sources, SUFFIX } from './sources.js';
 
 export type Content = Record<string, unknown>;
 
@@ -19,15 +20,12 @@ export interface DebugReply extends Content {
   success: boolean;
 }
 
-const HASH_SEED = 0xc70f6907;
-const SUFFIX = '.ts';
 /** Stepping stays in what the learner wrote. */
-const NOT_THE_LEARNERS = ['^node:', '/dist/', '/node_modules/'];
-
-interface Breakpoint {
-  line: number;
-  condition?: string;
-}
+const NOT_THE_LEARNERS = [
+  '^node:',
+  `^${scriptUrl(`${packageRoot()}/dist/`).replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}`,
+  '/node_modules/',
+];
 
 interface Standing {
   frames: Frame[];
@@ -40,12 +38,9 @@ class Refusal extends Error {}
 export class DebugAdapter {
   readonly #target: DebugTarget;
   readonly #emit: (event: Content) => void;
-  readonly #prefix = join(tmpdir(), `shardbook_${process.pid}_`);
-  readonly #sources = new Map<string, string>();
-  readonly #breakpoints = new Map<string, Breakpoint[]>();
-  /** Breakpoints as the ranks know them, by cell and thread. */
-  readonly #set = new Map<string, { threadId: number; id: string }[]>();
-  /** Names of the cells' scripts, by thread and script. */
+  readonly #sources: Sources;
+  readonly #breakpoints: Breakpoints;
+  /** Urls of scripts, by thread and script. */
   readonly #scripts = new Map<string, string>();
   readonly #standing = new Map<number, Standing>();
   readonly #references = new References();
@@ -63,6 +58,10 @@ export class DebugAdapter {
       attached: (threadId) => void this.#prepare(threadId).catch(() => {}),
       event: (threadId, method, params) => this.#onEvent(threadId, method, params),
     });
+    this.#sources = new Sources(target);
+    this.#breakpoints = new Breakpoints(target, this.#inspector, this.#sources, (breakpoint) =>
+      this.#event('breakpoint', { reason: 'changed', breakpoint: { ...breakpoint } }),
+    );
   }
 
   /** Whether ranks can be debugged in this process. */
@@ -103,7 +102,6 @@ export class DebugAdapter {
     );
     this.#standing.clear();
     this.#references.clear();
-    this.#set.clear();
     this.#scripts.clear();
     this.#breakpoints.clear();
     this.#exceptions = 'none';
@@ -115,13 +113,13 @@ export class DebugAdapter {
       isStarted: this.#started,
       hashMethod: 'Murmur2',
       hashSeed: HASH_SEED,
-      tmpFilePrefix: this.#prefix,
+      tmpFilePrefix: this.#sources.prefix,
       tmpFileSuffix: SUFFIX,
-      breakpoints: [...this.#breakpoints].map(([source, breakpoints]) => ({ source, breakpoints })),
+      breakpoints: this.#breakpoints.list(),
       stoppedThreads: this.#stopped().map((rank) => rank + 1),
       richRendering: true,
       exceptionPaths: ['Cells'],
-      copyToGlobals: false,
+      copyToGlobals: true,
     }),
     initialize: () => this.#start(),
     attach: () => void this.#event('initialized', {}),
@@ -129,9 +127,7 @@ export class DebugAdapter {
     configurationDone: () => {},
     dumpCell: ({ code }) => {
       if (typeof code !== 'string') throw new Refusal('Cannot keep the cell: it has no "code"');
-      const sourcePath = this.#pathOf(code);
-      this.#sources.set(sourcePath, code);
-      return { sourcePath };
+      return { sourcePath: this.#sources.keep(code) };
     },
     setBreakpoints: (args) => this.#setBreakpoints(args),
     setExceptionBreakpoints: async ({ filters }) => {
@@ -146,13 +142,18 @@ export class DebugAdapter {
     },
     source: ({ source }) => {
       const path = (source as { path?: unknown } | undefined)?.path;
-      const content = typeof path === 'string' ? this.#sourceOf(path) : undefined;
+      const content = typeof path === 'string' ? this.#sources.textOf(path) : undefined;
       if (content === undefined)
-        throw new Refusal(`Cannot show "${String(path)}": it is no cell that is known`);
+        throw new Refusal(
+          `Cannot show "${String(path)}": it is no cell that is known, and no file that a cell has imported`,
+        );
       return { content, mimeType: 'text/typescript' };
     },
-    loadedSources: () => ({ sources: [...this.#sources.keys()].map((path) => ({ path })) }),
-    modules: () => ({ modules: [], totalModules: 0 }),
+    loadedSources: () => ({ sources: this.#sources.list().map((path) => ({ path })) }),
+    modules: ({ startModule, moduleCount }) => {
+      const modules = this.#sources.modules();
+      return { modules: page(modules, startModule, moduleCount), totalModules: modules.length };
+    },
     threads: () => ({
       threads: Array.from({ length: this.#target.worldSize }, (_, rank) => ({
         id: rank + 1,
@@ -170,7 +171,11 @@ export class DebugAdapter {
       });
       return { scopes: [scope('Locals', 'locals'), scope('Globals', 'globals')] };
     },
-    variables: async ({ variablesReference }) => ({ variables: await this.#variables(variablesReference) }),
+    variables: async ({ variablesReference, start, count }) => ({
+      variables: page(await this.#variables(variablesReference), start, count),
+    }),
+    setVariable: (args) => this.#setVariable(args),
+    copyToGlobals: (args) => this.#copyToGlobals(args),
     evaluate: (args) => this.#evaluate(args),
     inspectVariables: async () => ({ variables: await this.#inspectVariables() }),
     richInspectVariables: (args) => this.#richInspect(args),
@@ -189,7 +194,7 @@ export class DebugAdapter {
     if (!this.#started) {
       this.#started = true;
       this.#forget = [
-        this.#target.onCell((cell) => this.#placeBreakpoints(cell)),
+        this.#target.onCell((cell) => this.#breakpoints.begin(cell)),
         // A rank that stands still could not be reached by an interrupt.
         this.#target.onInterrupt(async () => {
           await this.#move('Debugger.resume', {});
@@ -207,7 +212,7 @@ export class DebugAdapter {
       supportsSingleThreadExecutionRequests: true,
       supportsTerminateRequest: true,
       supportTerminateDebuggee: false,
-      supportsSetVariable: false,
+      supportsSetVariable: true,
       supportsRestartRequest: false,
       supportsStepBack: false,
       exceptionBreakpointFilters: [
@@ -223,6 +228,7 @@ export class DebugAdapter {
     await this.#inspector.send(threadId, 'Debugger.enable');
     await this.#inspector.send(threadId, 'Debugger.setBlackboxPatterns', { patterns: NOT_THE_LEARNERS });
     await this.#inspector.send(threadId, 'Debugger.setPauseOnExceptions', { state: this.#exceptions });
+    await this.#breakpoints.prepare(threadId);
   }
 
   #everyThread(method: string, params: object = {}): Promise<unknown[]> {
@@ -230,17 +236,6 @@ export class DebugAdapter {
       this.#target
         .threads()
         .map((threadId) => this.#inspector.send(threadId, method, params).catch(() => {})),
-    );
-  }
-
-  #pathOf(code: string): string {
-    return `${this.#prefix}${murmur2(code, HASH_SEED)}${SUFFIX}`;
-  }
-
-  #sourceOf(path: string): string | undefined {
-    return (
-      this.#sources.get(path) ??
-      this.#target.cells().findLast(({ source }) => this.#pathOf(source) === path)?.source
     );
   }
 
@@ -254,51 +249,7 @@ export class DebugAdapter {
         return [{ line, ...(typeof condition === 'string' && condition !== '' ? { condition } : {}) }];
       },
     );
-    if (wanted.length === 0) this.#breakpoints.delete(path);
-    else this.#breakpoints.set(path, wanted);
-    for (const cell of this.#target.cells()) {
-      if (this.#pathOf(cell.source) === path) await this.#placeBreakpoints(cell);
-    }
-    // A cell that has not run yet gets them when it does.
-    const verified = this.#sourceOf(path) !== undefined;
-    return {
-      breakpoints: wanted.map(({ line }, i) => ({
-        id: i + 1,
-        verified,
-        line,
-        source: { path },
-        ...(verified ? {} : { message: 'this cell is not known: send "dumpCell" first' }),
-      })),
-    };
-  }
-
-  /** Puts the breakpoints of a cell's source into the ranks, in place of those that were there. */
-  async #placeBreakpoints(cell: RunCell): Promise<void> {
-    const old = this.#set.get(cell.name) ?? [];
-    this.#set.delete(cell.name);
-    await Promise.all(
-      old.map(({ threadId, id }) =>
-        this.#inspector.send(threadId, 'Debugger.removeBreakpoint', { breakpointId: id }).catch(() => {}),
-      ),
-    );
-    const wanted = this.#breakpoints.get(this.#pathOf(cell.source)) ?? [];
-    const placed: { threadId: number; id: string }[] = [];
-    for (const { line, condition } of wanted) {
-      const at = cell.generated(line);
-      if (at === undefined) continue;
-      for (const threadId of this.#target.threads()) {
-        const answer = await this.#inspector
-          .send<{ breakpointId: string }>(threadId, 'Debugger.setBreakpointByUrl', {
-            url: cell.name,
-            lineNumber: at.line - 1,
-            columnNumber: at.column - 1,
-            ...(condition === undefined ? {} : { condition }),
-          })
-          .catch(() => undefined);
-        if (answer) placed.push({ threadId, id: answer.breakpointId });
-      }
-    }
-    if (placed.length > 0) this.#set.set(cell.name, placed);
+    return { breakpoints: await this.#breakpoints.set(path, wanted) };
   }
 
   #onEvent(threadId: number, method: string, params: unknown): void {
@@ -306,7 +257,7 @@ export class DebugAdapter {
     if (rank < 0) return;
     if (method === 'Debugger.scriptParsed') {
       const { scriptId, url } = params as { scriptId: string; url: string };
-      if (/^(silent )?cell /.test(url)) this.#scripts.set(`${threadId} ${scriptId}`, url);
+      this.#scripts.set(`${threadId} ${scriptId}`, url);
       return;
     }
     if (method === 'Debugger.resumed') this.#standing.delete(rank);
@@ -314,8 +265,8 @@ export class DebugAdapter {
     const paused = params as PausedParams;
     const cells = this.#target.cells();
     const frames = learnersFrames(paused, (scriptId) => {
-      const name = this.#scripts.get(`${threadId} ${scriptId}`);
-      return cells.findLast((cell) => cell.name === name);
+      const url = this.#scripts.get(`${threadId} ${scriptId}`);
+      return cells.findLast((cell) => scriptUrl(cell.name) === url);
     });
     if (frames.length === 0) {
       // Nothing of the learner's is under way here.
@@ -369,15 +320,14 @@ export class DebugAdapter {
     return {
       totalFrames: frames.length,
       stackFrames: frames.map((frame) => {
-        const { source, name } = frame.cell;
-        const path = this.#pathOf(source);
-        this.#sources.set(path, source);
+        const { source, name, file } = frame.cell;
+        const path = file ?? this.#sources.keep(source);
         return {
           id: this.#references.add({ kind: 'frame', rank, frame }),
           name: `${label}${frame.name}`,
           line: frame.line,
           column: frame.column,
-          source: { name, path },
+          source: { name: file === undefined ? name : basename(file), path },
         };
       }),
     };
@@ -436,6 +386,76 @@ export class DebugAdapter {
     return { name, type, value, evaluateName: name, variablesReference: reference };
   }
 
+  async #setVariable({ variablesReference, name, value }: Content): Promise<Content> {
+    if (typeof name !== 'string' || typeof value !== 'string')
+      throw new Refusal('Cannot set a variable: the request has no "name", or no "value"');
+    const found = this.#references.get(Number(variablesReference ?? 0));
+    if (found !== undefined && 'frame' in found) {
+      const { kind, rank, frame } = found;
+      const paused = this.#paused(rank);
+      if (kind === 'globals') {
+        const namespace = await paused.namespace(frame.frame);
+        return this.#shown(rank, [await paused.assign(frame.frame, namespace, name, value)])[0]!;
+      }
+      if (!IDENTIFIER.test(name)) throw new Refusal(`Cannot set "${name}": it is no name of a variable`);
+      return this.#shown(rank, [await paused.evaluate(frame.frame, `${name} = (${value}\n)`)])[0]!;
+    }
+    if (found?.kind === 'object') {
+      const { rank, objectId } = found;
+      const frame = this.#standing.get(rank)?.frames[0]?.frame;
+      if (frame === undefined) throw new Refusal(`Cannot set "${name}": rank ${rank} runs on`);
+      return this.#shown(rank, [await this.#paused(rank).assign(frame, objectId, name, value)])[0]!;
+    }
+    return this.#setBetween(found, name, value);
+  }
+
+  /** Between cells, on the ranks that share the variable. A reference of 0 stands for the variables themselves. */
+  async #setBetween(
+    found: Extract<Reference, { kind: 'path' | 'variants' }> | undefined,
+    name: string,
+    value: string,
+  ): Promise<Content> {
+    if (this.#target.busy) throw new Refusal(`Cannot set "${name}": a cell runs`);
+    const all = Array.from({ length: this.#target.worldSize }, (_, rank) => rank);
+    const variant =
+      found?.kind === 'variants'
+        ? found.variants.find(({ ranks }) => `rank ${ranks.join(',')}` === name)
+        : undefined;
+    if (found?.kind === 'variants' && variant === undefined)
+      throw new Refusal(`Cannot set "${name}": it is none of the ranks' values`);
+    const ranks = variant?.ranks ?? (found?.kind === 'path' ? found.ranks : all);
+    const path = found?.kind === 'variants' ? found.path : [...(found?.path ?? []), name];
+    if (!IDENTIFIER.test(path[0]!)) throw new Refusal(`Cannot set "${path[0]}": it is no name of a variable`);
+    const error = await this.#target.assign(path, value, ranks);
+    if (error !== undefined) throw new Refusal(`${error.ename}: ${error.evalue}`);
+    const siblings = await this.#target.children(ranks[0]!, path.slice(0, -1));
+    const own = siblings.find((each) => each.name === path.at(-1));
+    return this.#plain(name, own ?? { name, type: '', value, nested: false }, { kind: 'path', ranks, path });
+  }
+
+  /** On the rank of the frame, and on the others that stand at the same place. */
+  async #copyToGlobals({ srcVariableName, dstVariableName, srcFrameId }: Content): Promise<Content> {
+    const name = dstVariableName ?? srcVariableName;
+    if (typeof srcVariableName !== 'string' || typeof name !== 'string' || !IDENTIFIER.test(name))
+      throw new Refusal('Cannot copy a variable: the request does not name one, or not what to call it');
+    const { rank, frame } = this.#frame(srcFrameId);
+    const depth = this.#standing.get(rank)?.frames.indexOf(frame) ?? -1;
+    await this.#paused(rank).declare(frame.frame, name, srcVariableName);
+    const copied = [rank];
+    for (const [other, { frames }] of this.#standing) {
+      const twin = frames[depth];
+      if (other === rank || twin?.cell !== frame.cell || twin.name !== frame.name) continue;
+      const done = this.#paused(other).declare(twin.frame, name, srcVariableName);
+      await done.then(
+        () => copied.push(other),
+        () => {},
+      );
+    }
+    // The compiler hears of the name when the cell is over.
+    this.#target.adopt(name, copied).catch(() => {});
+    return {};
+  }
+
   /** Between cells the variables of all ranks, what they agree on once; at a breakpoint those of the rank that stands there. */
   async #inspectVariables(): Promise<Content[]> {
     const rank = this.#stopped()[0];
@@ -444,7 +464,8 @@ export class DebugAdapter {
       return this.#shown(rank, await this.#paused(rank).globals(frames[0]!.frame));
     }
     const { ranks, stale } = await this.#target.variables();
-    if (!stale) this.#references.clear();
+    // Frames of ranks that have come to stand meanwhile are still asked for.
+    if (!stale && this.#standing.size === 0) this.#references.clear();
     return sharedVariables(ranks, [], this.#target.worldSize, (name, variable, inside) =>
       this.#plain(name, variable, inside),
     );
@@ -459,8 +480,7 @@ export class DebugAdapter {
         typeof frameId === 'number'
           ? this.#frame(frameId)
           : { frame: this.#standing.get(rank!)!.frames[0]!, rank: rank! };
-      const { value } = await this.#paused(of).evaluate(frame.frame, variableName);
-      return { data: { 'text/plain': value }, metadata: {} };
+      return { ...(await this.#paused(of).represent(frame.frame, variableName)) };
     }
     const { data, metadata } = await this.#between(variableName);
     return { data, metadata };
@@ -492,6 +512,8 @@ const BEFORE_START = new Set([
   'debugInfo',
   'initialize',
   'inspectVariables',
+  'setVariable',
+  'modules',
   'richInspectVariables',
   'variables',
   'threads',
@@ -500,6 +522,14 @@ const BEFORE_START = new Set([
   'source',
   'dumpCell',
 ]);
+
+const IDENTIFIER = /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u;
+
+/** Part of a list, where the request asks for part of it. */
+function page<T>(list: readonly T[], start: unknown, count: unknown): readonly T[] {
+  const from = typeof start === 'number' && start > 0 ? start : 0;
+  return list.slice(from, typeof count === 'number' && count > 0 ? from + count : undefined);
+}
 
 function reasonOf(reason: string): string {
   if (reason === 'exception' || reason === 'promiseRejection') return 'exception';

@@ -45,12 +45,6 @@ export interface Frame {
 
 /** What the compiler puts into every cell's scope. */
 const OWN_NAMES = new Set(['exports', 'require', 'importModule', 'arguments', 'this']);
-/** Words that are no names. */
-const RESERVED = new Set(
-  'typeof void in of new delete instanceof await async function return this null true false class let const var if else for while'.split(
-    ' ',
-  ),
-);
 const OWN_SCOPES = new Set(['local', 'block', 'closure', 'catch', 'with', 'eval']);
 const MOST = 500;
 
@@ -101,6 +95,12 @@ export class PausedRank {
     return result.objectId === undefined ? [] : this.properties(result.objectId);
   }
 
+  /** The rank's namespace, for `assign`. */
+  async namespace({ callFrameId }: CallFrame): Promise<string> {
+    const { result } = await this.#onFrame(callFrameId, NAMESPACE);
+    return result.objectId!;
+  }
+
   async properties(objectId: string): Promise<Shown[]> {
     const { result } = await this.inspector.send<{
       result: { name: string; value?: RemoteObject; get?: RemoteObject }[];
@@ -112,46 +112,63 @@ export class PausedRank {
     });
   }
 
-  /** An expression in a frame; names of earlier cells are found too. Throws what it throws. */
-  async evaluate({ callFrameId }: CallFrame, expression: string): Promise<Shown> {
-    const answer = await this.#onFrame(callFrameId, await this.#withEarlierNames(callFrameId, expression));
-    if (answer.exceptionDetails !== undefined)
-      throw new Error(answer.result.description?.split('\n')[0] ?? String(answer.result.value));
-    const { objectId } = answer.result;
-    const shown = shownValue('', answer.result);
-    if (objectId === undefined) return shown;
-    const { result } = await this.inspector.send<{ result: RemoteObject }>(
+  /** An expression in a frame; names of earlier cells are found too, and can be assigned. Throws what it throws. */
+  async evaluate(frame: CallFrame, expression: string): Promise<Shown> {
+    return this.#described('', await this.#value(frame, expression));
+  }
+
+  /** As a result of a cell is shown. */
+  async represent(frame: CallFrame, expression: string): Promise<{ data: object; metadata: object }> {
+    const result = await this.#value(frame, expression);
+    const rich =
+      result.objectId === undefined
+        ? undefined
+        : await this.#call<{ data: object; metadata: object }>(
+            result.objectId,
+            `return ${HOOK}.represent(this)`,
+          );
+    return rich ?? { data: { 'text/plain': shownValue('', result).value }, metadata: {} };
+  }
+
+  /** Gives a property of an object (an entry of a map) the value of an expression in a frame. */
+  async assign(frame: CallFrame, objectId: string, name: string, expression: string): Promise<Shown> {
+    const value = await this.#value(frame, expression);
+    const { result, exceptionDetails } = await this.inspector.send<Evaluated>(
       this.threadId,
       'Runtime.callFunctionOn',
-      {
-        objectId,
-        functionDeclaration: `function () { return ${DESCRIBE}({ it: this })[0].value }`,
-        returnByValue: true,
-        silent: true,
-      },
+      { objectId, functionDeclaration: ASSIGN, arguments: [{ value: name }, argument(value)], silent: true },
     );
-    return typeof result.value === 'string' ? { ...shown, value: result.value } : shown;
+    if (exceptionDetails !== undefined) throw new Error(firstLine(result));
+    return this.#described(name, value);
   }
 
-  /** Names of earlier cells and preloaded ones are properties of the rank's namespace: they become arguments. */
-  async #withEarlierNames(callFrameId: string, expression: string): Promise<string> {
-    const mentioned = [...new Set(expression.match(/(?<![\w$.])[A-Za-z_$][\w$]*/g) ?? [])];
-    const names = mentioned.filter((name) => !RESERVED.has(name));
-    const probe = `[${names.map((name) => `typeof ${name} === 'undefined' && ${JSON.stringify(name)} in ${NAMESPACE}`).join()}]`;
-    const { result } = await this.inspector.send<{ result: RemoteObject }>(
-      this.threadId,
-      'Debugger.evaluateOnCallFrame',
-      { callFrameId, expression: probe, silent: true, returnByValue: true },
+  /** Makes the value of an expression in a frame a variable of the rank. */
+  async declare(frame: CallFrame, name: string, expression: string): Promise<void> {
+    await this.#value(
+      frame,
+      `Object.defineProperty(${NAMESPACE}, ${JSON.stringify(name)}, { value: (${expression}\n), writable: true, configurable: true, enumerable: true })`,
     );
-    const missing = names.filter((_, i) => (result.value as boolean[] | undefined)?.[i] === true);
-    if (missing.length === 0) return expression;
-    return `((${missing.join()}) => (${expression}\n))(${missing.map((name) => `${NAMESPACE}[${JSON.stringify(name)}]`).join()})`;
   }
 
-  #onFrame(
-    callFrameId: string,
-    expression: string,
-  ): Promise<{ result: RemoteObject; exceptionDetails?: unknown }> {
+  async #described(name: string, value: RemoteObject): Promise<Shown> {
+    const shown = shownValue(name, value);
+    if (value.objectId === undefined) return shown;
+    const text = await this.#call<string>(value.objectId, `return ${HOOK}.describe({ it: this })[0].value`);
+    return typeof text === 'string' ? { ...shown, value: text } : shown;
+  }
+
+  /** Names of earlier cells and preloaded ones are properties of the rank's namespace: they are lent to the globals. */
+  async #value({ callFrameId }: CallFrame, expression: string): Promise<RemoteObject> {
+    const mentioned = new Set(expression.match(/(?<![\w$.])[A-Za-z_$][\w$]*/g) ?? []);
+    const { result, exceptionDetails } = await this.#onFrame(
+      callFrameId,
+      `{ const __takeBack = ${HOOK}.lend(${JSON.stringify([...mentioned])}); try { (${expression}\n) } finally { __takeBack() } }`,
+    );
+    if (exceptionDetails !== undefined) throw new Error(firstLine(result));
+    return result;
+  }
+
+  #onFrame(callFrameId: string, expression: string): Promise<Evaluated> {
     return this.inspector.send(this.threadId, 'Debugger.evaluateOnCallFrame', {
       callFrameId,
       expression,
@@ -159,33 +176,43 @@ export class PausedRank {
     });
   }
 
+  /** What a function body says of an object; undefined when it throws. */
+  async #call<T>(objectId: string, body: string): Promise<T | undefined> {
+    const { result, exceptionDetails } = await this.inspector.send<Evaluated>(
+      this.threadId,
+      'Runtime.callFunctionOn',
+      { objectId, functionDeclaration: `function () { ${body} }`, returnByValue: true, silent: true },
+    );
+    return exceptionDetails === undefined ? (result.value as T | undefined) : undefined;
+  }
+
   /** Values as `%who` shows them; a tensor says more than its class. */
   async #texts(objectId: string): Promise<Map<string, { type: string; value: string }>> {
-    try {
-      const { result } = await this.inspector.send<{ result: RemoteObject }>(
-        this.threadId,
-        'Runtime.callFunctionOn',
-        {
-          objectId,
-          functionDeclaration: `function () { return ${DESCRIBE}(this) }`,
-          returnByValue: true,
-          silent: true,
-        },
-      );
-      const described = Array.isArray(result.value)
-        ? (result.value as { name: string; type: string; value: string }[])
-        : [];
-      return new Map(described.map(({ name, type, value }) => [name, { type, value }]));
-    } catch {
-      return new Map();
-    }
+    type Described = { name: string; type: string; value: string }[];
+    const described = await this.#call<Described>(objectId, `return ${HOOK}.describe(this)`).catch(() => {});
+    return new Map((described ?? []).map(({ name, type, value }) => [name, { type, value }]));
   }
 }
 
+interface Evaluated {
+  result: RemoteObject;
+  exceptionDetails?: unknown;
+}
+
 /** What the executor of a rank leaves for us. */
-const NAMESPACE = "globalThis[Symbol.for('shardbook.debug')].namespace";
-const SNAPSHOT = "globalThis[Symbol.for('shardbook.debug')].snapshot()";
-const DESCRIBE = "globalThis[Symbol.for('shardbook.debug')].describe";
+const HOOK = "globalThis[Symbol.for('shardbook.debug')]";
+const NAMESPACE = `${HOOK}.namespace`;
+const SNAPSHOT = `${HOOK}.snapshot()`;
+const ASSIGN = `function (name, value) { ${HOOK}.assign(this, name, value) }`;
+
+function firstLine({ description, value }: RemoteObject): string {
+  return description?.split('\n')[0] ?? String(value);
+}
+
+function argument({ objectId, unserializableValue, value }: RemoteObject): object {
+  if (objectId !== undefined) return { objectId };
+  return unserializableValue === undefined ? { value } : { unserializableValue };
+}
 
 function shownValue(name: string, value: RemoteObject): Shown {
   const type = value.subtype === 'null' ? 'null' : (value.className ?? value.type);

@@ -36,7 +36,7 @@ export function installSpec(options: SpecOptions): string {
         : `TypeScript (Shardbook, ${options.world} ranks)`,
     language: 'typescript',
     interrupt_mode: 'message',
-    metadata: { debugger: false },
+    metadata: { debugger: true },
   };
   try {
     mkdirSync(folder, { recursive: true });
@@ -69,6 +69,7 @@ export function uninstallSpec(place: SpecPlace, name: string): string {
     throw new ShardbookError({
       code: 'SB_KERNELSPEC',
       message: `Cannot uninstall "${name}": the kernelspec in "${folder}" is not Shardbook's`,
+      help: `remove it with "jupyter kernelspec remove ${name}", or give the "--name" of Shardbook's`,
     });
   }
   rmSync(folder, { recursive: true });

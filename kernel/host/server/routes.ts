@@ -40,7 +40,7 @@ function statusRoutes({ kernels, provider, version, started }: Services): Route[
     display_name: displayName,
     language,
     interrupt_mode: 'message',
-    metadata: { debugger: false },
+    metadata: { debugger: true },
   };
   const model = { name, spec, resources: {} };
   const user = {

@@ -12,8 +12,8 @@ export interface DebugHost {
   isBusy(): boolean;
   /** In turn with the cells: an expression on rank 0. */
   evaluate(code: string): Promise<UserExpressionResult>;
-  /** In turn with the cells: a program on these ranks, of which nothing is shown. */
-  run(code: string, ranks: readonly number[]): Promise<CellError | undefined>;
+  /** In turn with the cells: a program on these ranks, of which nothing is shown; not run if `unless` has no type errors. */
+  run(code: string, ranks: readonly number[], unless?: string): Promise<CellError | undefined>;
 }
 
 /** What the executor of a rank leaves for debuggers. */
@@ -53,8 +53,7 @@ export function debugTarget({
     evaluate,
     adopt: async (name, of) => {
       // What is known keeps its type.
-      const known = await session.inspect(name, name.length, 0);
-      if (!known.found) await run(`let ${name}: any = ${NAMESPACE}[${JSON.stringify(name)}]`, of);
+      await run(`let ${name}: any = ${NAMESPACE}[${JSON.stringify(name)}]`, of, `void ${name}`);
     },
     assign: ([root, ...inside], value, of) => {
       const last = inside.pop();

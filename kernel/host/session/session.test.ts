@@ -67,8 +67,13 @@ twice(torch.ones([2])).tolist()`;
 
   test('an interrupt keeps variables and the session works on', async () => {
     await run('let kept = 41;');
-    const running = run('kept += 1; for (;;) {}');
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    let looping = false;
+    const running = session.execute('kept += 1; console.log("on"); for (;;) {}', {
+      onOutput: () => {
+        looping = true;
+      },
+    });
+    await expect.poll(() => looping, { timeout: 60_000 }).toBe(true);
     const { kept } = await session.interrupt();
     expect(kept).toEqual([0, 1, 2]);
     expect((await running).error?.ename).toBe('Interrupted');
@@ -183,8 +188,8 @@ twice(torch.ones([2])).tolist()`;
 
   test('output of timers after the cell still arrives', async () => {
     const { outputs } = await run('setTimeout(() => console.log("late"), 30); undefined');
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    expect(outputs.some((output) => output.type === 'stream' && output.text.includes('late'))).toBe(true);
+    const said = () => outputs.flatMap((output) => (output.type === 'stream' ? [output.text] : [])).join('');
+    await expect.poll(said, { timeout: 60_000 }).toContain('late');
   });
 
   test('%world starts a world of another size without variables', async () => {

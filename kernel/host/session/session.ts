@@ -97,7 +97,7 @@ export class Session implements SessionApi {
       interrupts: this.#interruptListeners,
       isBusy: () => this.#busy > 0,
       evaluate: (code) => this.#enqueue(() => this.#evaluate(code)),
-      run: (code, ranks) => this.#enqueue(() => this.#runQuietly(code, ranks)),
+      run: (code, ranks, unless) => this.#enqueue(() => this.#runQuietly(code, ranks, unless)),
     });
   }
 
@@ -415,8 +415,12 @@ export class Session implements SessionApi {
   }
 
   /** A program of the kernel's own, which may declare names: nothing is shown of it. */
-  async #runQuietly(code: string, ranks: readonly number[]): Promise<CellError | undefined> {
+  async #runQuietly(code: string, ranks: readonly number[], unless?: string): Promise<CellError | undefined> {
     const name = `silent cell ${++this.#silentCells}`;
+    if (unless !== undefined) {
+      const { program } = await this.#compiler.compile({ code: unless, name, level: 'errors' });
+      if (program) return undefined;
+    }
     const outcome = await this.#compiler.compile({ code, name, level: 'off' });
     if (!outcome.program) return diagnosticsError(outcome.diagnostics, name, this.#texts);
     const options = { silent: true, onOutput: () => {} };

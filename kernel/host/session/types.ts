@@ -190,6 +190,8 @@ export interface RankObservation {
     bytes: number;
     categories: Record<string, number>;
     peak: { bytes: number; at: string; categories: Record<string, number> };
+    /** Host memory, where something is offloaded. */
+    host?: { bytes: number; peak: { bytes: number; categories: Record<string, number> } };
   };
   meshes: readonly MeshView[];
 }

@@ -299,11 +299,37 @@ def debug_requests(kernel):
     local = debug(kernel, "variables", {"variablesReference": scopes[0]["variablesReference"]})["body"]["variables"]
     equal({v["name"]: v["value"] for v in local}["debugged"], "6")
     equal(debug(kernel, "evaluate", {"expression": "debugged + looked.at[1]", "frameId": frame["id"]})["body"]["result"], "8")
+    reference = scopes[0]["variablesReference"]
+    changed = debug(kernel, "setVariable", {"variablesReference": reference, "name": "debugged", "value": "20 + 1"})
+    equal(changed["body"]["value"], "21")
+    assert debug(kernel, "copyToGlobals", {"srcVariableName": "debugged", "dstVariableName": "copied", "srcFrameId": frame["id"]})["success"]
+    scopes = debug(kernel, "scopes", {"frameId": frame["id"]})["body"]["scopes"]
+    shared = debug(kernel, "variables", {"variablesReference": scopes[1]["variablesReference"]})["body"]["variables"]
+    equal({v["name"]: v["value"] for v in shared}["copied"], "21")
+    rich = debug(kernel, "richInspectVariables", {"variableName": "looked", "frameId": frame["id"]})
+    equal(rich["body"]["data"]["text/plain"], "{ at: [ 1, 2 ] }")
+    info = debug(kernel, "debugInfo")["body"]
+    equal((info["isStarted"], info["stoppedThreads"], info["copyToGlobals"]), (True, [1], True))
+    equal([(each["source"], [point["line"] for point in each["breakpoints"]]) for each in info["breakpoints"]], [(path, [3])])
+    equal(debug(kernel, "source", {"source": {"path": path}})["body"]["content"], code)
+    equal(debug(kernel, "modules")["body"], {"modules": [], "totalModules": 0})
+    kernel.flush()
+    debug(kernel, "next", {"threadId": 1})
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=TIMEOUT)
+        validate(message)
+        if message["msg_type"] == "debug_event" and message["content"]["event"] == "stopped":
+            break
+    frame = debug(kernel, "stackTrace", {"threadId": 1})["body"]["stackFrames"][0]
+    equal(frame["line"], 4)
     debug(kernel, "continue", {"threadId": 1})
     message = kernel.client.get_shell_msg(timeout=TIMEOUT)
     validate(message, "execute_reply", request)
     equal(message["content"]["status"], "ok")
     assert debug(kernel, "disconnect")["success"]
+    kernel.flush()
+    reply, messages = kernel.execute("%%rank 0\ncopied * 2")
+    equal(reply["status"], "ok")
     kernel.flush()
 
 

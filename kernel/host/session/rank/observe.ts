@@ -64,7 +64,7 @@ export class RankObserver {
         ...(error === undefined ? {} : { error }),
       };
     });
-    const { peak } = this.#ledger;
+    const { peak, host } = this.#ledger;
     return {
       began: this.#began,
       took: now() - this.#began,
@@ -74,6 +74,11 @@ export class RankObserver {
         bytes: this.#ledger.total,
         categories: this.#ledger.categories,
         peak: { bytes: peak.bytes, at: peak.at, categories: peak.categories },
+        ...(host.peak.bytes > 0
+          ? {
+              host: { bytes: host.bytes, peak: { bytes: host.peak.bytes, categories: host.peak.categories } },
+            }
+          : {}),
       },
       meshes: meshesIn(scopes),
     };

@@ -6,7 +6,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { browserPath, Checks, eventually, openBrowser, root, sleep } from './harness.mjs';
+import { browserPath, Checks, eventually, openBrowser, root } from './harness.mjs';
 
 const jupyter = process.env.SHARDBOOK_JUPYTER ?? 'jupyter';
 const { status, stdout } = spawnSync(jupyter, ['lab', '--version'], { encoding: 'utf8' });
@@ -59,8 +59,7 @@ async function testJupyterLab() {
     ].map(cell),
   };
   await writeFile(join(folder, 'work.ipynb'), JSON.stringify(notebook));
-  const server = spawn(
-    jupyter,
+  const server = startJupyter(
     [
       'lab',
       '--no-browser',
@@ -70,23 +69,12 @@ async function testJupyterLab() {
       `--ServerApp.root_dir=${folder}`,
     ],
     {
-      env: {
-        ...process.env,
-        JUPYTER_PATH: join(prefix, 'share/jupyter'),
-        JUPYTER_CONFIG_DIR: join(folder, 'config'),
-        JUPYTER_DATA_DIR: join(folder, 'data'),
-        JUPYTER_RUNTIME_DIR: join(folder, 'runtime'),
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
+      JUPYTER_PATH: join(prefix, 'share/jupyter'),
+      JUPYTER_CONFIG_DIR: join(folder, 'config'),
+      JUPYTER_DATA_DIR: join(folder, 'data'),
+      JUPYTER_RUNTIME_DIR: join(folder, 'runtime'),
     },
   );
-  let said = '';
-  for (const stream of [server.stdout, server.stderr]) {
-    stream.on('data', (chunk) => {
-      said += chunk;
-    });
-  }
   const { page, close } = await openBrowser();
   const output = (index) =>
     page.locator('.jp-Notebook .jp-Cell').nth(index).locator('.jp-OutputArea').innerText();
@@ -95,6 +83,8 @@ async function testJupyterLab() {
     await code(index).click();
     await page.keyboard.press('Control+Enter');
   };
+  const idle = () =>
+    page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor({ timeout: 120_000 });
   const shows = (index, text) =>
     eventually(
       async () => (await output(index)).includes(text) || (await output(index)),
@@ -104,14 +94,16 @@ async function testJupyterLab() {
   try {
     await checks.check('JupyterLab opens the notebook with the kernel', async () => {
       await eventually(
-        async () => /http:\/\/127\.0\.0\.1:\d+/.test(said) || said.slice(-300),
+        async () => /http:\/\/127\.0\.0\.1:\d+/.test(server.said()) || server.said().slice(-300),
         'the address',
         120_000,
       );
-      const [origin] = /http:\/\/127\.0\.0\.1:\d+/.exec(said);
+      const [origin] = /http:\/\/127\.0\.0\.1:\d+/.exec(server.said());
       await page.goto(`${origin}/lab/tree/work.ipynb?token=shardbook`);
       await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content', { timeout: 120_000 });
       await page.locator('.jp-Toolbar-kernelName', { hasText: 'Shardbook' }).waitFor({ timeout: 120_000 });
+      // JupyterLab throws away what is run before it is connected.
+      await idle();
     });
     await checks.check('cells run on all ranks, with results and prints', async () => {
       await run(0);
@@ -154,18 +146,50 @@ async function testJupyterLab() {
       await page.keyboard.press('Escape');
       await page.keyboard.press('0');
       await page.keyboard.press('0');
+      await page.evaluate(() => {
+        const indicator = document.querySelector('.jp-Notebook-ExecutionIndicator');
+        const observer = new MutationObserver(() => {
+          globalThis.sawRestart ||= indicator.dataset.status.endsWith('restarting');
+        });
+        observer.observe(indicator, { attributes: true });
+      });
       await page.locator('.jp-Dialog .jp-mod-accept').click();
-      await sleep(500);
+      await page.waitForFunction(() => globalThis.sawRestart, undefined, { timeout: 120_000 });
+      await idle();
       await run(1);
       await shows(1, 'base');
     });
   } finally {
     await close();
-    try {
-      process.kill(-server.pid, 'SIGTERM');
-    } catch {
-      // It has ended.
-    }
-    await Promise.race([new Promise((done) => server.once('exit', done)), sleep(10_000)]);
+    await server.stop();
   }
+}
+
+/**
+ * Jupyter under a shell that ends it, and removes the folder, when our end of its input closes: also when this check
+ * is killed. Its kernels end with it.
+ */
+function startJupyter(args, env) {
+  const script =
+    '"$@" < /dev/null & server=$!; cat > /dev/null; kill $server; wait $server; rm -rf "$FOLDER"';
+  const child = spawn('sh', ['-c', script, 'sh', jupyter, ...args], {
+    env: { ...process.env, ...env, FOLDER: folder },
+    stdio: 'pipe',
+    // A signal for our group is not theirs: the shell ends Jupyter in order.
+    detached: true,
+  });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk) => {
+      said += chunk;
+    });
+  }
+  const exited = new Promise((done) => child.once('exit', done));
+  return {
+    said: () => said,
+    stop: async () => {
+      child.stdin.end();
+      await exited;
+    },
+  };
 }
