@@ -12,6 +12,34 @@ import type { LessonProgress, ProgressChange, ProgressFile } from './progress.js
 
 const LESSON_FOLDER = 'lessons';
 
+/** The notebook to try things in: it opens, is kept and is reset as a lesson is, and is none. */
+const SCRATCH = 'scratch';
+
+function scratchNotebook(): unknown {
+  const cell = (type: 'code' | 'markdown', source: string) => ({
+    id: `scratch-${type}`,
+    cell_type: type,
+    metadata: {},
+    source,
+    ...(type === 'code' ? { execution_count: null, outputs: [] } : {}),
+  });
+  return {
+    cells: [
+      cell(
+        'markdown',
+        '# Scratch notebook\n\nTry anything: each cell runs on all ranks. `%help` lists the commands, `name?` shows what is known of a name.',
+      ),
+      cell('code', ''),
+    ],
+    metadata: {
+      title: 'Scratch notebook',
+      kernelspec: { name: 'shardbook', display_name: 'TypeScript (Shardbook)', language: 'typescript' },
+    },
+    nbformat: 4,
+    nbformat_minor: 5,
+  };
+}
+
 export class LessonLibrary {
   #opening = new Map<string, Promise<string>>();
 
@@ -83,8 +111,9 @@ export class LessonLibrary {
 
   async #notebook(id: string): Promise<unknown> {
     const notebook = await this.provider.notebook(id);
-    if (notebook === undefined) throw noLesson(id);
-    return notebook;
+    if (notebook !== undefined) return notebook;
+    if (id === SCRATCH) return scratchNotebook();
+    throw noLesson(id);
   }
 
   async #exists(path: string): Promise<boolean> {

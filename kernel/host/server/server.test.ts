@@ -293,6 +293,18 @@ describe('lessons', () => {
     expect((await call('POST', '/api/shardbook/lessons/..%2F..%2Fx/open')).status).toBe(404);
   });
 
+  it('have a scratch notebook beside them, kept as theirs are', async () => {
+    expect((await call('POST', '/api/shardbook/lessons/scratch/open')).body).toEqual({
+      path: 'lessons/scratch.ipynb',
+    });
+    expect(read('lessons/scratch.ipynb')).toMatchObject({
+      metadata: { title: 'Scratch notebook' },
+      nbformat: 4,
+    });
+    const { body } = await call('POST', '/api/shardbook/lessons/scratch/reset');
+    expect(body).toEqual({ path: 'lessons/scratch.ipynb', kept: 'lessons/scratch.before-reset-1.ipynb' });
+  });
+
   const read = (path: string): unknown => JSON.parse(readFileSync(join(workspace, path), 'utf8'));
 });
 

@@ -284,7 +284,8 @@ function drawMemory({ ranks, watching }: ClusterView): HTMLElement {
   ].sort((a, b) => place(a) - place(b) || (a < b ? -1 : 1));
   if (names.length === 0)
     return element('p', { class: 'sb-soft' }, 'The last cell held no tensor that is accounted for.');
-  const rows = seen.map(({ rank, bytes, peak }) => {
+  const offloads = seen.some(({ host }) => host !== undefined);
+  const rows = seen.map(({ rank, bytes, peak, host }) => {
     const bar = element('div', { class: 'sb-memory-bar' });
     bar.style.width = `${(100 * peak.bytes) / most}%`;
     for (const name of names) {
@@ -304,6 +305,7 @@ function drawMemory({ ranks, watching }: ClusterView): HTMLElement {
       element('td', { class: 'sb-memory-cell' }, bar),
       element('td', { title: `at ${peak.at}` }, bytesText(peak.bytes)),
       element('td', {}, bytesText(bytes)),
+      ...(offloads ? [element('td', {}, bytesText(host?.peak.bytes ?? 0))] : []),
     );
   });
   const legend = element(
@@ -317,9 +319,8 @@ function drawMemory({ ranks, watching }: ClusterView): HTMLElement {
       ),
     ),
   );
-  const head = ['', 'by category, at the peak', 'peak', 'now'].map((text) =>
-    element('th', { scope: 'col' }, text),
-  );
+  const columns = ['', 'by category, at the peak', 'peak', 'now', ...(offloads ? ['on the host'] : [])];
+  const head = columns.map((text) => element('th', { scope: 'col' }, text));
   return element(
     'div',
     {},

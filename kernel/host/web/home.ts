@@ -103,6 +103,11 @@ function drawOverview(known: ReadonlyMap<string, Known>): HTMLElement[] {
         },
         'Export',
       ),
+      element(
+        'a',
+        { href: lessonAddress('scratch'), title: 'A notebook of your own, to try things in' },
+        'Scratch notebook',
+      ),
     ),
     bar(all.reduce((sum, { share }) => sum + share.percent, 0) / all.length, facts),
   );

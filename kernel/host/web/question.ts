@@ -12,6 +12,8 @@ export function createQuestion(cell: MarkdownCell, question: Question, options: 
   const node = element('div', { class: 'sb-question', role: 'group', 'aria-label': 'Your answer' });
   const markdown = (text: string) => drawMarkdown(options.rendermime, text);
   cell.addClass('sb-folds');
+  // The form has them.
+  cell.toggleClass('sb-choices-below', question.choices !== undefined);
   draw();
   return { node };
 

@@ -38,6 +38,8 @@ check     proves exercises: reference and alternatives pass, the starter does no
 --mutants N         automatic mutants for each exercise, default 12, "all" for all
 --jobs N            gradings at once, default one for each core
 
+CONTRIBUTING.md, which comes with Shardbook, describes the files of an exercise.
+
 Exit code: 0 when all is well, 1 when an exercise fails, 2 when the command cannot work.
 `;
 
@@ -85,7 +87,7 @@ export const command: Command = {
     const { folder, file, kept } = startExercise(exercise, values.workspace, values.again);
     if (kept !== undefined) process.stdout.write(`What was there is now ${kept}\n`);
     process.stdout.write(
-      `${exercise.title} is in ${folder}: read task.md, write ${file}\nNow: shardbook check ${id}\n`,
+      `${exercise.title} is in ${folder}: read task.md, write ${file}\nNow: shardbook check ${id}${values.dir === undefined ? '' : ` --dir ${values.dir}`}\n`,
     );
     return 0;
   },

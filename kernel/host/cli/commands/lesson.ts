@@ -49,6 +49,8 @@ import    takes a notebook that was built, and worked on, back into its lesson
 --out FOLDER  where what is built goes, default ./notebooks or ./site
 --no-run      shows the outputs that the lessons state
 
+CONTRIBUTING.md, which comes with Shardbook, describes the elements of a lesson.
+
 Exit code: 0 when all is well, 1 when a lesson fails, 2 when the command cannot work.
 `;
 

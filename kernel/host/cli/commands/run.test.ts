@@ -51,6 +51,11 @@ main();`;
   expect(out).toEqual([0, 1, 2, 3].map((r) => `[${r}] ${line(r % 2, Math.floor(r / 2))}`));
 });
 
+test('tensors and dtypes are printed as PyTorch prints them', async () => {
+  const { out } = await run(`${HEAD}console.log(torch.ones([2]), torch.float32);`, '--nproc', '1');
+  expect(out).toEqual(['[0] tensor([1., 1.]) torch.float32']);
+}, 60_000);
+
 test('a failed attempt is told with its cause and run again on fresh ranks', async () => {
   const code = `${HEAD}
 console.log('attempt', attempt);

@@ -32,13 +32,14 @@ export function buildNotebooks(manifest: Manifest, entries: readonly ManifestLes
 
 /** The lesson of a notebook that was built and worked on, written over the lesson of that id. */
 export function importNotebook(manifest: Manifest, file: string): number {
+  const source = readFileSync(file, 'utf8');
   let notebook: ImportedNotebook;
   try {
-    notebook = JSON.parse(readFileSync(file, 'utf8')) as ImportedNotebook;
+    notebook = JSON.parse(source) as ImportedNotebook;
   } catch (cause) {
     throw new ShardbookError({
       code: 'SB_LESSON_IMPORT',
-      message: `Cannot import "${file}": ${(cause as Error).message.split('\n')[0]}`,
+      message: `Cannot import "${file}": it is not a notebook (${(cause as Error).message.split('\n')[0]})`,
     });
   }
   const text = notebookToLesson(notebook, loadGlossary(manifest.root));

@@ -44,8 +44,10 @@ export function lintLessons(manifest: Manifest, ids: readonly string[] = []): Li
 function lintOne(entry: ManifestLesson, context: ReferenceContext): LintProblem[] {
   if (entry.lesson === undefined) {
     const message = entry.problem?.message ?? 'cannot be read';
-    const line = Number(/:(\d+): /.exec(message)?.[1] ?? 1);
-    return [{ file: entry.file, line, rule: 'readable', message }];
+    const placed = /^Cannot read the lesson at (.*?):(\d+): ([\s\S]*)$/.exec(message);
+    if (!placed) return [{ file: entry.file, line: 1, rule: 'readable', message }];
+    const [, file, line, problem] = placed as unknown as [string, string, string, string];
+    return [{ file, line: Number(line), rule: 'readable', message: problem }];
   }
   const text = readFileSync(entry.path, 'utf8');
   const layout =

@@ -64,11 +64,13 @@ function drawPlots() {
     document.head.append(script);
     return;
   }
-  const colour = getComputedStyle(root).getPropertyValue('--text').trim();
+  const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  const axis = { gridcolor: colour('--line'), zerolinecolor: colour('--soft'), linecolor: colour('--soft') };
   for (const node of plots) {
     const { data, layout = {} } = JSON.parse(node.dataset.plot);
     node.querySelector('pre')?.remove();
-    const own = { font: { color: colour }, paper_bgcolor: 'transparent', plot_bgcolor: 'transparent' };
+    const template = { layout: { xaxis: axis, yaxis: axis } };
+    const own = { template, font: { color: colour('--text') }, paper_bgcolor: 'transparent', plot_bgcolor: 'transparent' };
     window.Plotly.react(node, data, { ...layout, ...own }, { responsive: true, displaylogo: false });
   }
 }
@@ -82,19 +84,19 @@ document.addEventListener('toggle', (event) => {
 export const SITE_STYLES = `:root {
   color-scheme: light dark;
   --text: #1b1f2a; --soft: #5a6275; --ground: #ffffff; --panel: #f4f5fa; --line: #d9dce6; --brand: #3a48c8;
-  --keyword: #7a1fa2; --string: #0f7a4a; --number: #b14400; --comment: #6a7183;
+  --error: #b3261e; --keyword: #7a1fa2; --string: #0f7a4a; --number: #b14400; --comment: #6a7183;
 }
 @media (prefers-color-scheme: dark) {
   :root:not([data-theme="light"]) {
     --text: #e6e9f2; --soft: #a3abc0; --ground: #12141d; --panel: #1c1f2b; --line: #343949; --brand: #98a2ff;
-    --keyword: #d59bff; --string: #7fd6a6; --number: #f2ad77; --comment: #8f97ab;
+    --error: #ff8f85; --keyword: #d59bff; --string: #7fd6a6; --number: #f2ad77; --comment: #8f97ab;
   }
 }
 :root[data-theme="light"] { color-scheme: light; }
 :root[data-theme="dark"] {
   color-scheme: dark;
   --text: #e6e9f2; --soft: #a3abc0; --ground: #12141d; --panel: #1c1f2b; --line: #343949; --brand: #98a2ff;
-  --keyword: #d59bff; --string: #7fd6a6; --number: #f2ad77; --comment: #8f97ab;
+  --error: #ff8f85; --keyword: #d59bff; --string: #7fd6a6; --number: #f2ad77; --comment: #8f97ab;
 }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--ground); color: var(--text); font: 16px/1.6 system-ui, sans-serif; }
@@ -105,7 +107,7 @@ header { display: flex; gap: 16px; align-items: center; padding: 10px 20px; bord
 .search ul { position: absolute; z-index: 1; width: 100%; margin: 4px 0; padding: 6px; border: 1px solid var(--line); border-radius: 7px; background: var(--ground); list-style: none; }
 .search li a { display: block; padding: 4px 6px; }
 .theme { border: 1px solid var(--line); border-radius: 7px; background: var(--panel); color: inherit; font-size: 18px; cursor: pointer; }
-main { max-width: 860px; margin: 0 auto; padding: 20px; }
+main { max-width: 900px; margin: 0 auto; padding: 20px; }
 a { color: var(--brand); }
 a.term { color: inherit; text-decoration: underline dotted; }
 h1, h2, h3 { line-height: 1.25; }
@@ -113,9 +115,9 @@ h1, h2, h3 { line-height: 1.25; }
 .map li { margin: 10px 0; }
 pre { overflow-x: auto; margin: 0; padding: 10px 14px; font: 13.5px/1.5 ui-monospace, monospace; }
 pre.code { border: 1px solid var(--line); border-radius: 8px; background: var(--panel); }
-pre.error { color: #c0392b; }
+pre.error { color: var(--error); }
 code { font-family: ui-monospace, monospace; }
-:not(pre) > code { padding: 0 4px; border-radius: 4px; background: var(--panel); font-size: 0.92em; }
+:not(pre) > code { padding: 0 4px; border-radius: 4px; background: var(--panel); font-size: 0.92em; overflow-wrap: anywhere; }
 .cell { margin: 18px 0; }
 .output { overflow-x: auto; padding: 6px 0; }
 .rich { padding: 6px 14px; }
