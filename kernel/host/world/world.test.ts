@@ -17,6 +17,18 @@ async function start(size: number, more: Partial<WorldOptions> = {}): Promise<Wo
 }
 const run = (rank: number, code: string) => world!.request<string, unknown>(rank, code);
 
+/** Resolves when `count` ranks have said that they are in the middle of what they run: `link.emit("on")`. */
+function underWay(count: number): Promise<void> {
+  return new Promise((resolve) => {
+    let heard = 0;
+    const off = world!.onEvent((_, event) => {
+      if (event !== 'on' || ++heard < count) return;
+      off();
+      resolve();
+    });
+  });
+}
+
 test.each([0, -1, 65, 10_000, 1.5, Number.NaN])('World.start() refuses a world of %s ranks', async (size) => {
   await expect(start(size)).rejects.toMatchObject({ code: 'SB_WORLD_SIZE' });
 });
@@ -83,8 +95,11 @@ const loops: [string, string][] = [
 test.each(loops)('World.interrupt() stops %s and keeps the state', async (_, code) => {
   await start(2);
   await run(0, 'state.x = 5');
-  const refused = expect(run(0, code)).rejects.toMatchObject({ code: 'SB_INTERRUPTED' });
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  const begun = underWay(1);
+  const refused = expect(run(0, `link.emit("on"); ${code}`)).rejects.toMatchObject({
+    code: 'SB_INTERRUPTED',
+  });
+  await begun;
   expect(world!.status().map((s) => s.state)).toEqual(['running', 'idle']);
   const report = await world!.interrupt();
   await refused;
@@ -98,10 +113,11 @@ test.each(loops)('World.interrupt() stops %s and keeps the state', async (_, cod
 test('World.interrupt() works again and again on the same ranks', async () => {
   await start(4);
   for (let i = 0; i < 10; i++) {
+    const begun = underWay(4);
     const refused = [0, 1, 2, 3].map((rank) =>
-      expect(run(rank, 'for (;;) {}')).rejects.toMatchObject({ code: 'SB_INTERRUPTED' }),
+      expect(run(rank, 'link.emit("on"); for (;;) {}')).rejects.toMatchObject({ code: 'SB_INTERRUPTED' }),
     );
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await begun;
     const report = await world!.interrupt();
     await Promise.all(refused);
     expect(report.ranks.map((r) => r.outcome)).toEqual(Array(4).fill('state kept'));
@@ -112,8 +128,9 @@ test('World.interrupt() works again and again on the same ranks', async () => {
 test('World.request() is interrupted by its AbortSignal', async () => {
   await start(1);
   const controller = new AbortController();
-  const answer = world!.request(0, 'for (;;) {}', { signal: controller.signal });
-  setTimeout(() => controller.abort(), 10);
+  const begun = underWay(1);
+  const answer = world!.request(0, 'link.emit("on"); for (;;) {}', { signal: controller.signal });
+  void begun.then(() => controller.abort());
   await expect(answer).rejects.toMatchObject({ code: 'SB_INTERRUPTED' });
 });
 
