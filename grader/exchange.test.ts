@@ -25,11 +25,11 @@ describe('Exchange', () => {
     rendezvous.send(0, 0, 1);
     rendezvous.exchange.wait(0, 0);
     expect(rendezvous.done).toEqual([]);
-    rendezvous.exchange.wait(1, 5);
     rendezvous.recv(1, 5, 0);
+    rendezvous.exchange.wait(1, 5);
     expect(rendezvous.done).toEqual([
-      [1, { handle: 5, body: data, from: 0 }],
       [0, { handle: 0 }],
+      [1, { handle: 5, body: data, from: 0 }],
     ]);
   });
 
@@ -40,6 +40,27 @@ describe('Exchange', () => {
     expect(done).toEqual([]);
     exchange.wait(1, 5);
     expect(done).toEqual([[1, { handle: 5, body: data, from: 0 }]]);
+  });
+
+  it('stops a rank that waits ahead of time, gives a number twice or names a tensor of no kind', () => {
+    const violation = (act: (of: ReturnType<typeof world>) => unknown): string | undefined => {
+      const made = world(2, 'buffered');
+      act(made);
+      return made.exchange.violation;
+    };
+    expect(violation(({ exchange }) => exchange.wait(1, 5))).toContain('waits for what it has not begun');
+    expect(violation(({ recv }) => [recv(0, 0, 1), recv(0, 0, 1)])).toContain('one number');
+    for (const tensor of [null, { dtype: 'x'.repeat(1e5), shape: [] }, { dtype: 'float32', shape: [-1] }])
+      expect(violation(({ recv }) => recv(0, 0, 1, tensor as WireTensor))).toContain('no kind');
+    expect(violation(({ send }) => send(0, 0, 1))).toBeUndefined();
+  });
+
+  it('remembers that two sides did not fit, which is a message that no count has in it', () => {
+    const { exchange, send, recv } = world(2, 'buffered');
+    send(0, 0, 1);
+    expect(exchange.disagreement).toBeUndefined();
+    recv(1, 0, 0, { dtype: 'float32', shape: [3] });
+    expect([exchange.transfers, exchange.disagreement]).toEqual([[], expect.stringContaining('f32[2]')]);
   });
 
   it('counts what was moved', () => {

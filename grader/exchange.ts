@@ -11,6 +11,7 @@ import { Random } from './random.js';
 import {
   byteCount,
   describeTensor,
+  ITEM_BYTES,
   type WireCollective,
   type WireStoreCall,
   type WireTensor,
@@ -100,6 +101,8 @@ interface Arrival {
 
 /** A correct program needs far fewer; a program that sends to itself in a loop is stopped here. */
 const MOST_MESSAGES = 20_000;
+/** Axes of a tensor. */
+const MOST_AXES = 64;
 /** A timer cannot be set for longer. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
 
@@ -112,7 +115,13 @@ export class Exchange {
   readonly log: LogEntry[] = [];
   /** Set when ranks talk nonsense or without end: the run is over. */
   violation: string | undefined;
+  /**
+   * Set when two sides did not fit each other. Whoever catches the error has learnt from it what the other side gave, which no count
+   * has in it: such a run is not right, whatever it returns.
+   */
+  disagreement: string | undefined;
   private readonly open = new Map<string, Operation>();
+  private readonly known = new Set<string>();
   private begun = 0;
   private sends: Operation[] = [];
   private recvs: Operation[] = [];
@@ -150,7 +159,11 @@ export class Exchange {
     body: Uint8Array,
     tag = '',
   ): void {
-    if (this.tooMany()) return;
+    if (this.tooMany() || !this.begins(rank, handle)) return;
+    if (!isTensor(tensor)) {
+      this.violation = `rank ${rank} named a tensor of no kind`;
+      return;
+    }
     const refusal = kind === 'recv' && peer === -1 ? undefined : this.refusal(kind, rank, peer);
     if (refusal !== undefined) {
       this.complete(rank, { handle, error: refusal });
@@ -182,7 +195,7 @@ export class Exchange {
 
   /** A member comes to a collective; when all have come, each gets what all brought. */
   meet(rank: number, handle: number, call: WireCollective, body: Uint8Array): void {
-    if (this.tooMany()) return;
+    if (this.tooMany() || !this.begins(rank, handle)) return;
     const members = call.ranks;
     const valid =
       Array.isArray(members) &&
@@ -212,7 +225,7 @@ export class Exchange {
 
   /** A question to the store. */
   store(rank: number, handle: number, call: WireStoreCall): void {
-    if (this.tooMany()) return;
+    if (this.tooMany() || !this.begins(rank, handle)) return;
     if (typeof call !== 'object' || call === null || !ExchangeStore.valid(call)) {
       this.violation = `rank ${rank} asked the store for nonsense`;
       return;
@@ -242,6 +255,11 @@ export class Exchange {
   /** The rank does nothing before its operation `handle` is complete. */
   wait(rank: number, handle: number): void {
     const id = key(rank, handle);
+    // Whoever waits ahead of time would get data later without a wait, as if it took no time.
+    if (!this.known.has(id)) {
+      this.violation = `rank ${rank} waits for what it has not begun`;
+      return;
+    }
     this.waited.add(id);
     this.log.push({ kind: 'wait', rank, handle });
     const done = this.held.get(id);
@@ -309,6 +327,13 @@ export class Exchange {
     return true;
   }
 
+  /** Each operation has a number of its own. */
+  private begins(rank: number, handle: number): boolean {
+    const id = key(rank, handle);
+    if (this.known.has(id)) this.violation = `rank ${rank} gave one number to two operations`;
+    return this.known.size < this.known.add(id).size;
+  }
+
   private isBuffered(): boolean {
     if (this.schedule === 'buffered') return true;
     return this.schedule !== 'rendezvous' && this.coins.uniform() < 0.5;
@@ -351,6 +376,7 @@ export class Exchange {
     if (different.size > 1) {
       const notes = members.map((rank, i) => `rank ${rank}: ${calls[i]}${place(sides[i]!.call)}`).join('; ');
       const error = `Cannot run collective #${sides[0]!.call.seq} of group ${sides[0]!.call.group}: its ranks call ${[...new Set(calls)].slice(0, 4).join(' and ')}, wanted the same call`;
+      this.disagreement ??= error;
       for (const [i, rank] of members.entries())
         this.complete(rank, { handle: sides[i]!.handle, error, help: notes });
       return;
@@ -402,6 +428,7 @@ export class Exchange {
         `Cannot receive on rank ${recv.rank} from rank ${send.rank}: ` +
         `sent ${describeTensor(send.tensor)}, wanted ${describeTensor(recv.tensor)}`;
       const help = 'Both sides must agree on which piece goes over the link in this step';
+      this.disagreement ??= error;
       this.close(send, { error, help });
       this.close(recv, { error, help });
       return;
@@ -420,6 +447,17 @@ export class Exchange {
     if (this.waits.get(rank) === handle) this.waits.delete(rank);
     this.complete(rank, { handle, ...result });
   }
+}
+
+/** What `describeTensor` and `byteCount` can work with. */
+function isTensor(tensor: WireTensor): boolean {
+  const { dtype, shape } = tensor ?? {};
+  return (
+    Object.hasOwn(ITEM_BYTES, String(dtype)) &&
+    Array.isArray(shape) &&
+    shape.length <= MOST_AXES &&
+    shape.every((size) => Number.isSafeInteger(size) && size >= 0)
+  );
 }
 
 function meets(send: Operation, recv: Operation): boolean {

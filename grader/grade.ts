@@ -41,6 +41,10 @@ export interface GradeOptions {
 const INFRA_RETRIES = 2;
 const DEFAULT_SEED = 1;
 const SUBMISSION_SECONDS = 180;
+/** What a submission had a say in is cut: a report stays small. */
+const LONGEST_TEXT = 2000;
+const MOST_DETAILS = 40;
+const MOST_NOTES = 20;
 
 export async function gradeSubmission(options: GradeOptions): Promise<Report> {
   const recipe = options.untrusted === true ? await requireSandbox(options.packageRoot) : undefined;
@@ -84,17 +88,18 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
     score: { earned: 0, possible: sum(exercise.checks.map(({ weight }) => weight)) },
     checks: [],
     types,
-    notes: submission?.notes ?? [],
+    notes: shortened(submission?.notes ?? [], MOST_NOTES),
     prints: [],
     ...rest,
+    ...(rest.feedback === undefined ? {} : { feedback: placed(bounded(rest.feedback)) }),
     milliseconds: Date.now() - started,
   });
   const worlds: RankWorld[] = [];
   const placed = (feedback: Feedback): Feedback => {
-    if (feedback.line === undefined || submission === undefined || feedback.file !== undefined)
-      return feedback;
-    const place = submission.place(feedback.line);
-    return place.file === submission.name ? feedback : { ...feedback, ...place };
+    if (submission === undefined || feedback.line === undefined) return feedback;
+    const { file, ...rest } = feedback;
+    const place = submission.place(feedback.line, file);
+    return place.file === submission.name ? rest : { ...rest, ...place };
   };
   try {
     submission = readSubmission(options.file, exercise);
@@ -115,24 +120,23 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
     // The processes start while the submission is compiled.
     world.warm(1);
     await writeModules(folder, submission.files, exercise, packageRoot, cage.inside, submission.kind);
-    const askTypes = async (): Promise<void> => {
+    const askTypes = async (): Promise<readonly TypeNote[]> => {
       const { notes, failure } = await checkTypes(
         cage,
         packageRoot,
         submission!.files.map(({ name }) => name),
       );
-      const more = failure === undefined ? [] : [{ file: submission!.name, line: 1, message: failure }];
-      types = [...notes, ...more].map((note) => ({ ...note, ...submission!.place(note.line) }));
+      const { name } = submission!.files[0]!;
+      const all = [...notes, ...(failure === undefined ? [] : [{ file: name, line: 1, message: failure }])];
+      types = all.map((note) => ({ ...note, ...submission!.place(note.line, note.file) }));
+      return all;
     };
     if (exercise.typesBlock) {
-      await askTypes();
-      if (types.length > 0)
-        return report('compile-error', {
-          feedback: {
-            message: `It has type errors, which this exercise does not allow: ${types[0]!.message}`,
-            line: types[0]!.line,
-          },
-        });
+      const [first] = await askTypes();
+      if (first !== undefined) {
+        const message = `It has type errors, which this exercise does not allow: ${first.message}`;
+        return report('compile-error', { feedback: { ...first, message } });
+      }
     }
     const reference = new Reference(exercise, options, worlds);
     const checks = await runChecks(exercise, table, {
@@ -155,7 +159,7 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
     });
   } catch (error) {
     if (!(error instanceof CheckFailure)) throw error;
-    return report(error.verdict, { feedback: placed(error.feedback) });
+    return report(error.verdict, { feedback: error.feedback });
   } finally {
     for (const world of worlds) world.stop();
     await cage.close();
@@ -390,8 +394,20 @@ function shown(
   placed: (feedback: Feedback) => Feedback,
 ): Feedback {
   return spec.visibility === 'public' || verdict === 'infra-error'
-    ? placed(feedback)
+    ? placed(bounded(feedback))
     : { message: spec.message! };
+}
+
+function bounded({ message, details, ...feedback }: Feedback): Feedback {
+  return {
+    ...feedback,
+    message: message.slice(0, LONGEST_TEXT),
+    ...(details === undefined ? {} : { details: shortened(details, MOST_DETAILS) }),
+  };
+}
+
+function shortened(lines: readonly string[], most: number): string[] {
+  return lines.slice(0, most).map((line) => line.slice(0, LONGEST_TEXT));
 }
 
 /** The first check that did not pass names the verdict; a failure of the grader's own outweighs all. */

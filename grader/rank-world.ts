@@ -25,6 +25,7 @@ const START_SECONDS = 20;
 const UNWIND_MS = 500;
 /** Answers under a shuffled schedule are held back at most so long. */
 const SHUFFLE_MS = 3;
+const LONGEST_STACK = 10_000;
 
 export interface Case {
   /** Arguments of each rank; their number is the world size. */
@@ -77,6 +78,12 @@ export interface WorldOptions {
   readonly sources: readonly string[];
   /** Largest world that may be asked for. */
   readonly largest: number;
+}
+
+/** A line of a file of the submission. */
+interface Standing {
+  readonly file: string;
+  readonly line: number;
 }
 
 interface Pending {
@@ -213,6 +220,7 @@ export class RankWorld implements RankListener {
     for (const rank of this.ranks) rank.beginCase();
     const finished = this.collect<RankResult>(0, worldSize, seconds, 'timeout', 'returned', (rank, frame) => {
       const { header, body } = frame;
+      if (rank >= worldSize) throw protocolError(rank, 'something out of turn');
       if (typeof header !== 'object' || header === null || !('run' in header) || header.run !== run)
         throw protocolError(rank, 'something out of turn');
       if (stuck !== undefined) return undefined;
@@ -257,7 +265,12 @@ export class RankWorld implements RankListener {
         body,
       );
     });
-    return { ranks: await finished, exchange };
+    const ranks = await finished;
+    if (exchange.disagreement !== undefined)
+      throw failure('runtime-error', {
+        message: `The ranks did not fit each other, and the error was caught: ${exchange.disagreement}`,
+      });
+    return { ranks, exchange };
   }
 
   private answer(rank: number, header: Answer, body: Uint8Array, exchange: Exchange): RankResult | undefined {
@@ -290,18 +303,18 @@ export class RankWorld implements RankListener {
 
   /** Breaks a deadlock to learn at which line each rank stood, then fails the case. */
   private unwind(stuck: readonly string[], exchange: Exchange): void {
-    const lines = new Map<number, number>();
+    const lines = new Map<number, Standing>();
     const fail = this.pending!.fail;
     const end = (): void => {
       const details = stuck.map((text, rank) =>
-        lines.has(rank) ? `${text}, line ${lines.get(rank)}` : text,
+        lines.has(rank) ? `${text}, line ${lines.get(rank)!.line}` : text,
       );
-      const line = Math.min(...lines.values());
+      const [first] = [...lines.values()].sort((a, b) => a.line - b.line);
       fail(
         failure('deadlock', {
           message: 'All ranks wait and none can go on',
           details,
-          ...(Number.isFinite(line) ? { line } : {}),
+          ...first,
           ...(exchange.schedule === 'rendezvous' && exchange.collectives.length === 0
             ? {
                 hypothesis:
@@ -317,8 +330,8 @@ export class RankWorld implements RankListener {
       fail: end,
       frame: (rank, { header }) => {
         if (header.type !== 'threw') return;
-        const line = this.lineOf(header.failure);
-        if (line !== undefined) lines.set(rank, line);
+        const standing = this.standing(header.failure);
+        if (standing !== undefined) lines.set(rank, standing);
         if (--remaining > 0) return;
         clearTimeout(timer);
         end();
@@ -367,22 +380,25 @@ export class RankWorld implements RankListener {
   }
 
   private threw(verdict: 'load-error' | 'runtime-error', rank: number, thrown: Failure): CheckFailure {
-    const line = this.lineOf(thrown);
     const where = verdict === 'load-error' ? 'The submission cannot be loaded' : `Rank ${rank} threw`;
     const name = String(thrown?.name).slice(0, 100);
     const [first = '', ...details] = String(thrown?.message).slice(0, 4000).split('\n');
     return failure(verdict, {
       message: `${where}: ${name === 'Error' || name === 'ShardbookError' ? '' : `${name}: `}${first}`,
       ...(details.length > 0 ? { details: details.slice(0, 20).map((detail) => detail.trim()) } : {}),
-      ...(line === undefined ? {} : { line }),
+      ...this.standing(thrown),
     });
   }
 
-  private lineOf(thrown: Failure): number | undefined {
-    for (const source of this.options.sources) {
-      const name = source.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-      const match = new RegExp(`[/\\\\]${name}:(\\d+):\\d+`).exec(String(thrown?.stack));
-      if (match !== null) return Number(match[1]);
+  /** The first line of the stack that is one of the submission's. */
+  private standing(thrown: Failure): Standing | undefined {
+    const { sources } = this.options;
+    for (const frame of String(thrown?.stack).slice(0, LONGEST_STACK).split('\n')) {
+      const [, path, line] = /^(.*):(\d{1,7}):\d+\)?$/.exec(frame.trim()) ?? [];
+      const [file] = sources
+        .filter((source) => path?.replaceAll('\\', '/').endsWith(`/${source}`))
+        .sort((a, b) => b.length - a.length);
+      if (file !== undefined) return { file, line: Number(line) };
     }
     return undefined;
   }

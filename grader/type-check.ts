@@ -1,5 +1,5 @@
 /** Asks a process in the cage for a submission's type errors: a type can be made to take any time and memory to check. */
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TypeNote } from './report.js';
 import { type Cage, runCaged } from './sandbox/index.js';
@@ -44,7 +44,8 @@ export async function checkTypes(
       readable: isProcess
         ? [
             [types, types],
-            [compiler, compiler],
+            // Some package managers put a link there.
+            ...[...new Set([compiler, realpathSync(compiler)])].map((path) => [path, path] as const),
             [join(packageRoot, 'dist'), join(packageRoot, 'dist')],
             [join(packageRoot, 'package.json'), join(packageRoot, 'package.json')],
           ]
@@ -55,7 +56,7 @@ export async function checkTypes(
     },
     seconds,
   );
-  const notes = readNotes(result.output);
+  const notes = readNotes(result.output, `${inside.folder}/`);
   if (notes !== undefined) return { notes, failure: undefined };
   return {
     notes: [],
@@ -74,11 +75,11 @@ function findTypescript(packageRoot: string): string | undefined {
 }
 
 /** Undefined when what came is no answer; the process is the submission's as far as anybody knows. */
-function readNotes(text: string): TypeNote[] | undefined {
+function readNotes(text: string, folder: string): TypeNote[] | undefined {
   try {
     const notes = JSON.parse(text) as TypeNote[];
     return notes.slice(0, MOST_NOTES).map(({ file, line, message }) => ({
-      file: String(file).slice(0, 100),
+      file: String(file).replace(folder, '').slice(0, 100),
       line: Number(line),
       message: String(message).slice(0, 500),
     }));

@@ -57,6 +57,26 @@ class Told implements Executor {
   async close(): Promise<void> {}
 }
 
+describe('findJobs()', () => {
+  it('keeps learners apart whose names are written alike, and letters of every script', () => {
+    const folder = join(root, 'alike');
+    for (const name of ['\u5f20\u4f1f', '\u674e\u5a1c', 'a:b', 'a;b', '\u001b[2Jx'])
+      writeFiles(folder, { [`${name}/double.ts`]: 'export const double = 1;' });
+    writeFiles(folder, { 'a:b/double.ipynb': '{}' });
+    const options = {
+      exercises: join(root, 'exercises'),
+      packageRoot,
+      seed: 1,
+      untrusted: false,
+      publicOnly: false,
+    };
+    const names = findJobs(folder, options).map(({ learner }) => learner);
+    expect(names.toSorted()).toEqual(
+      ['__2Jx', 'a_b', 'a_b (2)', 'a_b (3)', '\u5f20\u4f1f', '\u674e\u5a1c'].toSorted(),
+    );
+  });
+});
+
 describe('runBatch()', () => {
   it('grades what is there once, equal submissions too, and knows it the next time', async () => {
     const results = new Results(join(root, 'out-real'));

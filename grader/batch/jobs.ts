@@ -51,24 +51,32 @@ export function findJobs(folder: string, options: JobOptions): Job[] {
     throw new ShardbookError({
       code: 'SB_SUBMISSION_MISSING',
       message: `Cannot grade "${folder}": there is no such folder of submissions`,
+      help: 'give the folder that holds EXERCISE/LEARNER.ts or LEARNER/EXERCISE.ts',
     });
   }
   const known = options.only ?? listExercises(options.exercises);
   const exercises = new Map(known.map((id) => [id, loadExercise(join(options.exercises, id))]));
   const jobs: Job[] = [];
-  const add = (learner: string, id: string, file: string): void =>
-    void jobs.push(makeJob(learner, exercises.get(id)!, file, options));
+  const seen = new Map<string, number>();
+  const add = (name: string, id: string, file: string): void => {
+    // Two files of one learner, two names that are written alike: nobody's result takes the place of another's.
+    const learner = stem(name);
+    const count = (seen.get(`${learner}\n${id}`) ?? 0) + 1;
+    seen.set(`${learner}\n${id}`, count);
+    const own = count === 1 ? learner : `${learner} (${count})`;
+    jobs.push(makeJob(own, exercises.get(id)!, file, options));
+  };
   for (const name of entriesOf(root)) {
     const path = join(root, name);
     const isFolder = lstatSync(path).isDirectory();
     if (isFolder && exercises.has(name)) {
       for (const inner of entriesOf(path))
-        if (isSubmission(join(path, inner))) add(stem(inner), name, join(path, inner));
+        if (isSubmission(join(path, inner))) add(inner, name, join(path, inner));
       continue;
     }
     const inside = isFolder ? entriesOf(path).filter((inner) => exercises.has(stem(inner))) : [];
     if (known.length === 1 && inside.length === 0) {
-      if (isSubmission(path)) add(stem(name), known[0]!, path);
+      if (isSubmission(path)) add(name, known[0]!, path);
     } else
       for (const inner of inside)
         if (isSubmission(join(path, inner))) add(name, stem(inner), join(path, inner));
@@ -134,8 +142,11 @@ function isSubmission(path: string): boolean {
 }
 
 function stem(name: string): string {
-  return basename(name)
-    .replace(SUBMISSION, '')
-    .replace(/[^\w.@-]/g, '_')
-    .slice(0, 100);
+  return (
+    basename(name)
+      .replace(SUBMISSION, '')
+      // Letters of every script: learners must not become one another.
+      .replace(/[^\p{L}\p{M}\p{N}_.@ -]/gu, '_')
+      .slice(0, 100)
+  );
 }

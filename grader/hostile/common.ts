@@ -7,6 +7,8 @@ export interface Hostile {
   readonly source: string | Uint8Array | Readonly<Record<string, string>>;
   readonly verdict: Verdict;
   readonly says?: string;
+  /** What the file is called, when that is the trick. */
+  readonly file?: string;
   /** Extension when it is no .ts file. */
   readonly kind?: '.ts' | '.ipynb' | '.md' | '.zip';
 }

@@ -7,6 +7,7 @@ import { exits } from './exits.js';
 import { forgery } from './forgery.js';
 import { repository } from './repository.js';
 import { resources, time } from './resources.js';
+import { sly } from './sly.js';
 import { tampering } from './tampering.js';
 import { theft } from './theft.js';
 
@@ -23,4 +24,5 @@ export const HOSTILE: readonly Hostile[] = [
   ...distributed,
   ...repository,
   ...clever,
+  ...sly,
 ];

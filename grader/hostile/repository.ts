@@ -52,7 +52,8 @@ export const repository: Hostile[] = [
     name: 'notebook of hundreds of levels',
     source: `{"nbformat":4,"cells":${repeat('[', 5000)}${repeat(']', 5000)}}`,
     kind: '.ipynb',
-    verdict: 'not-attempted',
+    verdict: 'compile-error',
+    says: 'too deeply',
   },
   {
     name: 'notebook with __proto__',

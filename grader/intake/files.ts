@@ -9,7 +9,7 @@ import { ShardbookError } from 'shardbook';
 import type { Exercise } from '../exercise.js';
 import { CheckFailure } from '../verdict.js';
 import { refused } from './compile.js';
-import { type Assembled, assemble, mystCells, notebookCells, type Place } from './notebook.js';
+import { type Assembled, assemble, cleanText, mystCells, notebookCells, type Place } from './notebook.js';
 
 export interface SourceFile {
   /** Path within the submission, with `/`. */
@@ -27,8 +27,8 @@ export interface Submission {
   readonly files: readonly SourceFile[];
   /** What was left out, put in order or put back, in words. */
   readonly notes: readonly string[];
-  /** Where a line of the entry stands in what was handed in. */
-  readonly place: (line: number) => Place;
+  /** Where a line of one of the files, or of the entry, stands in what was handed in. */
+  readonly place: (line: number, file?: string) => Place;
 }
 
 const LARGEST_SOURCE = 256 * 1024;
@@ -69,7 +69,7 @@ function readOne(path: string, name: string, exercise: Exercise, notes: readonly
       name,
       kind: 'file',
       sha256,
-      files: [{ name, text }],
+      files: [{ name: sourceName(name), text }],
       notes,
       place: (line) => ({ file: name, line }),
     };
@@ -83,7 +83,7 @@ function readOne(path: string, name: string, exercise: Exercise, notes: readonly
     kind: kind === '.ipynb' ? 'notebook' : 'myst',
     // Outputs and other cells do not count: they change nothing about the verdict.
     sha256: createHash('sha256').update(assembled.text).digest('hex'),
-    files: [{ name: name.replace(/\.\w+$/, '.ts'), text: assembled.text }],
+    files: [{ name: sourceName(name), text: assembled.text }],
     notes: [...notes, ...assembled.notes],
     place: assembled.place,
   };
@@ -151,7 +151,7 @@ function readFolder(folder: string, name: string, exercise: Exercise): Submissio
     sha256: hash.digest('hex'),
     files,
     notes,
-    place: (line) => ({ file: entry, line }),
+    place: (line, file = entry) => ({ file, line }),
   };
 }
 
@@ -198,7 +198,7 @@ function cleanName(name: string): string {
   );
 }
 
-function cleanText(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this is about
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '_').slice(0, 80);
+/** Under which the source is written for the ranks: TypeScript, whatever it is called, and no name that means something there. */
+function sourceName(name: string): string {
+  return `${/^[^.]*/.exec(basename(name))![0] || 'submission'}.ts`;
 }

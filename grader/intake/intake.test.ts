@@ -114,6 +114,60 @@ describe('readSubmission()', () => {
     expect(failure(join(folder, 'many')).message).toContain('more than 500');
   });
 
+  it.each([
+    [
+      'of Windows',
+      `${'```'}{code-cell}\r\n:tags: [exercise:demo/ring]\r\nexport const ring = 1;\r\n${'```'}\r\n`,
+    ],
+    [
+      'with options between lines',
+      `${'```'}{code-cell} ts\n---\ntags:\n  - exercise:demo/ring\n---\nexport const ring = 1;\n${'```'}`,
+    ],
+    ['with a longer end', `${'```'}{code-cell}\n// exercise: demo/ring\nexport const ring = 1;\n${'`````'}`],
+    [
+      'in a directive',
+      `:::{note}\n${'```'}{code-cell}\n:tags: exercise:demo/ring\nexport const ring = 1;\n${'```'}\n:::`,
+    ],
+  ])('finds the cell of a MyST document %s', (_name, text) => {
+    const { files, notes } = read(put('a.md', text));
+    expect([files[0]?.text, notes[0]]).toEqual([
+      expect.stringContaining('export const ring = 1;'),
+      'The given cell "demo/types" is missing: it was put back',
+    ]);
+  });
+
+  it('takes no cell that a MyST document only shows', () => {
+    const shown = `${'````'}\n${'```'}{code-cell}\n${mine('return 1;')}\n${'```'}\n${'````'}\n`;
+    expect(failure(put('a.md', shown)).verdict).toBe('not-attempted');
+    const both = `${shown}${'```'}{code-cell}\n${mine('return 2;')}\n${'```'}\n`;
+    expect(read(put('b.md', both)).files[0]?.text).toContain('return 2;');
+  });
+
+  it('refuses what would keep the grader busy before anything is run', () => {
+    expect(failure(put('a.ipynb', '['.repeat(1e6))).message).toContain('too deeply');
+    const many = `${'```'}{code-cell}\n${'```'}\n`.repeat(1e5);
+    expect(failure(put('a.md', many)).message).toContain('at most 2000');
+  });
+
+  it('cuts what a notebook makes it say', () => {
+    const part = cell('1', { metadata: { tags: [`exercise:demo/${'x'.repeat(1e6)}`] } });
+    const magics = `// exercise: demo/ring\n${'%%x\n'.repeat(1e4)}export const ring = 1;`;
+    const { notes } = read(put('a.ipynb', notebook(cell(magics), part)));
+    expect(notes.join('').length).toBeLessThan(1000);
+  });
+
+  it.each([
+    'submission.mjs',
+    'harness.mjs',
+    'shardbook.given.mjs',
+    'a.d.ts',
+    '.ts',
+    'a',
+  ])('gives a source called %s a name that means nothing to the ranks', (name) => {
+    const { files } = read(put(name, 'export const ring = 1;'));
+    expect(files[0]?.name).toMatch(/^\w+\.ts$/);
+  });
+
   it('puts nothing but plain characters into names', () => {
     const { name } = read(put('a\u001b[31m\u202e::error.ts', ''));
     expect(name).toMatch(/^[\w./-]+$/);

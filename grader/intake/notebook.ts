@@ -33,10 +33,12 @@ interface Part {
 }
 
 const MOST_CELLS = 2000;
+const DEEPEST = 1000;
 const MARKER = /^\s*\/\/\s*(exercise|given):\s*([\w-]+(?:\/[\w-]+)?)\s*$/;
 
 /** Code cells of an .ipynb; anything but nbformat 4 is refused. */
 export function notebookCells(text: string): Cell[] {
+  if (isDeep(text)) throw refused('The notebook is nested too deeply');
   let notebook: unknown;
   try {
     notebook = JSON.parse(text);
@@ -46,8 +48,7 @@ export function notebookCells(text: string): Cell[] {
   const cells = field(notebook, 'cells');
   if (field(notebook, 'nbformat') !== 4 || !Array.isArray(cells))
     throw refused('The file is not a notebook of nbformat 4');
-  if (cells.length > MOST_CELLS)
-    throw refused(`The notebook has ${cells.length} cells, at most ${MOST_CELLS} are taken`);
+  requireFew(cells.length);
   return cells.flatMap((cell: unknown, i) => {
     if (field(cell, 'cell_type') !== 'code') return [];
     const raw = field(cell, 'source');
@@ -57,25 +58,91 @@ export function notebookCells(text: string): Cell[] {
   });
 }
 
-/** Code cells of a MyST document: ```{code-cell} ... ``` with its options. */
+/** Parsing millions of levels takes seconds in which the grader does nothing else. */
+function isDeep(text: string): boolean {
+  let depth = 0;
+  let inText = false;
+  for (let i = 0; i < text.length; i++) {
+    const character = text[i];
+    if (character === '"') inText = !inText;
+    else if (inText) i += character === '\\' ? 1 : 0;
+    else if (character === '[' || character === '{') depth++;
+    else if (character === ']' || character === '}') depth--;
+    if (depth > DEEPEST) return true;
+  }
+  return false;
+}
+
+/**
+ * Code cells of a MyST document: ```{code-cell} ... ``` with options as `:tags: [a, b]` or between two lines `---`. What stands in a
+ * code block that only shows something is no cell.
+ */
 export function mystCells(text: string): Cell[] {
   const cells: Cell[] = [];
-  const lines = text.split('\n');
+  const lines = text.split(/\r?\n/);
+  /** Directives that are open: they may hold cells. */
+  const open: string[] = [];
   for (let i = 0; i < lines.length; i++) {
-    const open = /^(`{3,}|:{3,})\{code-cell\}/.exec(lines[i]!);
-    if (open === null) continue;
-    const end = lines.findIndex((line, at) => at > i && line.trim() === open[1]);
-    if (end < 0) throw refused('A code cell does not end', i + 1);
-    let start = i + 1;
-    let label: string | undefined;
-    for (; start < end && /^:[\w-]+:/.test(lines[start]!); start++) {
-      const [, key, value] = /^:([\w-]+):\s*(.*)$/.exec(lines[start]!)!;
-      label ??= tagLabel(key === 'tags' ? value!.replace(/[[\]"']/g, '').split(/\s*,\s*/) : [value!]);
+    const [, fence, rest = ''] = /^ {0,3}(`{3,}(?=[^`]*$)|~{3,}|:{3,})(.*)$/s.exec(lines[i]!) ?? [];
+    if (fence === undefined) continue;
+    const info = rest.trim();
+    if (open.length > 0 && ends(open[open.length - 1]!, lines[i]!)) {
+      open.pop();
+      continue;
     }
-    cells.push({ number: cells.length + 1, source: lines.slice(start, end).join('\n'), label });
+    const isCell = info.startsWith('{code-cell}');
+    if (!isCell && (fence.startsWith(':') || info.startsWith('{'))) {
+      open.push(fence);
+      continue;
+    }
+    let end = i + 1;
+    while (end < lines.length && !ends(fence, lines[end]!)) end++;
+    if (isCell && end === lines.length) throw refused('A code cell does not end', i + 1);
+    if (isCell) {
+      const { label, start } = optionsOf(lines, i + 1, end);
+      cells.push({ number: cells.length + 1, source: lines.slice(start, end).join('\n'), label });
+      requireFew(cells.length);
+    }
     i = end;
   }
   return cells;
+}
+
+/** Whether a line ends what `fence` began: as many of its characters, or more. */
+function ends(fence: string, line: string): boolean {
+  const text = line.trim();
+  return text.length >= fence.length && text === fence[0]!.repeat(text.length);
+}
+
+/** The label among a cell's options, and the line after them. */
+function optionsOf(
+  lines: readonly string[],
+  first: number,
+  end: number,
+): { label: string | undefined; start: number } {
+  const isBlock = lines[first]?.trim() === '---';
+  const option = isBlock ? /^()([\w-]+):(.*)$/s : /^(:)([\w-]+):(.*)$/s;
+  const tags: string[] = [];
+  let key = '';
+  let at = isBlock ? first + 1 : first;
+  for (; at < end && !(isBlock && lines[at]!.trim() === '---'); at++) {
+    const [, , name, value] = option.exec(lines[at]!) ?? [];
+    if (name === undefined && !isBlock) break;
+    key = name ?? key;
+    const text = value ?? lines[at]!.replace(/^\s*-\s/, '');
+    if (['tags', 'name', 'label'].includes(key))
+      tags.push(
+        ...text
+          .replace(/[[\]"']/g, '')
+          .split(',')
+          .map((tag) => tag.trim()),
+      );
+  }
+  return { label: tagLabel(tags), start: isBlock && at < end ? at + 1 : at };
+}
+
+function requireFew(count: number): void {
+  if (count > MOST_CELLS) throw refused(`The notebook has ${count} cells, at most ${MOST_CELLS} are taken`);
 }
 
 /** Puts the exercise's cells together in the order of the starter, and says what was not as handed out. */
@@ -144,7 +211,7 @@ export function assemble(cells: readonly Cell[], exercise: Exercise, notebook: s
   if (numbers.some((n, i) => i > 0 && n < numbers[i - 1]!))
     notes.push('The cells stand in another order than they were handed out in: they were put in order');
   const unknown = [...found.keys()].filter((name) => !chosen.some((part) => part.name === name));
-  if (unknown.length > 0) notes.push(`Not a part of the exercise: ${unknown.slice(0, 5).join(', ')}`);
+  if (unknown.length > 0) notes.push(`Not a part of the exercise: ${few(unknown).map(cleanText).join(', ')}`);
   return { text: chosen.map(({ text }) => text).join('\n'), notes, place: placeIn(chosen, notebook) };
 }
 
@@ -185,9 +252,21 @@ function withoutMagics(source: string, number: number, notes: string[]): string 
   const magics = lines.filter((line) => /^%{1,2}\w/.test(line));
   if (magics.length > 0)
     notes.push(
-      `Cell ${number}: ${magics.map((line) => `"${line.slice(0, 40)}"`).join(', ')} has no effect in grading`,
+      `Cell ${number}: ${few(magics)
+        .map((line) => `"${line.slice(0, 40)}"`)
+        .join(', ')} has no effect in grading`,
     );
   return lines.map((line) => (/^%{1,2}\w/.test(line) ? '' : line)).join('\n');
+}
+
+/** What notes name of something that may be long. */
+function few<T>(items: readonly T[]): readonly T[] {
+  return items.slice(0, 5);
+}
+
+export function cleanText(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this is about
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '_').slice(0, 80);
 }
 
 function normal(source: string): string {

@@ -41,12 +41,16 @@ export function githubAnnotations(report: Report, path: string): string[] {
     feedback === undefined || verdict === 'blocked' ? [] : [{ title, feedback }],
   );
   return [...own, ...failing].map(({ title, feedback }) => {
-    const line = feedback.line !== undefined && feedback.file === undefined ? `,line=${feedback.line}` : '';
+    // A cell of a notebook is no line of its file.
+    const { line, file } = feedback;
+    const isFolder = report.submission.kind === 'folder' && file !== undefined;
+    const at = line !== undefined && (file === undefined || isFolder) ? `,line=${line}` : '';
+    const where = isFolder ? `${path.replace(/\/+$/, '')}/${file}` : path;
     const place = placeOf(feedback, report);
     const text = feedbackLines(
       place === undefined ? feedback : { ...feedback, message: feedback.message },
       report,
     ).join('\n');
-    return `::error file=${property(path)}${line},title=${property(title)}::${text.split('\n').map(data).join('%0A')}`;
+    return `::error file=${property(where)}${at},title=${property(title)}::${text.split('\n').map(data).join('%0A')}`;
   });
 }

@@ -144,6 +144,16 @@ describe('gradescopeReport()', () => {
 });
 
 describe('githubAnnotations()', () => {
+  it('names the file of a folder, and no line of a notebook', () => {
+    const at = (kind: Report['submission']['kind'], file: string): string => {
+      const feedback = { message: 'no', line: 3, file };
+      const submission = { ...report.submission, kind };
+      return githubAnnotations({ ...report, submission, checks: [], feedback }, 'hw/')[0]!;
+    };
+    expect(at('folder', 'lib/util.ts')).toMatch(/^::error file=hw\/lib\/util\.ts,line=3,/);
+    expect(at('notebook', 'hw.ipynb, cell 2')).toMatch(/^::error file=hw\/,title=/);
+  });
+
   it('puts feedback at the line, each command on one line', () => {
     const [line, ...more] = githubAnnotations(report, 'a,b:work.ts');
     expect(more).toEqual([]);
