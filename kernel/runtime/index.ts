@@ -26,6 +26,7 @@ export {
   FaultPlan,
   type FaultSpec,
   formulas,
+  type LedgerAccount,
   type LedgerEntry,
   type LedgerOptions,
   type LedgerPeak,

@@ -1,9 +1,10 @@
 /**
  * The public corpus of the suites that the runtime claims, through the same runner as `shardbook conform`. Programs whose
  * recording contradicts the definition of their own operations are listed in `known-wrong.json`, each with its reason;
- * they run too, and one that begins to pass has to leave the list.
+ * they run too, and one that begins to pass has to leave the list. `own/` has programs of ours, recorded from PyTorch by the same
+ * recorder: each once found something.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { conformFiles, failureLine, type ProgramResult } from '../host/conform/index.js';
@@ -25,5 +26,13 @@ test.each(claimed)('suite %s observes what PyTorch observed', { timeout: 900_000
       .filter((name) => name.startsWith(`${suite}/`))
       .sort(),
   );
+  expect(results.length).toBeGreaterThan(0);
+});
+
+test.each(readdirSync(new URL('own/', folder)))('own/%s observes what PyTorch observed', {
+  timeout: 900_000,
+}, async (file) => {
+  const results = await conformFiles([fileURLToPath(new URL(`own/${file}`, folder))]);
+  expect(results.filter((result) => !result.passed).map(failureLine)).toEqual([]);
   expect(results.length).toBeGreaterThan(0);
 });

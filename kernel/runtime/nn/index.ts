@@ -15,7 +15,7 @@ export * from './linear.js';
 export * from './loss.js';
 export { isModule, Module } from './module.js';
 export * from './normalization.js';
-export { Buffer, isParameter, markParameter, Parameter } from './parameter.js';
+export { Buffer, isParameter, markParameter, ofKind, Parameter } from './parameter.js';
 export { stateOf } from './state.js';
 export * from './transformer.js';
 export * as utils from './utils.js';

@@ -28,7 +28,7 @@ interface BufferConstructor {
 class ParameterMark {
   constructor(data: Tensor, requiresGrad: boolean | { requiresGrad?: boolean } = true) {
     const wanted = typeof requiresGrad === 'boolean' ? requiresGrad : (requiresGrad.requiresGrad ?? true);
-    const parameter = data.detach().requiresGrad_(wanted);
+    const parameter = ofKind(data.detach(), data).requiresGrad_(wanted);
     parameters.add(parameter);
     // biome-ignore lint/correctness/noConstructorReturn: the result is the marked tensor itself
     return parameter as unknown as ParameterMark;
@@ -54,6 +54,22 @@ class BufferMark {
 
 export const Parameter = ParameterMark as unknown as ParameterConstructor;
 export const Buffer = BufferMark as unknown as BufferConstructor;
+
+/** The same tensor as an instance of another's class, with what else that one holds. */
+export function ofKind(t: Tensor, kind: Tensor): Tensor {
+  if (Object.getPrototypeOf(t) === Object.getPrototypeOf(kind)) return t;
+  const plain = new Tensor({
+    storage: t.storage,
+    shape: t.shape,
+    strides: t.strides,
+    storageOffset: t.storageOffset,
+    dtype: t.dtype,
+  });
+  const extra = Object.entries(kind).filter(([key]) => !(key in plain));
+  return Object.assign(Object.setPrototypeOf(plain, Object.getPrototypeOf(kind) as object) as Tensor, {
+    ...Object.fromEntries(extra),
+  });
+}
 
 /** Whether a value was made by `new Parameter(...)`. */
 export function isParameter(value: unknown): boolean {

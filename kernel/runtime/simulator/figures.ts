@@ -78,12 +78,13 @@ export function matrixFigure(matrix: readonly (readonly number[])[], title: stri
   };
 }
 
-/** One area per category, stacked, over steps. */
+/** One area per category, stacked, over steps; `beside` are dotted lines that are not part of the stack. */
 export function stackFigure(
   series: readonly { name: string; values: readonly number[] }[],
   labels: readonly string[],
   title: string,
   line?: { name: string; value: number },
+  beside: readonly { name: string; values: readonly number[] }[] = [],
 ): Figure {
   const x = labels.map((_, i) => i);
   const data: Record<string, unknown>[] = series.map(({ name, values }, i) => ({
@@ -97,6 +98,18 @@ export function stackFigure(
     line: { shape: 'hv', width: 0.5, color: COLOURS[i % COLOURS.length] },
     hovertemplate: `${name}: %{y} bytes<br>%{text}<extra></extra>`,
   }));
+  for (const [i, { name, values }] of beside.entries()) {
+    data.push({
+      type: 'scatter',
+      mode: 'lines',
+      name,
+      x,
+      y: values,
+      text: labels,
+      line: { shape: 'hv', dash: 'dot', width: 2, color: COLOURS[(series.length + i) % COLOURS.length] },
+      hovertemplate: `${name}: %{y} bytes<br>%{text}<extra></extra>`,
+    });
+  }
   if (line !== undefined) {
     data.push({
       type: 'scatter',

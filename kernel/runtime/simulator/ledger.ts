@@ -4,6 +4,9 @@
  * Memory is alive as long as something known holds it: what `track` was given, gradients of leaves, what autograd saved, what
  * the parallelisms claim, gradients under way in backward, and the inputs and results of the operation that runs. A tensor
  * that only a variable holds is not counted. The garbage collector is never asked: same program, same figures.
+ *
+ * There are two accounts: the device's, and that of host memory, where offloading keeps shards, their gradients and the optimizer's
+ * state. Here both are the same memory; what it is claimed as tells where it would be.
  */
 import { runThen, ShardbookError } from '../base/index.js';
 import { addCommHook, type CommCall } from '../distributed/group/index.js';
@@ -23,7 +26,7 @@ import { type MimeBundle, stackFigure, toMime } from './figures.js';
 import { bytesText, table } from './units.js';
 
 export interface LedgerOptions {
-  /** Bytes that there are; more throws. Default: the cluster's device memory, else no limit. */
+  /** Bytes that the device has; more throws. Default: the cluster's device memory, else no limit. Host memory has none. */
   capacity?: number;
   cluster?: Cluster;
   /** Sizes are rounded up to multiples of this; the CUDA caching allocator's is 512. Default 1: exact. */
@@ -39,6 +42,7 @@ export interface LedgerEntry {
   bytes: number;
 }
 
+/** The moment with the most bytes, and what they were. */
 export interface LedgerPeak {
   bytes: number;
   /** The operation or event that reached it. */
@@ -52,6 +56,16 @@ export interface LedgerPoint {
   at: string;
   bytes: number;
   categories: Record<string, number>;
+  /** Host memory, by category. */
+  host: Record<string, number>;
+}
+
+/** Memory of one kind: what is alive, and the moment at which most was. */
+export interface LedgerAccount {
+  readonly bytes: number;
+  /** Bytes by category, without empty ones. */
+  readonly categories: Record<string, number>;
+  readonly peak: LedgerPeak;
 }
 
 interface Module {
@@ -67,8 +81,64 @@ interface OptimizerLike {
 /** What a ledger can be told of. */
 export type Trackable = Tensor | Module | OptimizerLike | Iterable<Tensor>;
 
+/** Where memory is. */
+type Place = 'device' | 'host';
+
+/** One kind of memory. */
+class Book implements LedgerAccount {
+  bytes = 0;
+  readonly byCategory = new Map<MemoryCategory, number>();
+  #peak: LedgerPeak = { bytes: 0, at: 'start', categories: {}, alive: [] };
+  #peakIsNow = false;
+
+  constructor(private readonly alive: () => LedgerEntry[]) {}
+
+  get categories(): Record<string, number> {
+    return Object.fromEntries([...this.byCategory].filter(([, bytes]) => bytes > 0));
+  }
+
+  get peak(): LedgerPeak {
+    if (this.#peakIsNow) this.#snapshot();
+    return this.#peak;
+  }
+
+  /** Without writing down what was alive. */
+  get peakBytes(): number {
+    return this.#peak.bytes;
+  }
+
+  resetPeak(): void {
+    this.#peak = { bytes: this.bytes, at: 'now', categories: this.categories, alive: [] };
+    this.#peakIsNow = true;
+  }
+
+  count(category: MemoryCategory, bytes: number): void {
+    this.byCategory.set(category, (this.byCategory.get(category) ?? 0) + bytes);
+    this.bytes += bytes;
+  }
+
+  after(at: string): void {
+    if (this.bytes <= this.#peak.bytes) return;
+    this.#peak = { bytes: this.bytes, at, categories: {}, alive: [] };
+    this.#peakIsNow = true;
+  }
+
+  /** The peak is written down when it is over: as long as memory only grows, nobody has to look. */
+  beforeLess(): void {
+    if (this.#peakIsNow && this.bytes === this.#peak.bytes) this.#snapshot();
+    this.#peakIsNow = false;
+  }
+
+  #snapshot(): void {
+    this.#peak = { ...this.#peak, categories: this.categories, alive: this.alive() };
+  }
+}
+
 interface Account {
   storage: Storage;
+  place: Place;
+  /** Made by an operation that runs on the host. */
+  madeOnHost: boolean;
   category: MemoryCategory;
   bytes: number;
   /** Holders by category, in the order in which they came. */
@@ -88,6 +158,7 @@ const WEIGHT: Readonly<Record<string, number>> = {
   Gradient: 3,
   'Sharded Grad': 3,
   'Unsharded Grad': 3,
+  'Offloaded Grad': 3,
 };
 const STRONGEST = 4;
 /** Buffers of a call, from its start until it has been waited for. */
@@ -102,16 +173,27 @@ const BUFFERS: Partial<Record<CollectiveKind, MemoryCategory>> = {
 function gradCategory(leaf: Tensor): MemoryCategory {
   const claim = claimOf(storageOf(leaf))?.category;
   if (claim === 'Sharded Param') return 'Sharded Grad';
+  if (claim === 'Offloaded Param') return 'Offloaded Grad';
   return claim === 'Unsharded Param' ? 'Unsharded Grad' : 'Gradient';
 }
+
+/** What offloading keeps on the host, and what is computed there in passing. */
+function placeOf(category: MemoryCategory, madeOnHost: boolean): Place {
+  return category.startsWith('Offloaded ') || (madeOnHost && category === 'Temp') ? 'host' : 'device';
+}
+
 const POINTS_MAX = 8192;
 
+/** The bytes that live on this rank, by category, at every moment of a run. */
 export class MemoryLedger implements MemoryListener {
   readonly capacity: number | undefined;
   readonly rank: number;
   readonly #block: number;
   readonly #accounts = new Map<Storage, Account>();
-  readonly #categories = new Map<MemoryCategory, number>();
+  readonly #books: Readonly<Record<Place, Book>> = {
+    device: new Book(() => this.alive()),
+    host: new Book(() => this.#aliveIn('host')),
+  };
   /** Not held by anything but the operation that ran last. */
   #passing: Account[] = [];
   readonly #buffers = new Map<CommCall, { category: MemoryCategory; storages: Storage[] }>();
@@ -119,9 +201,6 @@ export class MemoryLedger implements MemoryListener {
   readonly #makers = new WeakMap<Storage, string>();
   /** Under what a gradient was counted. */
   readonly #gradKinds = new WeakMap<Tensor, MemoryCategory>();
-  #total = 0;
-  #peak: LedgerPeak = { bytes: 0, at: 'start', categories: {}, alive: [] };
-  #peakIsNow = false;
   #points: LedgerPoint[] = [];
   #stride = 1;
   #events = 0;
@@ -203,33 +282,40 @@ export class MemoryLedger implements MemoryListener {
 
   // ---------------------------------------------------------------- figures
 
-  /** Bytes that are alive. */
+  /** Bytes that are alive on the device. */
   get total(): number {
-    return this.#total;
+    return this.#books.device.bytes;
   }
 
-  /** Bytes by category, without empty ones. */
+  /** Bytes on the device by category, without empty ones. */
   get categories(): Record<string, number> {
-    return Object.fromEntries([...this.#categories].filter(([, bytes]) => bytes > 0));
+    return this.#books.device.categories;
   }
 
-  /** The moment at which most was alive. */
+  /** The moment at which most was alive on the device. */
   get peak(): LedgerPeak {
-    if (this.#peakIsNow) this.#snapshot();
-    return this.#peak;
+    return this.#books.device.peak;
   }
 
-  /** Forgets the peak: it is now. As torch.cuda.reset_peak_memory_stats. */
+  /** Host memory: what offloading keeps there. */
+  get host(): LedgerAccount {
+    return this.#books.host;
+  }
+
+  /** Forgets the peaks: they are now. As torch.cuda.reset_peak_memory_stats. */
   resetPeak(): void {
     this.#dropPassing();
-    this.#peak = { bytes: this.#total, at: 'now', categories: this.categories, alive: [] };
-    this.#peakIsNow = true;
+    for (const book of Object.values(this.#books)) book.resetPeak();
   }
 
-  /** What is alive, largest first. */
+  /** What is alive on the device, largest first. */
   alive(): LedgerEntry[] {
+    return this.#aliveIn('device');
+  }
+
+  #aliveIn(place: Place): LedgerEntry[] {
     const entries = [...this.#accounts.values()]
-      .filter((account) => account.bytes > 0)
+      .filter((account) => account.place === place && account.bytes > 0)
       .map((account) => ({
         label: this.#labelOf(account),
         category: account.category,
@@ -271,8 +357,9 @@ export class MemoryLedger implements MemoryListener {
     const account = this.#accounts.get(storage);
     if (account === undefined) return;
     const bytes = this.#round(storage.nbytes);
-    if (bytes < account.bytes) this.#beforeLess();
-    this.#count(account.category, bytes - account.bytes);
+    const book = this.#books[account.place];
+    if (bytes < account.bytes) book.beforeLess();
+    book.count(account.category, bytes - account.bytes);
     account.bytes = bytes;
     this.#after(`resize ${this.#labelOf(account)}`);
   }
@@ -307,8 +394,10 @@ export class MemoryLedger implements MemoryListener {
     const gone = this.#passing.filter((account) => !storages.has(account.storage));
     for (const account of gone) this.#close(account);
     this.#passing = [];
+    // What reads host memory runs on the host.
+    const onHost = inputs.some((t) => t !== null && this.#accounts.get(storageOf(t))?.place === 'host');
     for (const storage of storages) {
-      const account = this.#accounts.get(storage) ?? this.#open(storage, 'Temp');
+      const account = this.#accounts.get(storage) ?? this.#open(storage, 'Temp', onHost);
       if (account.holders.size === 0) this.#passing.push(account);
     }
     this.#after(op);
@@ -348,18 +437,22 @@ export class MemoryLedger implements MemoryListener {
   }
 
   #trackOptimizer(optimizer: OptimizerLike): void {
-    let held = new Map<Storage, string>();
+    type Held = Map<Storage, { category: MemoryCategory; label: string }>;
+    let held: Held = new Map();
     const look = (): void => {
-      const now = new Map<Storage, string>();
+      const now: Held = new Map();
       let index = 0;
       for (const [p, state] of optimizer.state) {
         const owner = this.#names.get(p) ?? `parameter ${index}`;
         index++;
+        const category =
+          claimOf(storageOf(p))?.category === 'Offloaded Param' ? 'Offloaded Optstate' : 'Optstate';
         for (const [key, value] of Object.entries(state))
-          if (value instanceof Tensor) now.set(storageOf(value), `${owner}.${key}`);
+          if (value instanceof Tensor) now.set(storageOf(value), { category, label: `${owner}.${key}` });
       }
-      for (const [storage, label] of now) if (!held.has(storage)) this.hold(storage, 'Optstate', label);
-      for (const storage of held.keys()) if (!now.has(storage)) this.drop(storage, 'Optstate');
+      for (const [storage, { category, label }] of now)
+        if (!held.has(storage)) this.hold(storage, category, label);
+      for (const [storage, { category }] of held) if (!now.has(storage)) this.drop(storage, category);
       held = now;
     };
     look();
@@ -367,23 +460,26 @@ export class MemoryLedger implements MemoryListener {
     this.#undo.push(() => hook.remove());
   }
 
-  #open(storage: Storage, category: MemoryCategory): Account {
+  #open(storage: Storage, category: MemoryCategory, madeOnHost = false): Account {
     const account: Account = {
       storage,
+      place: placeOf(category, madeOnHost),
+      madeOnHost,
       category,
       bytes: this.#round(storage.nbytes),
       holders: new Map(),
       label: claimOf(storage)?.label,
     };
     this.#accounts.set(storage, account);
-    this.#count(category, account.bytes);
+    this.#books[account.place].count(category, account.bytes);
     return account;
   }
 
   #close(account: Account): void {
-    this.#beforeLess();
+    const book = this.#books[account.place];
+    book.beforeLess();
     this.#accounts.delete(account.storage);
-    this.#count(account.category, -account.bytes);
+    book.count(account.category, -account.bytes);
   }
 
   #recategorise(account: Account, latest?: MemoryCategory): void {
@@ -395,14 +491,12 @@ export class MemoryLedger implements MemoryListener {
     const claim = claimOf(account.storage)?.category;
     const category = claim !== undefined && account.holders.has(claim) ? claim : best!;
     if (category === account.category) return;
-    this.#count(account.category, -account.bytes);
-    this.#count(category, account.bytes);
+    const place = placeOf(category, account.madeOnHost);
+    if (place !== account.place) this.#books[account.place].beforeLess();
+    this.#books[account.place].count(account.category, -account.bytes);
+    this.#books[place].count(category, account.bytes);
     account.category = category;
-  }
-
-  #count(category: MemoryCategory, bytes: number): void {
-    this.#categories.set(category, (this.#categories.get(category) ?? 0) + bytes);
-    this.#total += bytes;
+    account.place = place;
   }
 
   #round(bytes: number): number {
@@ -418,38 +512,26 @@ export class MemoryLedger implements MemoryListener {
   }
 
   #after(at: string): void {
-    if (this.#total > this.#peak.bytes) {
-      this.#peak = { bytes: this.#total, at, categories: {}, alive: [] };
-      this.#peakIsNow = true;
-    }
+    for (const book of Object.values(this.#books)) book.after(at);
     this.#note(at);
-    if (this.capacity !== undefined && this.#total > this.capacity) throw this.#outOfMemory(at);
-  }
-
-  /** The peak is written down when it is over: as long as memory only grows, nobody has to look. */
-  #beforeLess(): void {
-    if (this.#peakIsNow && this.#total === this.#peak.bytes) this.#snapshot();
-    this.#peakIsNow = false;
-  }
-
-  #snapshot(): void {
-    this.#peak = { ...this.#peak, categories: this.categories, alive: this.alive() };
+    if (this.capacity !== undefined && this.total > this.capacity) throw this.#outOfMemory(at);
   }
 
   #note(at: string): void {
+    const { device, host } = this.#books;
     this.#events++;
     const last = this.#points[this.#points.length - 1];
-    if (this.#events % this.#stride !== 0 && this.#total !== this.#peak.bytes) return;
-    if (last?.bytes === this.#total && last.at === at) return;
-    this.#points.push({ at, bytes: this.#total, categories: this.categories });
+    if (this.#events % this.#stride !== 0 && device.bytes !== device.peakBytes) return;
+    if (last?.bytes === device.bytes && last.at === at) return;
+    this.#points.push({ at, bytes: device.bytes, categories: device.categories, host: host.categories });
     if (this.#points.length < POINTS_MAX) return;
-    const top = this.#peak.bytes;
+    const top = device.peakBytes;
     this.#points = this.#points.filter((point, i) => i % 2 === 0 || point.bytes === top);
     this.#stride *= 2;
   }
 
   #outOfMemory(at: string): ShardbookError {
-    const asked = this.#total;
+    const asked = this.total;
     const entries = this.alive();
     const categories = Object.entries(this.categories).sort((a, b) => b[1] - a[1]);
     const shown = entries.slice(0, 12);
@@ -470,28 +552,30 @@ export class MemoryLedger implements MemoryListener {
   // ---------------------------------------------------------------- display
 
   [toMime](): MimeBundle {
-    const names = [...this.#categories.keys()];
+    const { device, host } = this.#books;
     const figure = stackFigure(
-      names.map((name) => ({ name, values: this.#points.map((point) => point.categories[name] ?? 0) })),
+      [...device.byCategory.keys()].map((name) => ({
+        name,
+        values: this.#points.map((point) => point.categories[name] ?? 0),
+      })),
       this.#points.map((point) => point.at),
       `Memory of rank ${this.rank}`,
       this.capacity === undefined ? undefined : { name: 'capacity', value: this.capacity },
+      [...host.byCategory.keys()].map((name) => ({
+        name: `host: ${name}`,
+        values: this.#points.map((point) => point.host[name] ?? 0),
+      })),
     );
     return { 'application/vnd.plotly.v1+json': figure, 'text/plain': this.toString() };
   }
 
   toString(): string {
-    const { peak } = this;
-    const now = this.categories;
-    const names = [...new Set([...Object.keys(peak.categories), ...Object.keys(now)])];
-    const rows = names
-      .sort((a, b) => (peak.categories[b] ?? 0) - (peak.categories[a] ?? 0))
-      .map((name) => [name, bytesText(now[name] ?? 0), bytesText(peak.categories[name] ?? 0)]);
+    const { device, host } = this.#books;
     const capacity = this.capacity === undefined ? '' : ` of ${bytesText(this.capacity)}`;
-    return [
-      `Memory of rank ${this.rank}: ${bytesText(this.#total)} now, peak ${bytesText(peak.bytes)}${capacity} at ${peak.at}`,
-      table([['category', 'now', 'at peak'], ...rows]),
-    ].join('\n');
+    const lines = [`Memory of rank ${this.rank}: ${figures(device, capacity)}`, categoryTable(device)];
+    if (host.peak.bytes > 0)
+      lines.push(`Host memory of rank ${this.rank}: ${figures(host, '')}`, categoryTable(host));
+    return lines.join('\n');
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
@@ -499,9 +583,25 @@ export class MemoryLedger implements MemoryListener {
   }
 
   /** Plain figures, to send to other ranks or to write down. */
-  toJSON(): { rank: number; bytes: number; categories: Record<string, number>; peak: LedgerPeak } {
-    return { rank: this.rank, bytes: this.#total, categories: this.categories, peak: this.peak };
+  toJSON(): LedgerAccount & { rank: number; host: LedgerAccount } {
+    return { rank: this.rank, ...plain(this.#books.device), host: plain(this.#books.host) };
   }
+}
+
+function plain({ bytes, categories, peak }: LedgerAccount): LedgerAccount {
+  return { bytes, categories, peak };
+}
+
+function figures({ bytes, peak }: LedgerAccount, capacity: string): string {
+  return `${bytesText(bytes)} now, peak ${bytesText(peak.bytes)}${capacity} at ${peak.at}`;
+}
+
+function categoryTable({ categories, peak }: LedgerAccount): string {
+  const names = [...new Set([...Object.keys(peak.categories), ...Object.keys(categories)])];
+  const rows = names
+    .sort((a, b) => (peak.categories[b] ?? 0) - (peak.categories[a] ?? 0))
+    .map((name) => [name, bytesText(categories[name] ?? 0), bytesText(peak.categories[name] ?? 0)]);
+  return table([['category', 'now', 'at peak'], ...rows]);
 }
 
 function adviceOn(category: string | undefined): string {

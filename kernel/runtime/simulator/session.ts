@@ -3,7 +3,14 @@
  * collectives, messages, waits. Ranks keep no clock together while they run; times come from all ranks' programs at once, so
  * they depend on the program and the cluster alone.
  */
-import { addCommHook, type CommCall, dist, withoutCommHooks } from '../distributed/group/index.js';
+import {
+  addCommHook,
+  type CommCall,
+  dist,
+  type HostTransfer,
+  TRANSFER_STREAM,
+  withoutCommHooks,
+} from '../distributed/group/index.js';
 import { onMemory } from '../tensor/index.js';
 import { collectiveBytesOf, collectiveKind, messageKind } from './calls.js';
 import type { Cluster } from './cluster.js';
@@ -25,7 +32,11 @@ export interface SimulationOptions extends SimulateOptions {
   computeScale?: number;
   /** Multiplies the bytes of communication. Default 1. */
   bytesScale?: number;
+  /** Bytes per second between host and device, in each direction, for what is offloaded. Default 25 GB/s. */
+  hostBandwidth?: number;
 }
+
+const HOST_BANDWIDTH = 25e9;
 
 /**
  * Records this rank between `start` and `stop`; `result` is a collective call of all ranks.
@@ -73,6 +84,7 @@ export class Simulation {
           // Marks from before the recording are in the past.
           if (this.#marks.has(name)) this.program.waitEvent(name, stream);
         },
+        transfer: (transfer) => this.#transfer(transfer),
       }),
     ];
     this.ledger?.start();
@@ -157,6 +169,22 @@ export class Simulation {
     const item: ComputeItem = { kind: 'compute', label, stream: COMPUTE, seconds: time, flops };
     this.program.push(item);
     this.#open = item;
+  }
+
+  #transfer({ name, direction, bytes, label, after, before }: HostTransfer): void {
+    this.#open = undefined;
+    const stream = TRANSFER_STREAM[direction];
+    if (after !== undefined) {
+      this.program.record(`${name} after`, after);
+      this.program.waitEvent(`${name} after`, stream);
+    }
+    this.program.record(`${name} begin`, stream);
+    const moved = bytes * (this.options.bytesScale ?? 1);
+    const seconds = moved / (this.options.hostBandwidth ?? HOST_BANDWIDTH);
+    const item = this.program.compute(seconds, { label: `${stream} ${label}`, stream });
+    this.program.record(`${name} end`, stream);
+    this.#marks.add(`${name} end`);
+    if (before !== undefined) this.program.wait(item, before);
   }
 
   #issue(call: CommCall): void {

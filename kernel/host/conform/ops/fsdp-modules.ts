@@ -61,20 +61,21 @@ export class Net extends nn.Module {
       if (what === 'act') x = ACTS[name]!(x);
       else if (what === 'save') kept.set(name, x);
       else if (what === 'add') x = x.add(kept.get(name)!);
-      else if (what === 'mul') x = x.mul(this.own(name));
-      else if (what === 'addp') x = x.add(this.own(name));
+      else if (what === 'mul') x = x.mul(ownOf(this, name));
+      else if (what === 'addp') x = x.add(ownOf(this, name));
       else throw new Error(`"${what}" is no step of a flow`);
     }
     return x;
   }
-
-  private own(name: string): Tensor {
-    const state = nn.stateOf(this);
-    return (state.parameters.get(name) ?? state.buffers.get(name))!;
-  }
 }
 
-export function buildNet(spec: Spec): nn.Module {
+/** Not a method: a spec may give a parameter any name. */
+function ownOf(net: Net, name: string): Tensor {
+  const state = nn.stateOf(net);
+  return (state.parameters.get(name) ?? state.buffers.get(name))!;
+}
+
+function buildNet(spec: Spec): nn.Module {
   const [kind, args] = Object.entries(spec)[0] as [string, unknown];
   if (kind === 'Net') return new Net(args as NetSpec);
   if (kind === 'Sequential') return new nn.Sequential(...(args as Spec[]).map(buildNet));

@@ -1,16 +1,18 @@
 /** Replicas of a module, kept equal by averaging gradients. */
 import { ShardbookError } from '../../base/index.js';
 import { joinKwargs, Module, splitKwargs } from '../../nn/index.js';
-import { isGradEnabled, noGrad, Tensor } from '../../tensor/index.js';
-import { dist, type ProcessGroup } from '../group/index.js';
+import { isGradEnabled, noGrad, Tensor, torch } from '../../tensor/index.js';
+import { dist, type ProcessGroup, withoutCommHooks } from '../group/index.js';
 import { DEFAULT_BUCKET_MB, DEFAULT_FIRST_BUCKET_BYTES } from './buckets.js';
 import { type CommHookFn, Reducer } from './reducer.js';
 
 export interface DDPOptions {
   processGroup?: ProcessGroup | null;
-  /** Sends rank 0's buffers to all before each forward. */
+  /** Sends rank 0's buffers to all: at the start, and before forwards (see `forwardSyncBuffers`). */
   broadcastBuffers?: boolean;
-  /** Makes parameters and buffers equal to rank 0's at the start. */
+  /** Sends rank 0's buffers before each forward whose predecessor was synchronised; at the start they are sent in any case. */
+  forwardSyncBuffers?: boolean | null;
+  /** Compares the ranks' parameters and makes them, and buffers, equal to rank 0's at the start; false communicates nothing. */
   initSync?: boolean;
   /** Looks through the graph after each forward for parameters that it does not use. */
   findUnusedParameters?: boolean;
@@ -42,13 +44,16 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
   readonly reducer: Reducer;
   readonly broadcastBuffers: boolean;
   #sync = true;
+  /** Whether the last forward was followed by a synchronised backward: only then may buffers differ for a new reason. */
+  #syncBuffersNext = true;
 
   constructor(module: M, options: DDPOptions = {}) {
     super();
     dist.initProcessGroup();
     this.module = module;
     this.processGroup = options.processGroup ?? dist.group.WORLD;
-    this.broadcastBuffers = options.broadcastBuffers ?? true;
+    const initBuffers = options.forwardSyncBuffers != null || (options.broadcastBuffers ?? true);
+    this.broadcastBuffers = options.forwardSyncBuffers ?? options.broadcastBuffers ?? true;
     const trained = module.namedParameters().filter(([, p]) => p.requiresGrad);
     if (trained.length === 0) {
       throw new ShardbookError({
@@ -67,8 +72,10 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
     }
     const capMb = options.bucketCapMb ?? DEFAULT_BUCKET_MB;
     const rest = Math.floor(capMb * 1024 * 1024);
-    this.#checkSameEverywhere();
-    if (options.initSync ?? true) this.#synchronise([...module.parameters(), ...module.buffers()]);
+    if (options.initSync ?? true) {
+      this.#checkSameEverywhere(trained.map(([, p]) => p));
+      this.#synchronise([...module.parameters(), ...(initBuffers ? module.buffers() : [])]);
+    }
     this.reducer = new Reducer(
       trained.map(([, p]) => p),
       trained.map(([name]) => name),
@@ -92,9 +99,10 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
     const [args, kwargs] = splitKwargs(given);
     const call = this.module as unknown as (...a: unknown[]) => unknown;
     const training = isGradEnabled() && this.#sync;
-    if (training) this.reducer.prepare();
-    if (this.broadcastBuffers && this.#sync) this.#synchronise(this.module.buffers());
+    if (isGradEnabled()) this.reducer.prepare();
+    if (this.broadcastBuffers && this.#syncBuffersNext) this.#synchronise(this.module.buffers());
     const output = call(...joinKwargs(args, kwargs));
+    this.#syncBuffersNext = training;
     if (training) this.reducer.watch(tensorsOf(output));
     else this.reducer.pause();
     return output as ReturnType<M['forward']>;
@@ -116,22 +124,35 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
     this.reducer.setHook(hook as CommHookFn, state);
   }
 
+  /** Sends rank 0's values, those of one dtype as one message. */
   #synchronise(tensors: readonly Tensor[]): void {
-    if (this.processGroup.size() === 1) return;
+    const byDtype = new Map<string, Tensor[]>();
+    for (const t of tensors) byDtype.set(t.dtype.name, [...(byDtype.get(t.dtype.name) ?? []), t.data]);
     noGrad(() => {
-      for (const t of tensors) dist.broadcast(t.data, { groupSrc: 0, group: this.processGroup });
+      for (const same of byDtype.values()) {
+        const flat = torch.cat(same.map((t) => t.reshape([-1])));
+        dist.broadcast(flat, { groupSrc: 0, group: this.processGroup });
+        let at = 0;
+        for (const t of same) {
+          t.copy_(flat.narrow(0, at, t.numel()).view([...t.shape]));
+          at += t.numel();
+        }
+      }
     });
   }
 
   /** The ranks' models must have the same parameters, or their buckets would not fit together. */
-  #checkSameEverywhere(): void {
+  #checkSameEverywhere(trained: readonly Tensor[]): void {
     const { processGroup: group } = this;
-    if (group.size() === 1) return;
     const own = this.module
       .namedParameters()
       .map(([name, p]) => `${name} ${p.describe()}${p.requiresGrad ? '' : ' frozen'}`);
     const all: unknown[] = new Array<unknown>(group.size()).fill(null);
-    dist.allGatherObject(all, own, { group });
+    // What PyTorch compares, and lets be seen: how many parameters there are, and rank 0's shapes and strides.
+    const counted = Array.from({ length: group.size() }, () => torch.zeros([1], { dtype: torch.int64 }));
+    dist.allGather(counted, torch.tensor([trained.length], { dtype: torch.int64 }), { group });
+    // Who differs is to be known on every rank, by name: that is our own business.
+    withoutCommHooks(() => dist.allGatherObject(all, own, { group }));
     for (const [r, other] of (all as string[][]).entries()) {
       const at = Array.from({ length: Math.max(own.length, other.length) }, (_, i) => i).find(
         (i) => (all as string[][])[0]![i] !== other[i],
@@ -147,6 +168,8 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
         help: 'build the same model on every rank',
       });
     }
+    const layout = trained.flatMap((p) => [...p.shape, ...p.strides]);
+    dist.broadcast(torch.tensor(layout, { dtype: torch.int64 }), { groupSrc: 0, group });
   }
 }
 

@@ -2,8 +2,8 @@
  * Averages gradients across ranks while the backward pass runs: a bucket is reduced as soon as all its gradients are there and
  * those before it are on their way, so that all ranks start the same collectives in the same order.
  *
- * The first plan of buckets guesses that gradients come in reverse order of the parameters; after one pass the order is known,
- * and the buckets are made anew, once, in rank 0's order.
+ * The order in which gradients come is known after one pass, and then buckets are made, once, in rank 0's order; until then all
+ * gradients are one bucket. Where the graph may change there is no such order: buckets stay those of the parameters, last ones first.
  */
 import { ShardbookError } from '../../base/index.js';
 import { type Node, noGrad, queueCallback, Tensor, torch } from '../../tensor/index.js';
@@ -77,6 +77,8 @@ export class Reducer {
   #unusedNow: readonly number[] = [];
   /** Of a static graph: how often each parameter's gradient comes in one pass. */
   #expectedHits: number[] | null = null;
+  /** Of a static graph: which parameters some rank used in that pass. */
+  #usedEver: boolean[] | null = null;
   #hits: number[] = [];
   #hook: { fn: CommHookFn; state: unknown } | null = null;
 
@@ -86,7 +88,9 @@ export class Reducer {
     private readonly options: ReducerOptions,
   ) {
     // The last parameters' gradients come first.
-    this.#plan(assignBuckets(parameters, options.sizes).reverse());
+    const once = options.staticGraph || !options.findUnused;
+    const sizes = once ? { first: Infinity, rest: Infinity } : options.sizes;
+    this.#plan(assignBuckets(parameters, sizes).reverse());
     for (const [i, p] of parameters.entries()) p.registerPostAccumulateGradHook(() => this.#arrived(i));
   }
 
@@ -132,7 +136,12 @@ export class Reducer {
       bucket.waiting = bucket.members.length;
       bucket.work = null;
     }
-    this.#unusedNow = this.options.findUnused ? this.#unreached(outputs) : [];
+    this.#unusedNow = this.#looksForUnused ? this.#unreached(outputs) : [];
+  }
+
+  /** Whether each pass may leave out other parameters. */
+  get #looksForUnused(): boolean {
+    return this.options.findUnused && !this.options.staticGraph;
   }
 
   /** Nothing is expected of the next backward: gradients stay as they are. */
@@ -242,11 +251,14 @@ export class Reducer {
     this.#queued = false;
     if (this.options.staticGraph && this.#expectedHits === null) {
       this.#expectedHits = [...this.#hits];
+      this.#usedEver = this.#usedSomewhere();
       for (let i = 0; i < this.parameters.length; i++) this.#markReady(i);
+      // That was no order of arrival.
+      this.#arrival = [];
     }
     // Some gradients never came: the next forward says which.
     if (this.#nextBucket < this.#buckets.length) return;
-    const usedSomewhere = this.#usedSomewhere();
+    const usedSomewhere = this.#looksForUnused ? this.#usedSomewhere() : this.#usedEver;
     noGrad(() => {
       for (const bucket of this.#buckets) {
         const result = bucket.work!.finish();
@@ -266,9 +278,8 @@ export class Reducer {
     this.#armed = false;
   }
 
-  /** Which parameters some rank used; null where all are known to be used. Unused everywhere keep their gradient as it is. */
-  #usedSomewhere(): boolean[] | null {
-    if (!this.options.findUnused && this.#expectedHits === null) return null;
+  /** Which parameters some rank used. Those that none did keep their gradient as it is. */
+  #usedSomewhere(): boolean[] {
     const flags = torch.tensor(
       this.#used.map((used) => (used ? 1 : 0)),
       { dtype: torch.int32 },
@@ -282,7 +293,7 @@ export class Reducer {
   #canRebuild(): boolean {
     return (
       !this.#rebuilt &&
-      !this.options.findUnused &&
+      !this.#looksForUnused &&
       this.#finished &&
       this.#arrival.length === this.parameters.length
     );
@@ -290,17 +301,22 @@ export class Reducer {
 
   #rebuild(): void {
     this.#rebuilt = true;
-    const order = [...this.#arrival];
+    const order = this.#arrival;
+    const { group, sizes } = this.options;
+    const own = assignBuckets(
+      order.map((i) => this.parameters[i]!),
+      sizes,
+    ).map((indices) => indices.map((at) => order[at]!));
     // Ranks may have seen another order: rank 0's counts.
-    const message: unknown[] = [order];
-    if (this.options.group.size() > 1)
-      dist.broadcastObjectList(message, { groupSrc: 0, group: this.options.group });
-    const agreed = message[0] as number[];
-    const assignment = assignBuckets(
-      agreed.map((i) => this.parameters[i]!),
-      this.options.sizes,
+    const indices = torch.tensor([...own.flat(), own.length], { dtype: torch.int32 });
+    dist.broadcast(indices, { groupSrc: 0, group });
+    const agreed = (indices.tolist() as number[]).map(Number);
+    const lengths = torch.tensor(
+      Array.from({ length: agreed.pop()! }, (_, b) => own[b]?.length ?? 0),
+      { dtype: torch.int32 },
     );
-    this.#plan(assignment.map((indices) => indices.map((at) => agreed[at]!)));
+    dist.broadcast(lengths, { groupSrc: 0, group });
+    this.#plan((lengths.tolist() as number[]).map((n) => agreed.splice(0, Number(n))));
   }
 
   #unfinished(): ShardbookError {

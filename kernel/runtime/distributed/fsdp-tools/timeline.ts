@@ -17,7 +17,7 @@ import {
 import { type FsdpEvent, type FsdpEventKind, onFsdp } from '../fsdp/index.js';
 import { dist, withoutCommHooks } from '../group/index.js';
 
-/** An event with the virtual time at which this rank's compute stream reached it. */
+/** An event with the virtual time at which this rank's compute stream reached it; of a copy between host and device, when it ran. */
 export interface TimedFsdpEvent {
   rank: number;
   kind: FsdpEventKind;
@@ -28,46 +28,42 @@ export interface TimedFsdpEvent {
   bytes: number;
   groupSize: number;
   op: string;
-  /** Bytes alive on the rank, by category. */
+  /** Bytes alive on the rank's device, by category. */
   memory: Record<string, number>;
+  /** The same of the host's memory: what is offloaded. */
+  host: Record<string, number>;
 }
 
 export interface FsdpTimelineOptions extends SimulationOptions {
   /** What the ledger counts besides FSDP's own: the model and the optimizer, as for `MemoryLedger.track`. */
   track?: Parameters<MemoryLedger['track']>[0][];
-  /** Bytes per second between host and device, for CPU offload; default 25 GB/s. */
-  hostBandwidth?: number;
 }
 
-type Written = Omit<TimedFsdpEvent, 'seconds' | 'rank'>;
+/** `mark` is the event of simulated time that tells when. */
+type Written = Omit<TimedFsdpEvent, 'seconds' | 'rank'> & { mark: string };
 
+/** A step of FSDP in virtual time, with its memory. */
 export class FsdpTimeline {
   private constructor(
     readonly result: SimulationResult,
     readonly events: readonly TimedFsdpEvent[],
-    /** Most bytes alive at once, by rank. */
+    /** Most bytes alive at once on the device, by rank. */
     readonly peaks: readonly number[],
+    /** The same of host memory. */
+    readonly hostPeaks: readonly number[],
   ) {}
 
   /** Runs `body` (a step, usually) and times it on the cluster. Every rank of the world calls it. */
   static record(cluster: Cluster, body: () => unknown, options: FsdpTimelineOptions = {}): FsdpTimeline {
-    const { track = [], hostBandwidth = 25e9, ...simulation } = options;
+    const { track = [], ...simulation } = options;
     const sim = new Simulation(cluster, simulation);
     const ledger = new MemoryLedger({ rank: dist.getRank() });
     for (const what of track) ledger.track(what);
     const written: Written[] = [];
     const write = (event: FsdpEvent): void => {
-      if (event.kind === 'toDevice' || event.kind === 'toHost') {
-        // A copy engine of its own; the gather that needs the shards waits for it.
-        const stream = event.kind === 'toDevice' ? 'host to device' : 'device to host';
-        const item = sim.program.compute(event.bytes! / hostBandwidth, {
-          label: `${stream} ${event.module}`,
-          stream,
-        });
-        if (event.kind === 'toDevice') sim.program.wait(item, 'all-gather');
-        return;
-      }
-      sim.mark(`fsdp ${written.length}`);
+      const copy = event.transfer === undefined ? undefined : `${event.transfer} ${event.phase}`;
+      const mark = copy ?? `fsdp ${written.length}`;
+      if (copy === undefined) sim.mark(mark);
       written.push({
         kind: event.kind,
         phase: event.phase,
@@ -76,6 +72,8 @@ export class FsdpTimeline {
         groupSize: event.groupSize ?? 0,
         op: event.op ?? '',
         memory: ledger.categories,
+        host: ledger.host.categories,
+        mark,
       });
     };
     ledger.start();
@@ -89,15 +87,18 @@ export class FsdpTimeline {
       ledger.stop();
     }
     const all: unknown[] = Array.from({ length: dist.getWorldSize() }, () => null);
-    withoutCommHooks(() => dist.allGatherObject(all, { written, peak: ledger.peak.bytes }));
-    const ranks = all as { written: Written[]; peak: number }[];
+    withoutCommHooks(() =>
+      dist.allGatherObject(all, { written, peak: ledger.peak.bytes, hostPeak: ledger.host.peak.bytes }),
+    );
+    const ranks = all as { written: Written[]; peak: number; hostPeak: number }[];
     const events = ranks.flatMap((own, rank) =>
-      own.written.map((event, i) => ({ ...event, rank, seconds: result.timeOf(rank, `fsdp ${i}`) ?? 0 })),
+      own.written.map(({ mark, ...event }) => ({ ...event, rank, seconds: result.timeOf(rank, mark) ?? 0 })),
     );
     return new FsdpTimeline(
       result,
       events,
       ranks.map((own) => own.peak),
+      ranks.map((own) => own.hostPeak),
     );
   }
 
@@ -159,10 +160,16 @@ export class FsdpTimeline {
     const above = timelineFigure(bars, `Rank ${rank}: one step of ${seconds(this.makespan)}`);
     const own = this.of(rank);
     const categories = [...new Set(own.flatMap((event) => Object.keys(event.memory)))];
+    const onHost = [...new Set(own.flatMap((event) => Object.keys(event.host)))];
     const below = stackFigure(
       categories.map((name) => ({ name, values: own.map((event) => event.memory[name] ?? 0) })),
       own.map((event) => `${event.kind} ${event.module || 'root'}`),
       'Memory',
+      undefined,
+      onHost.map((name) => ({
+        name: `host: ${name}`,
+        values: own.map((event) => event.host[name] ?? 0),
+      })),
     );
     return {
       data: [
@@ -194,6 +201,9 @@ export class FsdpTimeline {
 
   /** The events of rank 0, a line each. */
   toString(): string {
+    const bytes = (by: Record<string, number>): string =>
+      bytesText(Object.values(by).reduce((sum, n) => sum + n, 0));
+    const host = (this.hostPeaks[0] ?? 0) > 0;
     const rows = this.of(0)
       .filter((event) => event.phase === 'begin')
       .map((event) => [
@@ -201,10 +211,12 @@ export class FsdpTimeline {
         event.module || 'root',
         seconds(event.seconds),
         event.bytes === 0 ? '' : bytesText(event.bytes),
-        bytesText(Object.values(event.memory).reduce((sum, n) => sum + n, 0)),
+        bytes(event.memory),
+        ...(host ? [bytes(event.host)] : []),
       ]);
-    const head = `${this.peaks.length} ranks, ${seconds(this.makespan)}; peak memory of rank 0: ${bytesText(this.peaks[0] ?? 0)}`;
-    return `${head}\n${table([['event', 'module', 'at', 'moves', 'alive'], ...rows])}`;
+    const head = `${this.peaks.length} ranks, ${seconds(this.makespan)}; peak memory of rank 0: ${bytesText(this.peaks[0] ?? 0)}${host ? `, of its host: ${bytesText(this.hostPeaks[0]!)}` : ''}`;
+    const columns = ['event', 'module', 'at', 'moves', 'alive', ...(host ? ['on the host'] : [])];
+    return `${head}\n${table([columns, ...rows])}`;
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {

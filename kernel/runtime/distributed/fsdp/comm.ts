@@ -56,6 +56,7 @@ export class DefaultAllGather implements AllGatherComm {
   }
 }
 
+/** dist's own reduce-scatter. */
 export class DefaultReduceScatter implements ReduceScatterComm {
   allocate = allocate;
   run(output: Tensor, input: Tensor, group: ProcessGroup, op: ReduceOp, asyncOp: boolean): Work | undefined {
@@ -79,7 +80,7 @@ export interface PendingGather {
   readonly pooled: boolean;
   readonly work: Waitable | undefined;
   readonly group: ProcessGroup;
-  /** Bytes of each parameter's piece. */
+  /** Bytes of each piece: those of the first parameter, of the second, ... */
   readonly pieces: readonly number[];
 }
 
@@ -92,7 +93,7 @@ export function startAllGather(
 ): PendingGather {
   if (group.size() === 1) return nothingToGather(group);
   return noGrad(() => {
-    const inputs = params.map((p) => p.allGatherInput());
+    const inputs = params.flatMap((p) => p.allGatherInputs());
     const pieces = inputs.map((t) => t.numel() * t.dtype.itemsize);
     const first = inputs[0]!.dtype;
     const dtype = inputs.every((t) => t.dtype === first) ? first : torch.uint8;
@@ -105,6 +106,7 @@ export function startAllGather(
       target.set(bytesOf(t), at);
       at += pieces[i]!;
     }
+    for (const p of params) p.dropInputs();
     const claim = claimMemory(output, 'All Gather');
     onStart(output);
     const work = comm.run(output, input, group, true);
@@ -123,22 +125,28 @@ export function finishAllGather(pending: PendingGather, params: readonly FSDPPar
   const { output } = pending;
   noGrad(() => {
     if (output === null) {
-      for (const p of params) bytesOf(p.openOutput(1)).set(bytesOf(p.allGatherInput()));
+      for (const p of params) {
+        const inputs = p.allGatherInputs();
+        for (const [i, whole] of p.openOutputs(1).entries()) bytesOf(whole).set(bytesOf(inputs[i]!));
+        p.dropInputs();
+      }
       return;
     }
     const ranks = pending.group.size();
     const source = bytesOf(output);
     const block = source.length / ranks;
     let offset = 0;
-    for (const [i, p] of params.entries()) {
-      const piece = pending.pieces[i]!;
-      const whole = p.openOutput(ranks);
+    let next = 0;
+    for (const p of params) {
       const interleaved = p.shardDim !== 0 && p.state === 'sharded';
-      const target = interleaved ? new Uint8Array(piece * ranks) : bytesOf(whole);
-      for (let r = 0; r < ranks; r++)
-        target.set(source.subarray(r * block + offset, r * block + offset + piece), r * piece);
-      if (interleaved) weave(target, whole, p, ranks);
-      offset += piece;
+      for (const whole of p.openOutputs(ranks)) {
+        const piece = pending.pieces[next++]!;
+        const target = interleaved ? new Uint8Array(piece * ranks) : bytesOf(whole);
+        for (let r = 0; r < ranks; r++)
+          target.set(source.subarray(r * block + offset, r * block + offset + piece), r * piece);
+        if (interleaved) weave(target, whole, p, ranks);
+        offset += piece;
+      }
     }
     pending.claim?.release();
     if (pending.pooled) freeStorage(output.storage);
@@ -177,7 +185,8 @@ export interface ReduceInput {
   hook: ((output: Tensor) => void) | null;
   onReduceScatter(input: Tensor, op: ReduceOp, ranks: number): void;
   onAllReduce(tensor: Tensor, op: ReduceOp, ranks: number): void;
-  onDone(): void;
+  /** The reduction is over; `complete` unless the sum stays in `partial`. */
+  onDone(complete: boolean): void;
 }
 
 export interface PendingReduce {
@@ -226,8 +235,8 @@ export function startReduce(input: ReduceInput): PendingReduce {
       work = undefined;
       if (!input.allReduce) {
         const partial = input.partial === null ? output : input.partial.add_(output);
-        input.onDone();
-        return { partial, finish: () => letGo(buffer) };
+        input.onDone(false);
+        return { partial, finish: () => letGo(output === buffer ? null : buffer) };
       }
       if (input.partial !== null) output.add_(input.partial);
       input.onAllReduce(output, plan.allReduce, input.replicateGroup.size());
@@ -257,7 +266,9 @@ function finishReduce(
     work?.wait();
     input.hook?.(output);
     divide(output, input.plan.after);
-    const grads = output.dtype === input.origDtype ? output : output.to(input.origDtype);
+    const reduced = output.dtype === input.origDtype ? output : output.to(input.origDtype);
+    const offloaded = input.params[0]!.offloaded;
+    const grads = offloaded ? toHost(reduced, output) : reduced;
     let at = 0;
     for (const [i, p] of input.params.entries()) {
       const grad = new Tensor({
@@ -269,8 +280,18 @@ function finishReduce(
       at += pieces[i]!;
       addShardedGrad(p, grad);
     }
-    input.onDone();
+    input.onDone(true);
   });
+}
+
+/** Offloaded gradients have memory of their own, on the host; the device's is free again once they are there. */
+function toHost(reduced: Tensor, output: Tensor): Tensor {
+  const claims = new Set([output, reduced]);
+  const held = [...claims].map((t) => claimMemory(t, 'Reduce Scatter'));
+  const host = takeTensor(reduced.numel(), reduced.dtype);
+  bytesOf(host).set(bytesOf(reduced));
+  for (const claim of held) claim.release();
+  return host;
 }
 
 function addShardedGrad(p: FSDPParam, grad: Tensor): void {

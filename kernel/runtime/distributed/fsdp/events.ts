@@ -1,6 +1,7 @@
 /** What FSDP does, moment by moment, for whoever subscribes: timelines, hook debuggers, tests. */
 import type { DType } from '../../tensor/index.js';
 
+/** What FSDP does to a group of parameters. */
 export type FsdpEventKind =
   | 'preForward'
   | 'forwardPrefetch'
@@ -21,6 +22,14 @@ export type FsdpEventKind =
   | 'toDevice'
   | 'toHost';
 
+/** The last number of a copy between host and device. */
+let transfers = 0;
+
+/** A name for the next copy between host and device, which simulated time and events know it by. */
+export function nextTransfer(): string {
+  return `transfer ${++transfers}`;
+}
+
 /** A parameter and the state it is in. */
 export interface ParamSnapshot {
   readonly name: string;
@@ -32,6 +41,7 @@ export interface ParamSnapshot {
   readonly unshardedBytes: number;
 }
 
+/** One thing that FSDP did on this rank. */
 export interface FsdpEvent {
   readonly kind: FsdpEventKind;
   /** `end` is sent for what has a duration: the part of the module between `preForward` and `postForward` is not such. */
@@ -47,6 +57,8 @@ export interface FsdpEvent {
   /** Reduce op of a reduction. */
   readonly op?: string;
   readonly groupSize?: number;
+  /** Of `toDevice` and `toHost`: its name in simulated time. */
+  readonly transfer?: string;
   /** The group's parameters at this moment; made only when it is asked for. */
   readonly params: () => readonly ParamSnapshot[];
 }

@@ -13,6 +13,7 @@ export {
   type ParamSnapshot,
   pytorchLabels,
 } from './events.js';
+export type { FsdpGatherExtension } from './extension.js';
 export {
   type FullyShardOptions,
   fullyShard,

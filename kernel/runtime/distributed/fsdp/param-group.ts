@@ -12,6 +12,7 @@ import {
 } from '../../tensor/index.js';
 import {
   dist,
+  hostTransfer,
   markCompute,
   type ProcessGroup,
   type ReduceOp,
@@ -32,7 +33,7 @@ import {
 } from './comm.js';
 import { dividePlan } from './divide.js';
 import { fsdpError } from './errors.js';
-import { emitFsdp, type FsdpEvent, type FsdpEventKind, hasListeners } from './events.js';
+import { emitFsdp, type FsdpEvent, type FsdpEventKind, hasListeners, nextTransfer } from './events.js';
 import type { MeshInfo } from './mesh-info.js';
 import type { FSDPParam, ShardedState } from './param.js';
 import type { MixedPrecisionPolicy } from './policy.js';
@@ -88,6 +89,8 @@ export class FSDPParamGroup {
   readonly #postForwardIndices: number[] = [];
   #wasReset = false;
   #stateDictHooked = false;
+  /** The last copy of gradients to the host that nobody has waited for. */
+  #toHost: string | null = null;
 
   constructor(
     readonly modules: readonly Module[],
@@ -164,14 +167,19 @@ export class FSDPParamGroup {
     if (this.#gather !== null || this.sharded === 'unsharded') return;
     if (!this.unshardInBackward && this.training === 'preBackward') return;
     const group = this.gatherGroup;
-    if (group === null || group.size() === 1) {
+    // Shards do not change within a step, so but for the first a gather need not wait for what is computed before it.
+    const stepBegins = this.comm.stepBegins;
+    this.comm.stepBegins = false;
+    const alone = group === null || group.size() === 1;
+    this.#move('toDevice', this.params, {
+      after: stepBegins ? 'compute' : undefined,
+      before: alone ? 'compute' : 'all-gather',
+    });
+    if (alone) {
       this.#gather = nothingToGather(group ?? dist.group.WORLD);
       return;
     }
-    this.#move('toDevice', this.params);
-    // Shards do not change within a step, so but for the first a gather need not wait for what is computed before it.
-    const stream = { name: 'all-gather', independent: !this.comm.stepBegins };
-    this.comm.stepBegins = false;
+    const stream = { name: 'all-gather', independent: !stepBegins };
     this.#gather = withCommStream(stream, () =>
       startAllGather(this.params, group, this.gatherComm, (output) =>
         this.emit('allGather', {
@@ -347,9 +355,10 @@ export class FSDPParamGroup {
       hook: this.allReduceHook,
       onReduceScatter: (t, op, n) => sized('reduceScatter', t, op, n),
       onAllReduce: (t, op, n) => sized('allReduce', t, op, n),
-      onDone: () => {
+      onDone: (complete) => {
         this.emit('reduceScatter', { phase: 'end' });
-        this.#move('toHost', params);
+        const reduces = (shard?.size ?? 1) > 1 || replicate !== null;
+        if (complete) this.#move('toHost', params, { after: reduces ? 'reduce-scatter' : 'compute' });
       },
     });
     this.#partial = pending.partial;
@@ -357,17 +366,30 @@ export class FSDPParamGroup {
     this.emit('reduce', { phase: 'end' });
   }
 
-  /** Offloaded shards cross between host and device; the memory is the same here, so only the event tells. */
-  #move(kind: 'toDevice' | 'toHost', params: readonly FSDPParam[]): void {
+  /** Offloaded shards go to the device, and their gradients to the host. */
+  #move(
+    kind: 'toDevice' | 'toHost',
+    params: readonly FSDPParam[],
+    order: { after?: string | undefined; before?: string },
+  ): void {
+    if (this.sharded === 'shardedPostForward') return;
     const bytes = params.reduce(
       (sum, p) => sum + (p.offloaded ? p.shardData.numel() * p.shardData.dtype.itemsize : 0),
       0,
     );
-    if (bytes > 0) this.emit(kind, { bytes });
+    if (bytes === 0) return;
+    const transfer = nextTransfer();
+    this.emit(kind, { bytes, transfer });
+    hostTransfer({ name: transfer, direction: kind, bytes, label: this.fqn ?? '', ...order });
+    this.emit(kind, { phase: 'end', bytes, transfer });
+    if (kind === 'toHost') this.#toHost = transfer;
   }
 
   /** The iteration is over. */
   finishBackward(): void {
+    // The optimizer reads the gradients on the host.
+    if (this.#toHost !== null) streamWaitsFor('compute', `${this.#toHost} end`);
+    this.#toHost = null;
     // A gather that nobody waited for: prefetched for a module that did not run.
     this.#gather?.work?.wait();
     this.#gather = null;

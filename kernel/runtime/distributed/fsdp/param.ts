@@ -12,7 +12,7 @@
  * Pieces are padded ahead of time to the size of the first, so that the pieces of all ranks lie evenly in the buffers.
  */
 
-import { type Module, markParameter, stateOf } from '../../nn/index.js';
+import { type Module, markParameter, ofKind, stateOf } from '../../nn/index.js';
 import {
   claimMemory,
   contiguousStrides,
@@ -26,6 +26,7 @@ import {
 import { DTensor, DTensorSpec, type Placement, Replicate, Shard, StridedShard } from '../dtensor/index.js';
 import { DeviceMesh } from '../mesh/index.js';
 import { fsdpError } from './errors.js';
+import { ExtendedGather, extensionOf } from './extension.js';
 import { fillStorage, freeStorage, takeTensor } from './memory.js';
 import type { MeshInfo } from './mesh-info.js';
 import { CPUOffloadPolicy, type MixedPrecisionPolicy, type OffloadPolicy } from './policy.js';
@@ -77,6 +78,11 @@ export class FSDPParam {
   readonly #unshardedSpec: DTensorSpec | null;
   #unsharded: Tensor | null = null;
   #output: Tensor | null = null;
+  /** Of a parameter whose class decides itself what travels; `#kind` is an instance of that class. */
+  #extended: ExtendedGather | null = null;
+  #kind: Tensor | null = null;
+  /** Device memory for the shard of an offloaded parameter, while it is on its way into a gather. */
+  #staged: { data: Tensor; claim: MemoryClaim } | null = null;
   #postForwardData: Tensor | null = null;
   #postForwardClaim: MemoryClaim | null = null;
   #shardClaim: MemoryClaim | null = null;
@@ -132,6 +138,18 @@ export class FSDPParam {
       uids.set(original, uid);
     }
     this.uid = uid;
+    if (extensionOf(data, named) !== null) {
+      this.#kind = data;
+      this.#extended = new ExtendedGather({
+        named,
+        wholeShape: this.wholeShape,
+        wholeStrides: contiguousStrides(this.wholeShape),
+        paddedShape: this.paddedShape,
+        mesh: gatherMesh(meshInfo),
+        module: places[0]!.module,
+        policy: options.policy,
+      });
+    }
     noGrad(() => {
       const padded = torch.zeros([...this.paddedShape], { dtype: data.dtype, device: data.device });
       if (own > 0 && !data.isMeta)
@@ -242,7 +260,8 @@ export class FSDPParam {
   /** Takes a padded piece as the memory of the sharded parameter. */
   #adopt(padded: Tensor, requiresGrad: boolean): void {
     this.shardData = padded.view([-1]);
-    const local = padded.narrow(this.shardDim, 0, this.shardShape[this.shardDim]!);
+    const piece = padded.narrow(this.shardDim, 0, this.shardShape[this.shardDim]!);
+    const local = this.#kind === null ? piece : ofKind(piece, this.#kind);
     this.sharded = markParameter(this.toShardedDTensor(local).requiresGrad_(requiresGrad));
     this.#claimShard();
   }
@@ -279,42 +298,60 @@ export class FSDPParam {
 
   // ---------------------------------------------------------------- unshard
 
-  /** Elements of this rank's all-gather input. */
-  get inputNumel(): number {
-    return this.state === 'shardedPostForward' ? this.#postForwardData!.numel() : this.shardData.numel();
+  /** What this rank sends, flat: its piece in the dtype of computing, or what the parameter's class gives instead. */
+  allGatherInputs(): Tensor[] {
+    const resharded = this.state === 'shardedPostForward';
+    if (this.#extended !== null) {
+      const local = (this.sharded as DTensor).localTensor;
+      return this.#extended.inputs(this.offloaded ? ofKind(this.#stage(local), this.#kind!) : local);
+    }
+    const data = resharded
+      ? this.#postForwardData!
+      : this.offloaded
+        ? this.#stage(this.shardData)
+        : this.shardData;
+    const wanted = this.computeDtype;
+    return [wanted === null || data.dtype === wanted ? data : data.to(wanted)];
   }
 
-  /** Dtype in which it travels. */
-  get inputDtype(): DType {
-    return this.computeDtype ?? this.shardData.dtype;
+  /** A copy in device memory of what lies on the host. */
+  #stage(host: Tensor): Tensor {
+    const flat = takeTensor(host.numel(), host.dtype);
+    this.#staged = { data: flat, claim: claimMemory(flat, 'All Gather', this.fqn) };
+    const data = flat.view([...host.shape]);
+    noGrad(() => data.copy_(host));
+    return data;
   }
 
-  /** This rank's piece, flat, in the dtype of computing. */
-  allGatherInput(): Tensor {
-    const data = this.state === 'shardedPostForward' ? this.#postForwardData! : this.shardData;
-    return this.computeDtype === null || data.dtype === this.computeDtype ? data : data.to(this.computeDtype);
+  /** The inputs are in the buffer now. */
+  dropInputs(): void {
+    if (this.#staged === null) return;
+    freeStorage(this.#staged.data.storage);
+    this.#staged.claim.release();
+    this.#staged = null;
   }
 
-  /** Memory for the whole parameter (with padding), ready to be written. */
-  openOutput(ranks: number): Tensor {
-    const numel = this.inputNumel * ranks;
-    this.#output ??= takeTensor(numel, this.inputDtype);
-    fillStorage(this.#output.storage, numel * this.#output.dtype.itemsize);
+  /** Memory for what arrives of each input (with padding), ready to be written. */
+  openOutputs(ranks: number): Tensor[] {
+    if (this.#extended !== null) return this.#extended.open(ranks, this.fqn);
+    const resharded = this.state === 'shardedPostForward';
+    const data = resharded ? this.#postForwardData! : this.shardData;
+    const numel = data.numel() * ranks;
+    this.#output ??= takeTensor(numel, this.computeDtype ?? this.shardData.dtype);
+    // Claimed first: what autograd saved of it may hold the memory already, as an activation.
     this.#outputClaim ??= claimMemory(this.#output, 'Unsharded Param', this.fqn);
-    return this.#output;
+    fillStorage(this.#output.storage, numel * this.#output.dtype.itemsize);
+    return [this.#output];
   }
 
-  /** What forward and backward use, over the memory that `openOutput` gave. */
+  /** What forward and backward use, over the memory that `openOutputs` gave. */
   get unsharded(): Tensor | null {
     return this.#unsharded;
   }
 
-  get outputStorage(): Storage | null {
-    return this.#output?.storage ?? null;
-  }
-
   toUnsharded(): void {
-    this.#unsharded ??= this.#makeUnsharded();
+    if (this.#extended !== null) this.#unsharded = this.#makeExtended(this.#extended);
+    else this.#unsharded ??= this.#asParameter(this.#wholeOf(this.#output!));
     if (this.#unsharded.requiresGrad !== this.sharded.requiresGrad)
       this.#unsharded.requiresGrad_(this.sharded.requiresGrad);
     this.register(this.#unsharded);
@@ -324,9 +361,19 @@ export class FSDPParam {
     this.state = 'unsharded';
   }
 
-  #makeUnsharded(): Tensor {
-    const output = this.#output!;
-    const whole = new Tensor({ storage: output.storage, shape: this.wholeShape, dtype: output.dtype });
+  #makeExtended(gather: ExtendedGather): Tensor {
+    const local = (this.sharded as DTensor).localTensor;
+    const dtype = this.computeDtype ?? this.origDtype;
+    const known = this.#unsharded;
+    const whole = gather.finish(local, dtype, known === null ? null : localPart(known), this.fqn);
+    return known ?? this.#asParameter(noGrad(() => whole.detach()));
+  }
+
+  #wholeOf(output: Tensor): Tensor {
+    return new Tensor({ storage: output.storage, shape: this.wholeShape, dtype: output.dtype });
+  }
+
+  #asParameter(whole: Tensor): Tensor {
     if (this.#unshardedSpec === null) return markParameter(whole.requiresGrad_(this.sharded.requiresGrad));
     const spec =
       this.#unshardedSpec.dtype === whole.dtype
@@ -352,6 +399,13 @@ export class FSDPParam {
         'use reshardAfterForward true or false',
       );
     }
+    if (this.#extended !== null) {
+      throw fsdpError(
+        'RESHARD',
+        `Cannot reshard parameter "${this.fqn}" to ${info.shard!.size} ranks: its class ${this.#kind!.constructor.name} decides itself what is gathered`,
+        'use reshardAfterForward true or false',
+      );
+    }
     const { size, rank } = info.shard!;
     const output = this.#output!;
     const share = output.numel() / size;
@@ -373,6 +427,7 @@ export class FSDPParam {
   }
 
   #freeOutput(): void {
+    this.#extended?.free();
     if (this.#output) freeStorage(this.#output.storage);
     this.#outputClaim?.release();
     this.#outputClaim = null;
@@ -456,7 +511,9 @@ export class FSDPParam {
       uids.set(now, this.uid);
       this.register(now);
     }
-    const local = now.localTensor;
+    const { localTensor } = now;
+    const local = this.#kind === null ? localTensor : ofKind(localTensor, this.#kind);
+    if (local !== localTensor) now.become(local, now.spec);
     this.#spec = now.spec;
     if (local.isMeta) return;
     if (
@@ -477,7 +534,7 @@ export class FSDPParam {
     this.#claimShard();
     if (padded !== local) {
       const piece = noGrad(() => padded.narrow(this.shardDim, 0, this.shardShape[this.shardDim]!));
-      now.become(piece, now.spec);
+      now.become(this.#kind === null ? piece : ofKind(piece, this.#kind), now.spec);
     }
   }
 
@@ -487,12 +544,22 @@ export class FSDPParam {
 
   /** Bytes of the whole that exist now. */
   get unshardedBytes(): number {
-    return this.#output?.storage.nbytes ?? 0;
+    return this.#extended?.bytes ?? this.#output?.storage.nbytes ?? 0;
   }
 
   toString(): string {
     return `FSDPParam(${this.fqn}, ${this.#spec})`;
   }
+}
+
+/** The axis over which is gathered. */
+function gatherMesh({ mesh }: MeshInfo): DeviceMesh {
+  const names = mesh.meshDimNames;
+  return mesh.ndim === 1 || names === null ? mesh : mesh.get(names[names.length - 1]!);
+}
+
+function localPart(t: Tensor): Tensor {
+  return t instanceof DTensor ? t.localTensor : t;
 }
 
 function retyped(spec: DTensorSpec, dtype: DType): DTensorSpec {

@@ -85,6 +85,27 @@ export function streamWaitsFor(stream: string, name: string): void {
   for (const hook of hooks) hook.streamWaits?.(stream, name);
 }
 
+/** A copy between host and device memory, which offloading needs: here both are one memory, so only simulated time takes notice. */
+export interface HostTransfer {
+  /** Used once: `${name} begin` and `${name} end` are events of simulated time. */
+  name: string;
+  direction: 'toDevice' | 'toHost';
+  bytes: number;
+  label: string;
+  /** Stream whose work so far it waits for; undefined: what it reads is there already. */
+  after?: string | undefined;
+  /** Stream whose later work waits for it. */
+  before?: string | undefined;
+}
+
+/** Streams of simulated time on which such copies run: an engine for each direction. */
+export const TRANSFER_STREAM = { toDevice: 'host to device', toHost: 'device to host' } as const;
+
+/** Tells hooks of a copy between host and device. */
+export function hostTransfer(transfer: HostTransfer): void {
+  for (const hook of hooks) hook.transfer?.(transfer);
+}
+
 /** As `CommCall`: what listeners of `onComm` get. */
 export type CommEvent = CommCall;
 
@@ -106,6 +127,8 @@ export interface CommHook {
   mark?(name: string): void;
   /** `streamWaitsFor(stream, name)` was called. */
   streamWaits?(stream: string, name: string): void;
+  /** `hostTransfer` was called. */
+  transfer?(transfer: HostTransfer): void;
 }
 
 let hooks: readonly CommHook[] = [];

@@ -6,10 +6,13 @@ export {
   type CommEvent,
   type CommHook,
   type CommStream,
+  type HostTransfer,
+  hostTransfer,
   isUnheard,
   markCompute,
   onComm,
   streamWaitsFor,
+  TRANSFER_STREAM,
   withCommStream,
   withoutCommHooks,
 } from './events.js';
