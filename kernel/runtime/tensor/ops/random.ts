@@ -1,6 +1,6 @@
 /** Random tensors: factories, in-place fills, draws and the generators that they take their numbers from. */
 import { encoder, isSmallFloat, runThen, type TypedArray } from '../../base/index.js';
-import { applyInplace, applyOp } from '../dispatch.js';
+import { activeModes, applyInplace, applyOp } from '../dispatch.js';
 import {
   bfloat16,
   type DType,
@@ -242,7 +242,10 @@ function overwrite(x: Tensor, draw: (target: Tensor) => void): Tensor {
   const part = x.localPart();
   const target = memoryLike(part, x.dtype, 'cpu');
   if (part.numel() > 0) draw(target);
-  return applyInplace('copy', [x, x.withLocalPart(target)], none);
+  const result = applyInplace('copy', [x, x.withLocalPart(target)], none);
+  // Only a mode can have seen it; a model's parameters are drawn one after the other, and new memory costs page faults.
+  if (activeModes().length === 0) target.storage.recycle();
+  return result;
 }
 
 /** Whether this rank holds a part of x only. */
