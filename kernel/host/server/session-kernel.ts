@@ -8,6 +8,7 @@ import type {
   RankView,
   WireMessage,
 } from './kernel-port.js';
+import { OutputLimit } from './output-limit.js';
 
 export interface SessionKernelParts {
   startSession(options: SessionOptions): Promise<SessionApi>;
@@ -39,6 +40,7 @@ type Reply = (message: WireMessage) => void;
 class SessionKernel implements KernelHandle {
   #core: KernelCore;
   #broadcast = new Set<Reply>();
+  readonly #limit = new OutputLimit();
   #exit = new Set<(reason: string, restarts: boolean) => void>();
   #stopped: Promise<void> | undefined;
 
@@ -49,7 +51,7 @@ class SessionKernel implements KernelHandle {
     const sink: MessageSink = {
       send: (channel, message, origin) => {
         const wire: WireMessage = { ...message, channel, buffers: message.buffers ?? [] };
-        if (channel === 'iopub') for (const listener of this.#broadcast) listener(wire);
+        if (channel === 'iopub') this.#tell(this.#limit.pass(wire));
         else if (typeof origin === 'function') (origin as Reply)(wire);
       },
     };
@@ -59,6 +61,10 @@ class SessionKernel implements KernelHandle {
       ...(parts.version === undefined ? {} : { version: parts.version }),
     });
     this.#core.start();
+  }
+
+  #tell(message: WireMessage | undefined): void {
+    if (message !== undefined) for (const listener of this.#broadcast) listener(message);
   }
 
   receive(message: WireMessage, reply: Reply): void {

@@ -48,7 +48,8 @@ export function describeQuickInfo(
     .displayPartsToString(info.displayParts)
     // Where a name came from is not what somebody asks who looks it up.
     .replace(/^\(alias\) /, '')
-    .replace(/\nimport \S+$/, '');
+    .replace(/\nimport \S+$/, '')
+    .replace(/import\("[^"]*"\)\./g, '');
   const documentation = ts.displayPartsToString(info.documentation);
   const tags =
     detail === 0

@@ -34,17 +34,21 @@ export function sizesAndOptions(
 }
 type SizeArgs = (number | readonly number[] | TensorOptions)[];
 
+/** A tensor of this shape; here its memory is always zeros. */
 export function empty(...args: SizeArgs): Tensor {
   const [shape, o] = sizesAndOptions(args, 'empty');
   return finish(alloc(shape, o.dtype ?? getDefaultDtype(), checkDevice(o.device) ?? state.defaultDevice), o);
 }
+/** A tensor of zeros: `torch.zeros(2, 3)`, `torch.zeros([2, 3], { dtype: torch.int64 })`. */
 export function zeros(...args: SizeArgs): Tensor {
   return empty(...args);
 }
+/** A tensor of ones: `torch.ones(2, 3)`, `torch.ones([2, 3], { dtype: torch.int64 })`. */
 export function ones(...args: SizeArgs): Tensor {
   const [shape, o] = sizesAndOptions(args, 'ones');
   return full(shape, 1, { ...o, dtype: o.dtype ?? getDefaultDtype() });
 }
+/** A tensor filled with one value; its dtype follows from the value. */
 export function full(shape: readonly number[] | number, value: Scalar, o: TensorOptions = {}): Tensor {
   const dtype =
     o.dtype ?? (typeof value === 'boolean' ? bool : isFloatScalar(value) ? getDefaultDtype() : int64);
@@ -59,6 +63,7 @@ export function full(shape: readonly number[] | number, value: Scalar, o: Tensor
 export const scalarTensor = (value: Scalar, o: TensorOptions = {}): Tensor =>
   full([], value, { ...o, dtype: o.dtype ?? getDefaultDtype() });
 
+/** A tensor of the shape, dtype and device of `x`. */
 export function emptyLike(x: Tensor, o: TensorOptions = {}): Tensor {
   if (x.constructor !== Tensor) return fullLike(x, 0, o);
   const order = denseOrder(x.shape, x.strides);
@@ -86,7 +91,9 @@ export function fullLike(x: Tensor, value: Scalar, o: TensorOptions = {}): Tenso
 import { applyOp } from '../dispatch.js';
 
 const dispatchFullLike = (x: Tensor, value: number | bigint): Tensor => applyOp('fullLike', [x], { value });
+/** Zeros of the shape, dtype and device of `x`. */
 export const zerosLike = (x: Tensor, o: TensorOptions = {}): Tensor => fullLike(x, 0, o);
+/** Ones of the shape, dtype and device of `x`. */
 export const onesLike = (x: Tensor, o: TensorOptions = {}): Tensor => fullLike(x, 1, o);
 const inherit = (x: Tensor, o: TensorOptions): TensorOptions => ({ dtype: x.dtype, device: x.device, ...o });
 export const newZeros = (x: Tensor, ...args: SizeArgs): Tensor => {
@@ -175,6 +182,7 @@ export const fromTypedArray = (data: TypedArray, shape: readonly number[], dtype
   new Tensor({ storage: Storage.of(data, dtype), shape: [...shape], dtype });
 
 type Bound = number | bigint | Float;
+/** Numbers from `start` (default 0) up to, but without, `end`: `torch.arange(6)`, `torch.arange(0, 10, 2)`. */
 export function arange(
   start: Bound,
   end?: Bound | TensorOptions,
@@ -191,10 +199,25 @@ export function arange(
   if (s === 0) throw opError('arange', [], 'step 0');
   if ((y - x) / s < 0) throw opError('arange', [], `from ${x} to ${y} with step ${s} never arrives`);
   const n = Math.ceil((y - x) / s);
+  const whole = (v: Bound): boolean => typeof v === 'bigint' || Number.isInteger(v);
+  if (dtype === int64 && ![x, y].every(Number.isSafeInteger) && [a, b, by].every(whole))
+    return exactRange(
+      BigInt(a as number | bigint),
+      BigInt(b as number | bigint),
+      BigInt(by as number | bigint),
+      o,
+    );
   const values = new Float64Array(n);
   for (let i = 0; i < n; i++) values[i] = x + i * s;
   return finish(toDevice(cast(fromArray(values, float64), dtype), o), o);
 }
+/** Whole numbers beyond those that a double tells apart. */
+function exactRange(start: bigint, end: bigint, step: bigint, o: TensorOptions): Tensor {
+  const rest = end - start - (step > 0n ? 1n : -1n);
+  const values = BigInt64Array.from({ length: Number(rest / step) + 1 }, (_, i) => start + BigInt(i) * step);
+  return finish(toDevice(fromArray(values, int64), o), o);
+}
+/** `steps` numbers from `start` to `end`, both included, at equal distances. */
 export function linspace(
   start: Bound,
   end: Bound,
@@ -203,6 +226,7 @@ export function linspace(
 ): Tensor {
   const o: TensorOptions = typeof steps === 'object' ? steps : options;
   const n = typeof steps === 'object' ? steps.steps : steps;
+  if (!(n >= 0)) throw opError('linspace', [], `${n} steps, wanted at least 0`);
   const dtype = o.dtype ?? getDefaultDtype();
   // Bounds take the dtype of the result first.
   const [a, b] = [start, end].map((v) => (dtype.isFloatingPoint ? Number(v) : Math.trunc(Number(v)))) as [
@@ -213,9 +237,12 @@ export function linspace(
   const values = Float64Array.from({ length: n }, (_, i) => (i < n / 2 ? a + by * i : b - by * (n - 1 - i)));
   return finish(toDevice(cast(fromArray(values, float64), dtype), o), o);
 }
+/** The identity matrix of `n` rows, or of `n` rows and `m` columns. */
 export function eye(n: number, m?: number | TensorOptions, options: TensorOptions = {}): Tensor {
   const columns = typeof m === 'number' ? m : n;
   const o = typeof m === 'object' ? m : options;
+  if (!(n >= 0 && columns >= 0))
+    throw opError('eye', [], `${n} rows and ${columns} columns, wanted at least 0`);
   const values = new Float64Array(n * columns);
   for (let i = 0; i < Math.min(n, columns); i++) values[i * columns + i] = 1;
   return finish(
@@ -242,6 +269,9 @@ export function meshgrid(...args: (Tensor | readonly Tensor[] | { indexing?: 'ij
   const o =
     last && !(last instanceof Tensor) && !Array.isArray(last) ? (last as { indexing?: 'ij' | 'xy' }) : {};
   const list = (o === last ? args.slice(0, -1) : args).flat() as Tensor[];
+  if (list.length === 0) throw opError('meshgrid', [], 'wanted at least one tensor');
+  if (list.some((t) => t.shape.length > 1))
+    throw opError('meshgrid', list, 'wanted tensors of one dimension');
   const swap = o.indexing === 'xy' && list.length > 1;
   const axes = swap ? [list[1]!, list[0]!, ...list.slice(2)] : list;
   const grids = broadcastTensors(
@@ -286,6 +316,7 @@ export function flatValues(x: Tensor): (number | bigint | boolean)[] {
   return x.dtype === bool ? numbers.map((v) => v !== 0) : numbers;
 }
 export type NestedList = number | bigint | boolean | NestedList[];
+/** The elements as nested lists. */
 export function tolist(x: Tensor): NestedList {
   const values = flatValues(x);
   let at = 0;
