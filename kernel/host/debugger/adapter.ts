@@ -47,6 +47,8 @@ export class DebugAdapter {
   readonly #inspector: RankInspector;
   #forget: (() => void)[] = [];
   #started = false;
+  /** The client shows one stack, and never asks for threads. */
+  #oneStack = false;
   #exceptions: 'none' | 'uncaught' | 'all' = 'none';
   #seq = 0;
 
@@ -121,7 +123,10 @@ export class DebugAdapter {
       exceptionPaths: ['Cells'],
       copyToGlobals: true,
     }),
-    initialize: () => this.#start(),
+    initialize: ({ clientID }) => {
+      this.#oneStack = clientID === 'jupyterlab';
+      return this.#start();
+    },
     attach: () => void this.#event('initialized', {}),
     launch: () => void this.#event('initialized', {}),
     configurationDone: () => {},
@@ -310,21 +315,27 @@ export class DebugAdapter {
     return { allThreadsContinued: args['singleThread'] !== true };
   }
 
-  /** Of a rank that runs on, the frames of the first that stands still: front ends ask for thread 1 alone. */
+  /**
+   * Of a rank that runs on, the frames of the first that stands still: front ends ask for thread 1 alone. A client that
+   * shows one stack gets those of the other ranks below it.
+   */
   #stackTrace(args: Content): Content {
     const asked = typeof args['threadId'] === 'number' ? args['threadId'] - 1 : 0;
     const rank = this.#standing.has(asked) ? asked : this.#stopped()[0];
     if (rank === undefined) return { stackFrames: [], totalFrames: 0 };
-    const { frames } = this.#standing.get(rank)!;
-    const label = this.#target.worldSize > 1 ? `[rank ${rank}] ` : '';
+    const others = this.#oneStack ? this.#stopped().filter((other) => other !== rank) : [];
+    const frames = [rank, ...others].flatMap((of) =>
+      this.#standing.get(of)!.frames.map((frame) => ({ of, frame })),
+    );
+    const label = (of: number): string => (this.#target.worldSize > 1 ? `[rank ${of}] ` : '');
     return {
       totalFrames: frames.length,
-      stackFrames: frames.map((frame) => {
+      stackFrames: frames.map(({ of, frame }) => {
         const { source, name, file } = frame.cell;
         const path = file ?? this.#sources.keep(source);
         return {
-          id: this.#references.add({ kind: 'frame', rank, frame }),
-          name: `${label}${frame.name}`,
+          id: this.#references.add({ kind: 'frame', rank: of, frame }),
+          name: `${label(of)}${frame.name}`,
           line: frame.line,
           column: frame.column,
           source: { name: file === undefined ? name : basename(file), path },
@@ -349,7 +360,7 @@ export class DebugAdapter {
     switch (found.kind) {
       case 'frame':
       case 'locals':
-        return this.#shown(found.rank, await this.#paused(found.rank).locals(found.frame.frame));
+        return this.#shown(found.rank, await this.#paused(found.rank).locals(found.frame));
       case 'globals':
         return this.#shown(found.rank, await this.#paused(found.rank).globals(found.frame.frame));
       case 'object':
@@ -371,19 +382,22 @@ export class DebugAdapter {
   }
 
   #shown(rank: number, values: readonly Shown[]): Content[] {
-    return values.map(({ name, type, value, objectId }) => ({
-      name,
-      type,
-      value,
-      evaluateName: name,
-      variablesReference:
-        objectId === undefined ? 0 : this.#references.add({ kind: 'object', rank, objectId }),
-    }));
+    return values.map(({ name, type, value, objectId }) => {
+      const inside = objectId === undefined ? undefined : ({ kind: 'object', rank, objectId } as const);
+      return this.#variable(name, value, inside, type);
+    });
   }
 
   #plain(name: string, { type, value, nested }: VariableView, inside: Reference): Content {
-    const reference = nested || inside.kind === 'variants' ? this.#references.add(inside) : 0;
-    return { name, type, value, evaluateName: name, variablesReference: reference };
+    if (inside.kind === 'variants') return this.#variable(name, value, inside);
+    return this.#variable(name, value, nested ? inside : undefined, type);
+  }
+
+  /** What has nothing inside shows its value alone: JupyterLab has room for one of both, and takes the type if there is one. */
+  #variable(name: string, value: string, inside?: Reference, type?: string): Content {
+    const reference = inside === undefined ? 0 : this.#references.add(inside);
+    const typed = inside === undefined || type === undefined ? {} : { type };
+    return { name, value, ...typed, evaluateName: name, variablesReference: reference };
   }
 
   async #setVariable({ variablesReference, name, value }: Content): Promise<Content> {
@@ -406,6 +420,8 @@ export class DebugAdapter {
       if (frame === undefined) throw new Refusal(`Cannot set "${name}": rank ${rank} runs on`);
       return this.#shown(rank, [await this.#paused(rank).assign(frame, objectId, name, value)])[0]!;
     }
+    if (found === undefined && (variablesReference ?? 0) !== 0)
+      throw new Refusal(`Cannot set "${name}": variables ${String(variablesReference)} are gone`);
     return this.#setBetween(found, name, value);
   }
 

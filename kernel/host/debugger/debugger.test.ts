@@ -262,10 +262,11 @@ describe('DebugAdapter', { timeout: 120_000 }, () => {
     expect(await shownBy('console.log(same, own, box.deep)')).toBe(
       "[rank 0] 5 0 Map(1) { 'k' => 6 }\n[rank 1] 5 one Map(1) { 'k' => 6 }\n",
     );
-    const bad = { ...root, name: 'a b', value: '1' };
-    expect(await adapter.request({ command: 'setVariable', arguments: bad })).toMatchObject({
-      success: false,
-    });
+    for (const bad of [{ ...root, name: 'a b' }, { name: 'same', variablesReference: 99_999 }, {}]) {
+      const args = { value: '1', ...bad };
+      const reply = await adapter.request({ command: 'setVariable', arguments: args });
+      expect(reply).toMatchObject({ success: false });
+    }
   });
 
   test('copyToGlobals: the next cell knows the variable, on every rank that stood there', async () => {
@@ -326,7 +327,10 @@ describe('DebugAdapter', { timeout: 120_000 }, () => {
     const frames = (await ask('stackTrace', { threadId: 2 }))['stackFrames'] as Content[];
     expect(frames[0]).toMatchObject({ name: '[rank 1] half', line: 8, source: { name: 'helper.ts', path } });
     const [locals] = (await ask('scopes', { frameId: frames[0]!['id'] }))['scopes'] as Content[];
-    expect(names(await inside(locals!))).toMatchObject({ x: '5', result: '2.5' });
+    const shown = await inside(locals!);
+    expect(names(shown)).toEqual({ x: '5', result: '2.5' });
+    // JupyterLab would show the type in place of the value.
+    expect(shown.map(({ type }) => type)).toEqual([undefined, undefined]);
     expect(await ask('modules')).toMatchObject({ modules: [{ name: 'helper.ts', path }], totalModules: 1 });
     expect(await ask('source', { source: { path } })).toMatchObject({ content: text });
     expect(await ask('loadedSources')).toMatchObject({ sources: expect.arrayContaining([{ path }]) });

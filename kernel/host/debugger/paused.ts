@@ -77,13 +77,14 @@ export class PausedRank {
     private readonly threadId: number,
   ) {}
 
-  /** Locals of a frame, the innermost declaration of each name. */
-  async locals({ scopeChain }: CallFrame): Promise<Shown[]> {
+  /** Locals of a frame, the innermost declaration of each name; names that only the compiled text has are not the learner's. */
+  async locals({ frame: { scopeChain }, cell }: Frame): Promise<Shown[]> {
     const found = new Map<string, Shown>();
     for (const { type, object } of scopeChain) {
       if (!OWN_SCOPES.has(type) || object.objectId === undefined) continue;
       for (const shown of await this.properties(object.objectId)) {
-        if (!OWN_NAMES.has(shown.name) && !found.has(shown.name)) found.set(shown.name, shown);
+        const { name } = shown;
+        if (!OWN_NAMES.has(name) && cell.source.includes(name) && !found.has(name)) found.set(name, shown);
       }
     }
     return [...found.values()].slice(0, MOST);

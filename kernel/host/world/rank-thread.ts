@@ -142,6 +142,11 @@ export class RankThread {
     return { acknowledged, again };
   }
 
+  /** How long, so far, the thread's event loop has waited for something to do. Asks nothing of the thread. */
+  idleMs(): number {
+    return this.#worker.performance.eventLoopUtilization().idle;
+  }
+
   /** Fails the requests under way; their replies, should any still come, are dropped. */
   failPending(error: (rank: number) => Error): void {
     const pending = [...this.#pending.values()];

@@ -2,9 +2,10 @@
  * A world: N rank threads under one supervisor. The main thread never blocks and never runs user code, so it can always
  * interrupt, restart and report.
  *
- * [Note: interrupt] A running rank first gets a message; one that sits in its event loop reads it and is done. If it has not
- * answered after a few milliseconds it is stopped by the inspector, which leaves its namespace as it is. A rank that does not
- * come back in time (a long native call) is replaced by a fresh one, and the report says that its state is lost.
+ * [Note: interrupt] A running rank first gets a message; one that sits in its event loop reads it and is done. While the
+ * inspector is reached for, the idle time of a rank's loop tells whether it sits there: one that does is given a moment, any
+ * other, and one that has not answered, is stopped by the inspector, which leaves its namespace as it is. A rank that does
+ * not come back in time (a long native call) is replaced by a fresh one, and the report says that its state is lost.
  */
 import { ShardbookError } from '../../runtime/index.js';
 import { type RankStatus, RankThread } from './rank-thread.js';
@@ -13,8 +14,7 @@ import { Terminator } from './terminator.js';
 /** The cap is the width of the wait table's rows and of what one machine can usefully hold. */
 const WORLD_SIZE_MAX = 64;
 const DEFAULT_HEAP_LIMIT_MB = 1024;
-/** How long a rank may take to read the interrupt by itself: then the inspector is reached for, then it stops the rank. */
-const GLANCE_MS = 1;
+/** How long a rank whose event loop turns may take to read the interrupt by itself. */
 const COOPERATION_MS = 2;
 /** How long a stopped rank may take to come back before it is replaced. */
 const RETURN_MS = 3000;
@@ -56,6 +56,14 @@ export interface InterruptedRank {
   /** `state lost`: the rank did not come back and a fresh one took its place. */
   outcome: 'not running' | 'state kept' | 'state lost';
   ms: number;
+}
+
+/** A rank that was asked to stop what it runs. */
+interface Asked {
+  done: Promise<void>;
+  again(): void;
+  answered(): boolean;
+  elapsed(): number;
 }
 
 type EventListener = (rank: number, event: unknown) => void;
@@ -130,9 +138,18 @@ export class World {
   /** Stops what the ranks (default: all) are running. State is kept where possible; the report says where not. */
   async interrupt(options: { ranks?: readonly number[] } = {}): Promise<InterruptReport> {
     const ranks = options.ranks ?? this.#threads.map((_, rank) => rank);
+    const idle = ranks.map((rank) => this.#thread(rank).idleMs());
     const terminator = new Terminator();
     try {
-      return { ranks: await Promise.all(ranks.map((rank) => this.#interruptRank(rank, terminator))) };
+      // All are asked before the inspector is reached for, which takes a moment: who is free has read it by then.
+      const asked = ranks.map((rank) => this.#ask(rank));
+      await Promise.race([Promise.all(asked.map((each) => each?.done)), turn()]);
+      if (asked.some((each) => each?.answered() === false)) terminator.prepare();
+      const outcomes = ranks.map((rank, i) => {
+        const waits = this.#thread(rank).idleMs() > idle[i]!;
+        return this.#interruptRank(rank, asked[i], waits, terminator);
+      });
+      return { ranks: await Promise.all(outcomes) };
     } finally {
       terminator.close();
     }
@@ -174,25 +191,32 @@ export class World {
     return thread.state !== 'dead';
   }
 
-  async #interruptRank(rank: number, terminator: Terminator): Promise<InterruptedRank> {
+  #ask(rank: number): Asked | undefined {
     const thread = this.#thread(rank);
-    if (thread.state !== 'running') return { rank, outcome: 'not running', ms: 0 };
+    if (thread.state !== 'running') return undefined;
     const started = performance.now();
-    const elapsed = () => performance.now() - started;
     let answered = false;
     const { acknowledged, again } = thread.askToStop();
     const done = acknowledged.then(() => {
       answered = true;
     });
-    await Promise.race([done, sleep(GLANCE_MS)]);
-    if (!answered) {
-      terminator.prepare();
-      await Promise.race([done, sleep(COOPERATION_MS)]);
-    }
+    return { done, again, answered: () => answered, elapsed: () => performance.now() - started };
+  }
+
+  async #interruptRank(
+    rank: number,
+    asked: Asked | undefined,
+    waits: boolean,
+    terminator: Terminator,
+  ): Promise<InterruptedRank> {
+    if (asked === undefined) return { rank, outcome: 'not running', ms: 0 };
+    const thread = this.#thread(rank);
+    const { done, again, answered, elapsed } = asked;
+    if (!answered() && waits) await Promise.race([done, sleep(COOPERATION_MS)]);
     // A rank that cannot be unwound is replaced.
     let reachable = thread.canUnwind;
     let nextStop = 0;
-    while (!answered && reachable && elapsed() < RETURN_MS) {
+    while (!answered() && reachable && elapsed() < RETURN_MS) {
       // Stopping a rank that is back in its event loop would kill its reading of the message: stop rarely, ask often.
       if (elapsed() >= nextStop) {
         reachable = terminator.terminate(thread.threadId);
@@ -202,7 +226,7 @@ export class World {
       }
       await Promise.race([done, sleep(ASK_AGAIN_MS)]);
     }
-    if (answered && this.#isAlive(thread)) {
+    if (answered() && this.#isAlive(thread)) {
       this.#options.supervisor?.interrupted(rank);
       thread.failPending(interruptedError);
       return { rank, outcome: 'state kept', ms: elapsed() };
@@ -281,6 +305,11 @@ export function rankEnv(rank: number, size: number, nodes = 1): Record<string, s
     MASTER_ADDR: 'localhost',
     MASTER_PORT: '29500',
   };
+}
+
+/** Messages that have come are read. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function sleep(ms: number): Promise<void> {

@@ -55,10 +55,15 @@ async function testJupyterLab() {
       'const base = 40;',
       'base + 2',
       'console.log("rank", rank)',
+      "import { half } from './helper.ts';\nconst inner = { deep: [rank, half(8)] };\nconst second = base * 2;\nconsole.log(second, inner);\nsecond + 1",
       "console.log('begun'); for (;;) {}",
     ].map(cell),
   };
   await writeFile(join(folder, 'work.ipynb'), JSON.stringify(notebook));
+  await writeFile(
+    join(folder, 'helper.ts'),
+    'export function half(x: number): number {\n  const result = x / 2;\n  return result;\n}\n',
+  );
   const server = startJupyter(
     [
       'lab',
@@ -82,6 +87,11 @@ async function testJupyterLab() {
   const run = async (index) => {
     await code(index).click();
     await page.keyboard.press('Control+Enter');
+  };
+  /** For people: pictures of what is checked, into the folder that SHARDBOOK_SCREENSHOTS names. */
+  const picture = async (name) => {
+    const { SHARDBOOK_SCREENSHOTS: pictures } = process.env;
+    if (pictures) await page.screenshot({ path: join(pictures, `${name}.png`) });
   };
   const idle = () =>
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor({ timeout: 120_000 });
@@ -111,34 +121,82 @@ async function testJupyterLab() {
       await shows(1, '42');
       await run(2);
       await shows(2, '[rank 1] rank 1');
+      await run(3);
+      await shows(3, '81');
     });
+    await checks.check(
+      'the debugger stops at a breakpoint, shows stack and variables, steps, goes on',
+      async () => {
+        const button = page.locator('.jp-DebuggerBugButton:not([disabled])');
+        await button.click();
+        const cell = page.locator('.jp-Notebook .jp-Cell').nth(3);
+        // Each gutter begins with an invisible element.
+        const gutter = cell.locator('.cm-gutter.cm-breakpoint-gutter .cm-gutterElement');
+        await gutter.nth(4).click();
+        await page.locator('.jp-DebuggerBreakpoint', { hasText: '4' }).waitFor();
+        await page.locator('.jp-DebuggerKernelSource-source', { hasText: 'helper.ts' }).waitFor();
+        await run(3);
+        const stack = page.locator('.jp-DebuggerCallstack');
+        const variables = page.locator('.jp-DebuggerVariables');
+        const includes = (part, text) =>
+          eventually(
+            async () => (await part.innerText()).includes(text) || (await part.innerText()),
+            `"${text}"`,
+            120_000,
+          );
+        await includes(stack, 'cell');
+        await includes(stack, '[rank 0]');
+        await includes(stack, '[rank 1]');
+        await includes(stack, ':4');
+        await includes(variables, 'second');
+        await includes(variables, '80');
+        await cell.locator('.jp-DebuggerEditor-highlight', { hasText: 'console.log' }).waitFor();
+        await picture('stopped');
+        await page.locator('[data-command="debugger:next"]').click();
+        await includes(stack, ':5');
+        await cell.locator('.jp-DebuggerEditor-highlight', { hasText: 'second + 1' }).waitFor();
+        await picture('stepped');
+        await page.locator('[data-command="debugger:continue"]').click();
+        await idle();
+        await shows(3, '81');
+        await includes(variables, 'base');
+        await picture('went on');
+        await gutter.nth(4).click();
+        await page.locator('.jp-DebuggerBreakpoint').waitFor({ state: 'detached' });
+        await button.click();
+        await cell.locator('.cm-breakpoint-gutter').first().waitFor({ state: 'detached' });
+      },
+    );
     await checks.check('Tab completes', async () => {
       await code(1).click();
       await page.keyboard.press('Control+A');
       await page.keyboard.insertText('base.toFi');
-      await page.keyboard.press('Tab');
+      let asked = 0;
       await eventually(async () => {
+        // A completer that was not there yet, or that something else closed, is asked again, as people do.
+        if (asked++ % 100 === 0) await page.keyboard.press('Tab');
         const text = await code(1).innerText();
         const items = await page.locator('.jp-Completer:visible .jp-Completer-item').allInnerTexts();
         return text.includes('toFixed') || items.some((item) => item.includes('toFixed')) || text;
       }, 'toFixed');
+      await picture('completed');
       await page.keyboard.press('Escape');
       await page.keyboard.press('Control+A');
       await page.keyboard.insertText('base + 3');
     });
     await checks.check('an interrupt ends an endless cell and keeps the variables', async () => {
-      await run(3);
+      await run(4);
       await page
         .locator('.jp-Notebook .jp-Cell')
-        .nth(3)
+        .nth(4)
         .locator('.jp-InputPrompt', { hasText: '[*]' })
         .waitFor();
       // The loop has begun when its first print is there.
-      await shows(3, 'begun');
+      await shows(4, 'begun');
       await page.keyboard.press('Escape');
       await page.keyboard.press('i');
       await page.keyboard.press('i');
-      await shows(3, 'nterrupted');
+      await shows(4, 'nterrupted');
       await run(1);
       await shows(1, '43');
     });
