@@ -1,9 +1,9 @@
 import { ShardbookError } from '../base/index.js';
 import type { Tensor } from '../tensor/index.js';
-import { isModule, Module } from './module.js';
+import { Module } from './module.js';
 import { isParameter, Parameter } from './parameter.js';
 import { describeList } from './repr.js';
-import { stateOf } from './state.js';
+import { isModule, stateOf } from './state.js';
 
 function member<T>(name: string, all: readonly T[], index: number): T {
   const value = all[index < 0 ? index + all.length : index];

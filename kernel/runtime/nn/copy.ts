@@ -1,7 +1,8 @@
 import { noGrad, Tensor } from '../tensor/index.js';
-import { blankModule, getOwn, isModule, type Module, setOwn } from './module.js';
+import { blankModule, getOwn, setOwn } from './blank.js';
+import type { Module } from './module.js';
 import { isParameter, markParameter } from './parameter.js';
-import { stateOf } from './state.js';
+import { isModule, stateOf } from './state.js';
 
 /**
  * A copy that shares nothing with the original: modules, tensors, arrays, maps, sets and plain objects. What was shared

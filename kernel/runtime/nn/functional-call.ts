@@ -1,6 +1,7 @@
 import { ShardbookError } from '../base/index.js';
 import type { Tensor } from '../tensor/index.js';
-import { type Module, setOwn } from './module.js';
+import { setOwn } from './blank.js';
+import type { Module } from './module.js';
 import { stateOf } from './state.js';
 
 /**

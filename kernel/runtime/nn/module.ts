@@ -1,27 +1,27 @@
-import { nearestName, ShardbookError } from '../base/index.js';
+import { ShardbookError } from '../base/index.js';
 import { type Device, DType, noGrad, Tensor, torch } from '../tensor/index.js';
-import { callWithHooks } from './call.js';
-import {
-  type BackwardHook,
-  type BackwardPreHook,
-  type ForwardHook,
-  type ForwardHookWithKwargs,
-  type ForwardPreHook,
-  type ForwardPreHookWithKwargs,
-  globalHooks,
-  type HookOptions,
-  type IncompatibleKeys,
-  type LoadStateDictPostHook,
-  type LoadStateDictPreHook,
-  type LocalMetadata,
-  type RemovableHandle,
-  type StateDict,
-  type StateDictPostHook,
-  type StateDictPreHook,
+import { blankModule, setOwn } from './blank.js';
+import type {
+  BackwardHook,
+  BackwardPreHook,
+  ForwardHook,
+  ForwardHookWithKwargs,
+  ForwardPreHook,
+  ForwardPreHookWithKwargs,
+  HookOptions,
+  IncompatibleKeys,
+  LoadStateDictPostHook,
+  LoadStateDictPreHook,
+  LocalMetadata,
+  RemovableHandle,
+  StateDict,
+  StateDictPostHook,
+  StateDictPreHook,
 } from './hooks.js';
+import { checkName, namedMembers, noMember, splitPath } from './members.js';
 import { Parameter } from './parameter.js';
 import { describeModule } from './repr.js';
-import { ModuleState, noExtraState, stateKey, stateOf } from './state.js';
+import { isModule, type ModuleState, noExtraState, stateKey, stateOf } from './state.js';
 import { loadFromStateDict, loadModule, saveModule, saveToStateDict } from './state-dict.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: a module of unknown kind may be called with anything, as in PyTorch; this is the only place
@@ -510,130 +510,10 @@ export abstract class Module {
   }
 }
 
-export function isModule(value: unknown): value is Module {
-  return typeof value === 'function' && value instanceof Module;
-}
-
-/** Sets an own property without registering anything: the registry is already right. */
-export function setOwn(module: Module, name: string, value: unknown): void {
-  targets.get(module)?.(name, value);
-}
-
-/** Reads a property by name. */
-export function getOwn(module: Module, name: string): unknown {
-  return (module as unknown as Record<string, unknown>)[name];
-}
-
-const targets = new WeakMap<Module, (name: string, value: unknown) => void>();
-
-/** A module object without members: a function with the prototype of its class that registers what is assigned to it. */
-export function blankModule(prototype: object): Module {
-  const state = new ModuleState();
-  const target = (...args: unknown[]): unknown =>
-    state.hooks.touchCalls || globalHooks.touchCalls
-      ? callWithHooks(module, state.hooks, args)
-      : module.forward(...args);
-  Object.setPrototypeOf(target, prototype);
-  // A function's own "name" and "length" would hide fields of the same names that a module may have.
-  Reflect.deleteProperty(target, 'name');
-  Reflect.deleteProperty(target, 'length');
-  Object.defineProperty(target, stateKey, { value: state });
-  Object.defineProperty(target, 'training', {
-    value: true,
-    writable: true,
-    enumerable: true,
-    configurable: true,
-  });
-  const define = (name: string, value: unknown): void => {
-    Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true });
-  };
-  // Class fields and assignments both arrive at defineProperty.
-  const module: Module = new Proxy(target, {
-    defineProperty(own, key, descriptor) {
-      if (typeof key === 'string' && 'value' in descriptor)
-        state.assign(key, descriptor.value, isModule, isTensor);
-      return Reflect.defineProperty(own, key, descriptor);
-    },
-    deleteProperty(own, key) {
-      if (typeof key === 'string') state.forget(key);
-      return Reflect.deleteProperty(own, key);
-    },
-  }) as unknown as Module;
-  targets.set(module, define);
-  return module;
-}
-
-function isTensor(value: unknown): value is Tensor {
-  return value instanceof Tensor;
-}
-
 function conversionOf(target: unknown, dtype: DType | undefined): { dtype?: DType; device?: Device } {
   const wanted: { dtype?: DType; device?: Device } = dtype === undefined ? {} : { dtype };
   if (target instanceof Tensor) return { dtype: target.dtype, device: target.device };
   if (target instanceof DType) return { ...wanted, dtype: target };
   if (typeof target === 'string') return { ...wanted, device: target as Device };
   return { ...wanted, ...(target as { dtype?: DType; device?: Device }) };
-}
-
-function namedMembers<T extends Tensor>(
-  root: Module,
-  members: (state: ModuleState) => ReadonlyMap<string, T | null>,
-  prefix: string,
-  recurse: boolean,
-  removeDuplicate: boolean,
-): [string, T][] {
-  const seen = new Set<T>();
-  const found: [string, T][] = [];
-  const modules: [string, Module][] = recurse ? root.namedModules(prefix, removeDuplicate) : [[prefix, root]];
-  for (const [path, module] of modules) {
-    for (const [name, member] of members(stateOf(module))) {
-      if (member === null || seen.has(member)) continue;
-      if (removeDuplicate) seen.add(member);
-      found.push([path === '' ? name : `${path}.${name}`, member]);
-    }
-  }
-  return found;
-}
-
-function checkName(module: Module, kind: string, name: string, same: ReadonlyMap<string, unknown>): void {
-  const bad = (why: string, help?: string): ShardbookError =>
-    new ShardbookError({
-      code: 'SB_NN_REGISTER',
-      message: `Cannot register ${kind} "${name}": ${why}`,
-      ...(help === undefined ? {} : { help }),
-    });
-  if (typeof name !== 'string') throw bad('the name is not a string');
-  if (name === '') throw bad('the name is empty');
-  if (name.includes('.')) throw bad('a name may not contain "."');
-  const taken = name in module && !same.has(name) && getOwn(module, name) !== undefined;
-  if (taken)
-    throw bad(
-      `the module already has an attribute of this name`,
-      'choose another name or delete the attribute first',
-    );
-}
-
-function noMember(
-  module: Module,
-  path: string,
-  kind: string,
-  name: string,
-  names: Iterable<string>,
-): ShardbookError {
-  const all = [...names];
-  const near = nearestName(name, all);
-  const where = path === '' ? module._getName() : `${module._getName()} at "${path}"`;
-  return new ShardbookError({
-    code: 'SB_NN_PATH',
-    message: `Cannot find ${kind} "${name}" in ${where}`,
-    notes: [
-      all.length === 0 ? `it has no ${kind}s` : `its ${kind}s are ${all.map((n) => `"${n}"`).join(', ')}`,
-    ],
-    ...(near === undefined ? {} : { help: `did you mean "${near}"?` }),
-  });
-}
-
-function splitPath(target: string): [path: string, name: string] {
-  const dot = target.lastIndexOf('.');
-  return dot < 0 ? ['', target] : [target.slice(0, dot), target.slice(dot + 1)];
 }

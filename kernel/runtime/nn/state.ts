@@ -1,5 +1,5 @@
 import { ShardbookError } from '../base/index.js';
-import type { Tensor } from '../tensor/index.js';
+import { Tensor } from '../tensor/index.js';
 import { ModuleHooks } from './hooks.js';
 import type { Module } from './module.js';
 import { type Buffer, bufferMark, isParameter, type Parameter } from './parameter.js';
@@ -27,24 +27,19 @@ export class ModuleState {
    * Follows `module[name] = value` as PyTorch's `__setattr__` does: parameters, modules and buffers register
    * themselves, a registered name keeps its kind, and a name that is taken over by another kind leaves the old one.
    */
-  assign(
-    name: string,
-    value: unknown,
-    isModule: (v: unknown) => v is Module,
-    isTensor: (v: unknown) => v is Tensor,
-  ): void {
+  assign(name: string, value: unknown): void {
     if (isParameter(value)) {
       this.buffers.delete(name);
       this.modules.delete(name);
       this.parameters.set(name, value as Parameter);
     } else if (this.parameters.has(name)) {
-      if (value !== null && value !== undefined) throw cannotAssign('parameter', name, value, isTensor);
+      if (value !== null && value !== undefined) throw cannotAssign('parameter', name, value);
       this.parameters.set(name, null);
     } else if (isModule(value)) {
       this.buffers.delete(name);
       this.modules.set(name, value);
     } else if (this.modules.has(name)) {
-      if (value !== null && value !== undefined) throw cannotAssign('child module', name, value, isTensor);
+      if (value !== null && value !== undefined) throw cannotAssign('child module', name, value);
       this.modules.set(name, null);
     } else {
       const mark = bufferMark(value);
@@ -54,25 +49,25 @@ export class ModuleState {
         else this.nonPersistent.add(name);
       } else if (this.buffers.has(name)) {
         if (value === null || value === undefined) this.buffers.set(name, null);
-        else if (isTensor(value)) this.buffers.set(name, value);
-        else throw cannotAssign('buffer', name, value, isTensor);
+        else if (value instanceof Tensor) this.buffers.set(name, value);
+        else throw cannotAssign('buffer', name, value);
       }
     }
   }
 }
 
-function cannotAssign(
-  kind: string,
-  name: string,
-  value: unknown,
-  isTensor: (v: unknown) => boolean,
-): ShardbookError {
-  const given = isTensor(value) ? 'a plain tensor' : `a ${typeof value}`;
+function cannotAssign(kind: string, name: string, value: unknown): ShardbookError {
+  const kindOf = (value as object | undefined)?.constructor?.name;
+  const given = !(value instanceof Tensor)
+    ? `a ${typeof value}`
+    : kindOf === 'Tensor'
+      ? 'a plain tensor'
+      : `a ${kindOf} that is no Parameter`;
   return new ShardbookError({
     code: 'SB_NN_ASSIGN',
     message: `Cannot assign to ${kind} "${name}": given ${given}, wanted ${kind === 'parameter' ? 'a Parameter' : kind === 'buffer' ? 'a tensor' : 'a Module'} or null`,
     help:
-      kind === 'parameter' && isTensor(value)
+      kind === 'parameter' && value instanceof Tensor
         ? `wrap it: module.${name} = new nn.Parameter(tensor), or copy into it: torch.noGrad(() => module.${name}.copy_(tensor))`
         : `delete module.${name} first to use the name for something else`,
   });
@@ -80,6 +75,11 @@ function cannotAssign(
 
 /** Where a module keeps its registered members. */
 export const stateKey: unique symbol = Symbol('module state');
+
+/** Whether a value is a module. */
+export function isModule(value: unknown): value is Module {
+  return typeof value === 'function' && stateKey in value;
+}
 
 /** The registered members and hooks of a module: for code that replaces them (sharding, functional calls). */
 export function stateOf(module: Module): ModuleState {
