@@ -2,22 +2,16 @@
 import type { CodeCell } from '@jupyterlab/cells';
 import { noteProgress } from './api.js';
 import { type CellPart, type CellPartsOptions, setWords, type Task, wordsOf } from './cell-words.js';
+import { type CheckState, checkPanel } from './check-panel.js';
 import { element } from './dom.js';
 import { hintLadder } from './hints.js';
 import { partButton } from './predict.js';
 import { drawMarkdown } from './rendered.js';
 
 export function createTask(cell: CodeCell, task: Task, options: CellPartsOptions): CellPart {
-  const result = element('div', {
-    class: 'sb-check-result',
-    role: 'status',
-    'aria-label': 'Result of the check',
-  });
   const solution = element('div', { class: 'sb-solution' });
   const markdown = (text: string) => drawMarkdown(options.rendermime, text);
   const [hint, hints] = hintLadder(task.hints ?? [], markdown);
-  const check = partButton('Check', run, true);
-  check.title = 'Run this cell, then the check of the task (Alt+C in the cell)';
   const reveal = partButton('Solution', async () => {
     reveal.hidden = true;
     solution.replaceChildren(
@@ -25,54 +19,35 @@ export function createTask(cell: CodeCell, task: Task, options: CellPartsOptions
       await markdown(`\`\`\`typescript\n${task.solution}\n\`\`\``),
     );
   });
-  const node = element(
-    'div',
-    { class: 'sb-exercise', role: 'group', 'aria-label': `Task ${task.name}` },
-    element('div', { class: 'sb-part-actions' }, check, ...(hint === undefined ? [] : [hint]), reveal),
-    result,
-    ...(hints === undefined ? [] : [hints]),
-    solution,
-  );
-  cell.addClass('sb-exercise-cell');
-  cell.node.addEventListener('keydown', (event) => {
-    if (!event.altKey || event.code !== 'KeyC' || check.disabled) return;
-    event.preventDefault();
-    void run();
+  const panel = checkPanel(cell, {
+    name: `Task ${task.name}`,
+    title: 'Run this cell, then the check of the task (Alt+C in the cell)',
+    running: 'The cell runs, then its check…',
+    run,
+    actions: [...(hint === undefined ? [] : [hint]), reveal],
+    below: [...(hints === undefined ? [] : [hints]), solution],
   });
   const { passed } = wordsOf(cell);
   reveal.hidden = passed === undefined;
   if (passed === true) draw('pass', 'Solved');
-  return { node };
+  return { node: panel.node };
 
   async function run(): Promise<void> {
-    check.disabled = true;
-    check.textContent = 'Checking…';
-    result.dataset['state'] = 'running';
-    result.replaceChildren(element('p', { class: 'sb-soft' }, 'The cell runs, then its check…'));
-    try {
-      const ran = await options.run(cell);
-      const problem =
-        ran === false ? 'The cell failed: what it says stands below it.' : await options.judge(task.check);
-      const passed = problem === undefined;
-      setWords(cell, { passed });
-      void noteProgress(options.lesson, { task: { name: task.name, passed } });
-      if (passed) draw('pass', 'Solved');
-      else draw('fail', 'Not there yet', problem);
-      reveal.hidden = false;
-      await options.save();
-    } catch (error) {
-      draw('error', error instanceof Error ? error.message : String(error));
-    } finally {
-      check.disabled = false;
-      check.textContent = 'Check';
-    }
+    const ran = await options.run(cell);
+    const problem =
+      ran === false ? 'The cell failed: what it says stands below it.' : await options.judge(task.check);
+    const passed = problem === undefined;
+    setWords(cell, { passed });
+    void noteProgress(options.lesson, { task: { name: task.name, passed } });
+    if (passed) draw('pass', 'Solved');
+    else draw('fail', 'Not there yet', problem);
+    reveal.hidden = false;
+    await options.save();
   }
 
-  function draw(state: 'pass' | 'fail' | 'error', title: string, message = ''): void {
-    result.dataset['state'] = state;
-    result.replaceChildren(
-      element('p', { class: 'sb-part-title' }, title),
-      ...(message === '' ? [] : [element('div', { class: 'sb-feedback' }, element('pre', {}, message))]),
-    );
+  function draw(state: CheckState, title: string, message?: string): void {
+    const said =
+      message === undefined ? [] : [element('div', { class: 'sb-feedback' }, element('pre', {}, message))];
+    panel.show(state, element('p', { class: 'sb-part-title' }, title), ...said);
   }
 }
