@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { referenceBackend } from '../backend/index.js';
 import { ShardbookError } from '../base/index.js';
-import { setBackend, type Tensor, torch } from '../tensor/index.js';
+import { setBackend, Tensor, torch } from '../tensor/index.js';
 import * as nn from './index.js';
 
 setBackend(referenceBackend);
@@ -67,6 +67,11 @@ describe('Module registration', () => {
   it('refuses a plain tensor in place of a parameter and says what to write', () => {
     const fc = new nn.Linear(2, 2);
     expect(codeOf(() => Reflect.set(fc, 'weight', torch.ones([2, 2])))).toBe('SB_NN_ASSIGN');
+    class Marked extends Tensor {}
+    const { storage, shape, dtype } = torch.ones([2, 2]);
+    expect(() => Reflect.set(fc, 'weight', new Marked({ storage, shape, dtype }))).toThrow(
+      /given a Marked that is no Parameter, wanted a Parameter or null/,
+    );
     expect(fc.getParameter('weight')).toBe(fc.weight);
     Reflect.set(fc, 'bias', null);
     expect(fc.namedParameters().map(([n]) => n)).toEqual(['weight']);

@@ -152,6 +152,14 @@ test('random numbers in place are drawn part by part; factories draw one tensor 
   expect(await run(code)).toEqual(both([true, true, 'S(0)', 'S(0)']));
 });
 
+test('operations that would change the shape in place are refused, as PyTorch has no rule for them', async () => {
+  const code = `
+    const failure = (body) => { try { body(); return 'nothing'; } catch (error) { return error.code; } };
+    const t = () => dtensor.ones([2, 2], { deviceMesh: mesh, placements: [Shard(0)] });
+    return ['t_', 'transpose_', 'swapaxes_', 'unsqueeze_', 'squeeze_'].map((name) => failure(() => t()[name](0, 1)));`;
+  expect(await run(code)).toEqual(both([...Array.from({ length: 4 }, () => 'SB_DTENSOR_OP'), 'nothing']));
+});
+
 test('a DTensor prints, copies, detaches and keeps gradients as a tensor does', async () => {
   const code = `
     const p = new nn.Parameter(sharded());

@@ -1,5 +1,6 @@
 /** Distributed tensors. */
 import './dispatch.js';
+import './inplace.js';
 import './pickle.js';
 
 export { distributeTensor } from './create.js';

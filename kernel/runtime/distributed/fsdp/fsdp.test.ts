@@ -251,6 +251,51 @@ describe('fullyShard', () => {
     ).toEqual([['gather', 'reduce', 'hook'], 0]);
   });
 
+  it('says whose a parameter is already, and which ways to lay buffers exclude each other', async () => {
+    const [child, after, both, again, event] = (await onAll(
+      cluster,
+      `const root = fullyShard(new nn.Sequential(new nn.Linear(2, 4)), { mesh });
+      const child = failure(() => fullyShard(root.at(0), { mesh }));
+      const custom = shard(made());
+      custom.setCustomAllGather({ allocate: (shape, { dtype }) => torch.empty([...shape], { dtype }), run: () => undefined });
+      const after = failure(() => custom.setSymmMemForComm());
+      const net = shard(made());
+      net.setAllocateMemoryFromProcessGroupForComm(true);
+      const both = failure(() => net.setSymmMemForComm());
+      net.setAllocateMemoryFromProcessGroupForComm(false);
+      net.setPostOptimEvent(null);
+      return [child, after, both, failure(() => net.setSymmMemForComm()), failure(() => net.setPostOptimEvent({}))];`,
+    )) as string[];
+    expect(child).toBe(
+      'SB_FSDP_ALREADY_SHARDED: Cannot shard Linear: its parameter "weight" belongs to the fullyShard call on Sequential already',
+    );
+    expect(after).toMatch(/^SB_FSDP_BUFFERS: .*the module has custom collectives$/);
+    expect(both).toMatch(/^SB_FSDP_BUFFERS: .*in process group memory before$/);
+    expect([again, event!.split(':')[0]]).toEqual(['nothing', 'SB_FSDP_EVENT']);
+  });
+
+  it('lets the first gather of a step wait for the optimizer only, when told by what mark', async () => {
+    const [early, late] = (await onAll(
+      cluster,
+      `const net = shard(made());
+      const start = (told) => {
+        const sim = new runtime.Simulation(runtime.Cluster.preset('h100'));
+        const result = sim.run(() => {
+          sim.mark('stepped');
+          sim.compute({ seconds: 1 });
+          if (told) net.setPostOptimEvent('stepped');
+          torch.noGrad(() => net(mine(rows(0))));
+          net.reshard();
+        });
+        return result.of(0).find((span) => span.stream === 'all-gather').start;
+      };
+      start(false);
+      return [start(true), start(false)];`,
+    )) as number[];
+    expect(early).toBeLessThan(1);
+    expect(late).toBeGreaterThanOrEqual(1);
+  });
+
   it('scales losses and finds overflow anywhere on the mesh', async () => {
     expect(
       await onAll(

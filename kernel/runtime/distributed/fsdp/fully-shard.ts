@@ -9,7 +9,7 @@ import { checkMesh, defaultMesh, type MeshInfo, meshInfoOf, postForwardInfo } fr
 import type { FSDPModule } from './module.js';
 import { shardedStates } from './module.js';
 import { becomeFsdp } from './module-class.js';
-import { FSDPParam, type ParamPlace } from './param.js';
+import { FSDPParam, fsdpParamOf, type ParamPlace } from './param.js';
 import { FSDPParamGroup } from './param-group.js';
 import { type DataParallelMeshDims, MixedPrecisionPolicy, OffloadPolicy } from './policy.js';
 import { FSDPState, fsdpStateOf } from './state.js';
@@ -77,6 +77,7 @@ export function fullyShard(given: Module | readonly Module[], options: FullyShar
   const offload = options.offloadPolicy ?? new OffloadPolicy();
   const ignored = new Set<Tensor>(options.ignoredParams ?? []);
   const params = managedParams(managedModules(list, ignored), ignored);
+  refuseSharded(list, params);
   if (!options.allowOptimizedParams) refuseOptimized(params);
 
   const byMesh = new Map<MeshInfo, { tensor: Tensor; dim: number | null }[]>();
@@ -89,7 +90,15 @@ export function fullyShard(given: Module | readonly Module[], options: FullyShar
     const post = meshInfo === info ? postForward : postForwardInfo(reshard, meshInfo);
     const made = entries.map(({ tensor, dim }) => {
       const at = places.get(tensor)!;
-      return new FSDPParam(tensor, at, { meshInfo, postForward: post, shardDim: dim, policy, offload });
+      const owner = list.map((module) => module._getName()).join(', ');
+      return new FSDPParam(tensor, at, {
+        meshInfo,
+        postForward: post,
+        shardDim: dim,
+        policy,
+        offload,
+        owner,
+      });
     });
     return new FSDPParamGroup(list, made, meshInfo, post, policy);
   });
@@ -173,6 +182,20 @@ function managedParams(modules: readonly Module[], ignored: ReadonlySet<Tensor>)
     }
   }
   return [...found];
+}
+
+/** The parameters belong to the innermost call, so inner modules come first. */
+function refuseSharded(modules: readonly Module[], params: readonly Tensor[]): void {
+  for (const tensor of params) {
+    const known = fsdpParamOf(tensor);
+    if (known === undefined) continue;
+    const names = modules.map((module) => module._getName()).join(', ');
+    throw fsdpError(
+      'ALREADY_SHARDED',
+      `Cannot shard ${names}: its parameter "${known.fqn}" belongs to the fullyShard call on ${known.owner} already`,
+      'call fullyShard on inner modules first, and on the module that contains them last',
+    );
+  }
 }
 
 function refuseOptimized(params: readonly Tensor[]): void {

@@ -2,7 +2,12 @@
 import type { Module } from '../../nn/index.js';
 import type { Tensor } from '../../tensor/index.js';
 import { dist, type ProcessGroup } from '../group/index.js';
-import type { AllGatherComm, ReduceScatterComm } from './comm.js';
+import {
+  type AllGatherComm,
+  DefaultAllGather,
+  DefaultReduceScatter,
+  type ReduceScatterComm,
+} from './comm.js';
 import { fsdpError } from './errors.js';
 import { postForwardInfo } from './mesh-info.js';
 import type { FSDPParamGroup } from './param-group.js';
@@ -122,9 +127,20 @@ export class FSDPModuleMethods {
     });
   }
 
-  /** Accepted for PyTorch's sake: an optimizer step is over when it returns, there is nothing to wait for. */
-  setPostOptimEvent(_event: unknown): void {
-    own(this);
+  /**
+   * What the next iteration's first all-gather waits for in simulated time, instead of everything computed before it: the name of
+   * a mark (`Simulation.mark`) set after the optimizer's step. To be given anew in each iteration; null takes it back. Real time
+   * has nothing to wait for: a step is over when it returns.
+   */
+  setPostOptimEvent(event: string | null): void {
+    if (event !== null && typeof event !== 'string') {
+      throw fsdpError(
+        'EVENT',
+        `Cannot wait for the optimizer: given a ${typeof event}, wanted the name of a mark of simulated time or null`,
+        "sim.mark('stepped') after optimizer.step(), then setPostOptimEvent('stepped')",
+      );
+    }
+    own(this).comm.postOptimEvent = event;
   }
 
   /** Divides gradients by this instead of the number of data-parallel ranks. */
@@ -194,14 +210,23 @@ export class FSDPModuleMethods {
     for (const group of own(this).groups) group.unshardInBackward = unshardInBackward;
   }
 
-  /** Accepted for PyTorch's sake: staging memory is the transport's own here. */
-  setAllocateMemoryFromProcessGroupForComm(_enable: boolean): void {
-    own(this);
+  /**
+   * Asks for flat buffers in memory of the process group's own (PyTorch: `ProcessGroup.allocate_tensor`). The transport allocates no
+   * tensors, as gloo does not, so buffers stay where they are and nothing else changes; excludes custom collectives, as there.
+   */
+  setAllocateMemoryFromProcessGroupForComm(enable: boolean): void {
+    buffersIn(this, 'setAllocateMemoryFromProcessGroupForComm', enable ? 'process group' : 'own');
   }
 
-  /** Accepted for PyTorch's sake: ranks share memory here anyway. */
-  setSymmMemForComm(_backend = 'NCCL'): void {
-    own(this);
+  /**
+   * Asks for flat buffers in symmetric memory, which spares NCCL copies between devices. Ranks here share their memory anyway,
+   * and a collective reads it where it lies, so nothing changes; excludes custom collectives and the process group's memory, as there.
+   */
+  setSymmMemForComm(backend = 'NCCL'): void {
+    if (backend !== 'NCCL') {
+      throw fsdpError('BUFFERS', `Cannot use symmetric memory of "${String(backend)}": wanted "NCCL"`);
+    }
+    buffersIn(this, 'setSymmMemForComm', 'symmetric');
   }
 }
 
@@ -218,6 +243,21 @@ export const FSDPModule: FSDPModuleConstructor = class FSDPModule extends FSDPMo
     return fsdpStateOf(value) !== undefined;
   }
 } as unknown as FSDPModuleConstructor;
+
+function buffersIn(self: unknown, method: string, where: FSDPParamGroup['buffers']): void {
+  onlyGroup(self, method, (group) => {
+    const custom =
+      !(group.gatherComm instanceof DefaultAllGather) || !(group.reduceComm instanceof DefaultReduceScatter);
+    if (custom || (group.buffers !== 'own' && where !== 'own' && group.buffers !== where)) {
+      throw fsdpError(
+        'BUFFERS',
+        `Cannot use ${method}: ${custom ? 'the module has custom collectives' : `buffers were asked to be in ${group.buffers} memory before`}`,
+        'a custom collective allocates its buffers itself; choose one of the two',
+      );
+    }
+    group.buffers = where;
+  });
+}
 
 function own(self: unknown): FSDPState {
   const state = fsdpStateOf(self);

@@ -52,6 +52,8 @@ export class CommContext {
   maxReductions = 1;
   /** The next all-gather is the first after the optimizer. */
   stepBegins = true;
+  /** Mark of simulated time that it waits for, instead of all that was computed before. */
+  postOptimEvent: string | null = null;
   /** Events of simulated time: copy-outs so far, and the latest one of a forward that no gather waits for yet. */
   copyOuts = 0;
   copyOut: string | null = null;
@@ -81,6 +83,8 @@ export class FSDPParamGroup {
   count = 1;
   gatherComm: AllGatherComm = new DefaultAllGather();
   reduceComm: ReduceScatterComm = new DefaultReduceScatter();
+  /** Where flat buffers were asked to be; it makes no difference on this transport, but excludes custom collectives. */
+  buffers: 'own' | 'process group' | 'symmetric' = 'own';
   allReduceHook: ((output: Tensor) => void) | null = null;
   #origDtype: DType | null = null;
   #reduceDtype: DType | null = null;
@@ -168,8 +172,10 @@ export class FSDPParamGroup {
     if (!this.unshardInBackward && this.training === 'preBackward') return;
     const group = this.gatherGroup;
     // Shards do not change within a step, so but for the first a gather need not wait for what is computed before it.
-    const stepBegins = this.comm.stepBegins;
+    const { stepBegins, postOptimEvent } = this.comm;
     this.comm.stepBegins = false;
+    this.comm.postOptimEvent = null;
+    if (postOptimEvent !== null) streamWaitsFor('all-gather', postOptimEvent);
     const alone = group === null || group.size() === 1;
     this.#move('toDevice', this.params, {
       after: stepBegins ? 'compute' : undefined,
@@ -179,7 +185,7 @@ export class FSDPParamGroup {
       this.#gather = nothingToGather(group ?? dist.group.WORLD);
       return;
     }
-    const stream = { name: 'all-gather', independent: !stepBegins };
+    const stream = { name: 'all-gather', independent: !stepBegins || postOptimEvent !== null };
     this.#gather = withCommStream(stream, () =>
       startAllGather(this.params, group, this.gatherComm, (output) =>
         this.emit('allGather', {

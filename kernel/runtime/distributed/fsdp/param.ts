@@ -46,10 +46,18 @@ export interface ParamOptions {
   readonly shardDim: number | null;
   readonly policy: MixedPrecisionPolicy;
   readonly offload: OffloadPolicy;
+  /** The modules of the `fullyShard` call, in words. */
+  readonly owner: string;
 }
 
 let nextUid = 0;
 const uids = new WeakMap<Tensor, number>();
+const owners = new WeakMap<Tensor, FSDPParam>();
+
+/** Whose sharded parameter a tensor is. */
+export function fsdpParamOf(t: Tensor): FSDPParam | undefined {
+  return owners.get(t);
+}
 
 export class FSDPParam {
   #fqn: string;
@@ -157,6 +165,7 @@ export class FSDPParam {
       this.#adopt(padded, original.requiresGrad);
     });
     uids.set(this.sharded, uid);
+    owners.set(this.sharded, this);
     this.register(this.sharded);
   }
 
@@ -251,6 +260,11 @@ export class FSDPParam {
       this.offloaded ? 'Offloaded Param' : 'Sharded Param',
       this.fqn,
     );
+  }
+
+  /** The modules whose `fullyShard` call cut it. */
+  get owner(): string {
+    return this.options.owner;
   }
 
   get spec(): DTensorSpec {
@@ -509,6 +523,7 @@ export class FSDPParam {
     if (now !== this.sharded) {
       this.sharded = now;
       uids.set(now, this.uid);
+      owners.set(now, this);
       this.register(now);
     }
     const { localTensor } = now;
