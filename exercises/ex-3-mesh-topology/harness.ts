@@ -27,8 +27,14 @@ export function refused({ buildMesh }: Submission, sizes: Sizes): string {
 }
 
 /** As many numbers as asked for, each this rank's; returns the first and the last one of the sum, and what became of the input. */
-export function summed({ buildMesh, sumAlong }: Submission, sizes: Sizes, name: string, count: number) {
-  const t = torch.full([count], dist.getRank(), { dtype: torch.float32 });
+export function summed(
+  { buildMesh, sumAlong }: Submission,
+  sizes: Sizes,
+  name: string,
+  count: number,
+  dtype: 'float32' | 'int64',
+) {
+  const t = torch.full([count], dist.getRank(), { dtype: torch[dtype] });
   const sum = sumAlong(t, buildMesh(sizes), name);
   const ends = (of: Tensor): Tensor => torch.stack([of.get(0), of.get(-1)]);
   return { sum: ends(sum), input: ends(t), count: sum.numel() };

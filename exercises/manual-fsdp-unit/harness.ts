@@ -54,8 +54,8 @@ export function reduced(
   order: number[],
   frozen: number[],
   passes: (Tensor | null)[][],
-  /** Whether `reshard` comes before the gradients are reduced, after that, or only at the end. */
-  reshards: 'early' | 'late' | 'once',
+  /** Whether `reshard` comes before the backward pass, between it and the reduction, after that, or only at the end. */
+  reshards: 'early' | 'between' | 'late' | 'once',
 ) {
   const unit = new FsdpUnit(listOf(tensors, order, frozen));
   for (const factors of passes) {
@@ -65,6 +65,7 @@ export function reduced(
       if (factor !== null) loss = loss.add(whole[i]!.mul(factor).sum());
     if (reshards === 'early') unit.reshard();
     if (loss.requiresGrad) loss.backward();
+    if (reshards === 'between') unit.reshard();
     unit.reduceGradients();
     if (reshards === 'late') unit.reshard();
   }

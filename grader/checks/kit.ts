@@ -128,7 +128,8 @@ function compareValue(
       ),
     );
   }
-  if (Object.is(got, want)) return undefined;
+  // A zero is a zero, whatever its sign, as in tensors.
+  if (got === want || Object.is(got, want)) return undefined;
   return {
     kind: 'values',
     rank,

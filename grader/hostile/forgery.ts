@@ -78,7 +78,11 @@ export const forgery: Hostile[] = [
   },
   {
     name: 'flood of frames',
-    source: asyncFn(frame("for (;;) send({ type: 'wait', run: 1, handle: 0 });")),
+    source: asyncFn(
+      frame(
+        "if (comm.rank === 0) { send({ type: 'recv', run: 1, handle: 0, peer: 1, tensor: { dtype: 'uint8', shape: [1] } }); for (;;) send({ type: 'wait', run: 1, handle: 0 }); } for (;;);",
+      ),
+    ),
     verdict: 'protocol-error',
     says: 'frames',
   },

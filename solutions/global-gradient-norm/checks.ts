@@ -91,6 +91,14 @@ export default (kit: CheckKit): CheckTable => {
           if (mismatch !== undefined) throw fail({ message: `Rank ${rank} changed its shards`, mismatch });
         });
       });
+      // Where nothing is clipped, the shards themselves would have the right values.
+      const unclipped = await ask(context, { world: 2, maxNorm: 1000 });
+      const rank = unclipped.run.ranks.findIndex(({ aliased }) => aliased);
+      if (rank >= 0)
+        throw unclipped.fail({
+          message: `Rank ${rank} returned memory of its shards, wanted new tensors`,
+          hypothesis: 'also gradients that need no clipping are copied',
+        });
     },
     'one-number': async (context) => {
       const { run, fail } = await ask(context, { world: 3, sizes: () => [40, 30, 20] });

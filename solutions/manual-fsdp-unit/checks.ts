@@ -131,7 +131,7 @@ export default (kit: CheckKit): CheckTable => {
       schedule = 'buffered',
     }: {
       passes?: number;
-      reshards?: 'early' | 'late' | 'once';
+      reshards?: 'early' | 'between' | 'late' | 'once';
       uses?: (rank: number, place: number) => boolean;
       schedule?: Schedule;
     } = {},
@@ -149,7 +149,8 @@ export default (kit: CheckKit): CheckTable => {
     const factors = (rank: number): (HostTensor | null)[][] =>
       Array.from({ length: passes }, (_, pass) => order.map((_, place) => factor(rank, pass, place)));
     const made = setting(context, 'reduced', asked, (rank) => [factors(rank), reshards]);
-    const name = `${made.name}, ${passes} backward passes${schedule === 'buffered' ? '' : `, ${schedule}`}`;
+    const when = reshards === 'between' ? ', resharded before the gradients are reduced' : '';
+    const name = `${made.name}, ${passes} backward passes${when}${schedule === 'buffered' ? '' : `, ${schedule}`}`;
     const { run, fail } = await kit.runSetting(context, { name, work: { ...made.work, schedule } });
     const { world, tensors, frozen } = made;
     const sums = tensors.map((t) => new Float64Array(t.values.length));
@@ -249,7 +250,9 @@ export default (kit: CheckKit): CheckTable => {
       for (const world of [1, ...several(context)]) await checkWhole(context, { world });
     },
     gradients: async (context) => {
-      for (const world of [1, ...several(context)]) await checkGradients(context, { world });
+      for (const world of [1, ...several(context)])
+        for (const reshards of ['early', 'between'] as const)
+          await checkGradients(context, { world }, { reshards });
     },
     training: async (context) => {
       for (const world of [1, ...several(context)]) await checkTraining(context, world, 4);

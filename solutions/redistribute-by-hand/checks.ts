@@ -206,8 +206,8 @@ export default (kit: CheckKit): CheckTable => {
       const cluster = kit.flatCluster(world, { latencySeconds: 0, bytesPerSecond: BYTES_PER_SECOND });
       for (const call of ['partialToReplicate', ...CALLS] as const) {
         const outcome = await check(context, { call, world, shape });
-        const { collectives, transfers, pending } = outcome.run.exchange;
-        const ops = collectives.map(({ op }) => op);
+        const { collectives, instruments, transfers, pending } = outcome.run.exchange;
+        const ops = [...collectives, ...instruments].map(({ op }) => op);
         const most = call === 'replicateToShard' ? 0 : 1;
         if (ops.length > most || transfers.length + pending > 0)
           throw outcome.fail({
