@@ -56,6 +56,7 @@ test.each([
   ['for i in range(3):\n  1', /for \(const x of list\)/],
   ['const w = torch.ones(2, 2); const y = w @ w;', /x\.matmul\(w\)/],
   ['!pip install torch', /shell/],
+  ['if True: print(1)', /stands in parentheses/],
   ['# a comment', /begins with \/\//],
   ['print(1)', /console\.log/],
   ["torch.tensor([2], { dtype: 'float32' })", /torch\.float32/],
@@ -80,6 +81,17 @@ test.each([
   },
   60_000,
 );
+
+test.each([
+  'const q = 1 -',
+  'console.log(1,',
+  'if (true) {',
+  'const a = [',
+])('%j, which breaks off, is refused at its end, for its syntax alone', async (code) => {
+  const { diagnostics, program } = await compiler.compile({ code, name: 'cell', level: 'errors' });
+  expect(program).toBeUndefined();
+  expect(diagnostics[0]).toMatchObject({ line: 1, forgivable: false });
+}, 60_000);
 
 test('a line of Python is explained once, and so is an operator', async () => {
   expect(await told('from torch import nn')).toHaveLength(1);

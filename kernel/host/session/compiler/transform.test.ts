@@ -170,7 +170,7 @@ describe.each([
 ])('%s', (_engine, create, values) => {
   beforeAll(() => {
     compiler = create(settings);
-  }, 30_000);
+  }, 120_000);
 
   afterAll(() => compiler.close());
 

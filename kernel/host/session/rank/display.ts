@@ -1,7 +1,7 @@
 /** What a cell can show beyond text: `display`, `Markdown`, `HTML`, `Image`, `plot`. */
 import { readFileSync } from 'node:fs';
 import { inspect, types } from 'node:util';
-import { ShardbookError } from '../../../runtime/index.js';
+import { ShardbookError, type Tensor } from '../../../runtime/index.js';
 import type { MimeBundle } from '../types.js';
 import type { RankDisplay } from './messages.js';
 
@@ -150,7 +150,7 @@ export type PlotTrace = Record<string, unknown>;
  * @example plot([{ y: losses, name: 'loss' }], { title: { text: 'Training' } })
  */
 export function plot(
-  traces: PlotTrace | readonly PlotTrace[] | readonly number[],
+  traces: PlotTrace | readonly PlotTrace[] | readonly number[] | Tensor,
   layout: Record<string, unknown> = {},
 ): Displayable {
   const given = plain(traces);

@@ -38,6 +38,10 @@ const PYTHON_LINES: readonly [line: RegExp, help: string][] = [
     /^\s*(if|elif|else|while|try|except|finally)\b.*:\s*(#.*)?$/,
     'a condition stands in parentheses and a block in braces: if (a) { ... } else { ... }',
   ],
+  [
+    /^\s*(if|elif|while)\s+[^(\s].*:/,
+    'a condition stands in parentheses and a block in braces: if (a) { ... } else { ... }',
+  ],
   [/^\s*![a-z]/, 'a cell runs TypeScript, not shell commands: use a terminal for them'],
   [/\blambda\b[^:]*:/, 'a function without a name is written (x) => x + 1'],
   [/\b[fF](["'])/, `a text with values is written \`loss \${loss}\``],

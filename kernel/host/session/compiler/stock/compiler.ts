@@ -131,17 +131,23 @@ class StockCompiler implements Compiler {
     module: CellModule,
     level: CheckLevel,
   ): CellDiagnostic[] {
-    const found = [file, ...side].flatMap((each) => [
-      ...program.getSyntacticDiagnostics(each),
-      ...(level === 'off' ? [] : program.getSemanticDiagnostics(each)),
-    ]);
-    return found.flatMap((d) => {
+    const tell = (d: ts.Diagnostic): CellDiagnostic[] => {
       if (NO_MISTAKE.has(d.code) || !d.file || d.start === undefined) return [];
       if (d.file !== file) return [describe(d, d.file, d.start, d.file.fileName, 0)];
       const inCell = d.start >= module.start && d.start <= module.end;
       const judged = inCell ? assignment(d, file, module) : undefined;
       return judged ? [describe(judged, file, d.start, undefined, 1)] : [];
-    });
+    };
+    const files = [file, ...side];
+    const unread = files.flatMap((each) =>
+      // What a cell that breaks off lacks is missed behind its end.
+      program
+        .getSyntacticDiagnostics(each)
+        .flatMap((d) => tell(each === file ? { ...d, start: Math.min(d.start, module.end) } : d)),
+    );
+    // Types of what was not understood would only confuse.
+    if (unread.length > 0 || level === 'off') return unread;
+    return files.flatMap((each) => program.getSemanticDiagnostics(each).flatMap(tell));
   }
 
   /** With what helps; a line that is Python's is told so once, whatever else TypeScript makes of it. */
@@ -165,8 +171,9 @@ class StockCompiler implements Compiler {
     const said = new Set<string>();
     return advised.filter(({ file, line, help }) => {
       if (file !== undefined || (help === undefined && !explained.has(line))) return true;
-      const first = help !== undefined && !said.has(`${line} ${help}`);
-      said.add(`${line} ${help}`);
+      const what = explained.has(line) ? String(line) : `${line} ${help}`;
+      const first = help !== undefined && !said.has(what);
+      said.add(what);
       return first;
     });
   }
