@@ -134,6 +134,9 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
         flat.narrow(0, flat.numel() - 1, 1).add_(2 ** -10);
       });
       return;
+    case 'nan':
+      torch.noGrad(() => void get().localTensor.reshape([-1]).narrow(0, 0, 1).fill_(Number.NaN));
+      return;
     case 'zeros':
       torch.noGrad(() => void get().localTensor.zero_());
       return;

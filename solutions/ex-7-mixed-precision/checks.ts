@@ -262,6 +262,11 @@ export default (kit: CheckKit): CheckTable => {
       await checkCompare(context, names, runs, ['bf16', 'none', 'fp16']);
       const overflow = { ...runs[2]!, losses: [...runs[2]!.losses.slice(0, 4), Number.NaN] };
       await checkCompare(context, names, [base, runs[1]!, overflow], ['bf16', 'fp16']);
+      const small = runs.map((run) => ({
+        ...run,
+        gradients: run.gradients.map((t) => ({ ...t, values: t.values.map((v) => v / 1024) })),
+      }));
+      await checkCompare(context, names, small, ['bf16', 'fp16']);
     },
     scaler: async (context) => {
       const plan = (['fine', 'fine', 'overflow', 'fine', 'fine', 'fine', 'nan', 'nan', 'fine'] as const).map(
@@ -269,6 +274,7 @@ export default (kit: CheckKit): CheckTable => {
       );
       await checkScaler(context, plan, { scale: 1024, growthInterval: 2 });
       await checkScaler(context, [['fine'], ['overflow']], {});
+      await checkScaler(context, [['overflow'], ['fine'], ['nan']], { scale: 1 });
     },
     agreement: async (context) => {
       await checkScaler(

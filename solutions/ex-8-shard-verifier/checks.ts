@@ -26,6 +26,7 @@ const CHECK: Readonly<Record<string, string>> = {
   shape: 'shapes',
   value: 'values',
   zeros: 'values',
+  nan: 'values',
   grad: 'grads',
   optimizer: 'optimizer',
 };
@@ -154,6 +155,7 @@ export default (kit: CheckKit): CheckTable => {
     values: async (context) => {
       await verify(context, { axes: [2], faults: [{ kind: 'zeros', name: 'hidden.bias' }] });
       await verify(context, { axes: [1], faults: [{ kind: 'value', name: 'output.bias' }] });
+      await verify(context, { axes: [2], faults: [{ kind: 'nan', name: 'hidden.weight', ranks: [1] }] });
       await verify(context, { axes: [2], faults: [{ kind: 'value', name: 'embedding.weight', ranks: [1] }] });
       await verify(context, { axes: [4], faults: [{ kind: 'value', name: 'embedding.weight', ranks: [2] }] });
     },
