@@ -2,10 +2,10 @@
  * A world: N rank threads under one supervisor. The main thread never blocks and never runs user code, so it can always
  * interrupt, restart and report.
  *
- * [Note: interrupt] A running rank first gets a message; one that sits in its event loop reads it and is done. While the
- * inspector is reached for, the idle time of a rank's loop tells whether it sits there: one that does is given a moment, any
- * other, and one that has not answered, is stopped by the inspector, which leaves its namespace as it is. A rank that does
- * not come back in time (a long native call) is replaced by a fresh one, and the report says that its state is lost.
+ * [Note: interrupt] A running rank first gets a message; one that sits in its event loop reads it and is done. The idle time
+ * of a rank's loop tells whether it sits there: one that does is given a moment, any other is stopped at once by the inspector,
+ * which leaves its namespace as it is. A rank that does not come back in time (a long native call) is replaced by a fresh one,
+ * and the report says that its state is lost.
  */
 import { ShardbookError } from '../../runtime/index.js';
 import { type RankStatus, RankThread } from './rank-thread.js';
@@ -14,8 +14,8 @@ import { Terminator } from './terminator.js';
 /** The cap is the width of the wait table's rows and of what one machine can usefully hold. */
 const WORLD_SIZE_MAX = 64;
 const DEFAULT_HEAP_LIMIT_MB = 1024;
-/** How long a rank whose event loop turns may take to read the interrupt by itself. */
-const COOPERATION_MS = 2;
+/** How long a rank whose event loop waits may take to read the interrupt by itself. */
+const COOPERATION_MS = 5;
 /** How long a stopped rank may take to come back before it is replaced. */
 const RETURN_MS = 3000;
 const ASK_AGAIN_MS = 10;
@@ -141,14 +141,15 @@ export class World {
     const idle = ranks.map((rank) => this.#thread(rank).idleMs());
     const terminator = new Terminator();
     try {
-      // All are asked before the inspector is reached for, which takes a moment: who is free has read it by then.
       const asked = ranks.map((rank) => this.#ask(rank));
-      await Promise.race([Promise.all(asked.map((each) => each?.done)), turn()]);
+      const done = Promise.all(asked.map((each) => each?.done));
+      await Promise.race([done, turn()]);
+      const waits = ranks.map((rank, i) => this.#thread(rank).idleMs() > idle[i]!);
+      // Reaching for the inspector disturbs all ranks: not while there is none to be stopped.
+      if (asked.every((each, i) => each === undefined || each.answered() || waits[i]))
+        await Promise.race([done, sleep(COOPERATION_MS)]);
       if (asked.some((each) => each?.answered() === false)) terminator.prepare();
-      const outcomes = ranks.map((rank, i) => {
-        const waits = this.#thread(rank).idleMs() > idle[i]!;
-        return this.#interruptRank(rank, asked[i], waits, terminator);
-      });
+      const outcomes = ranks.map((rank, i) => this.#interruptRank(rank, asked[i], waits[i]!, terminator));
       return { ranks: await Promise.all(outcomes) };
     } finally {
       terminator.close();
@@ -212,7 +213,7 @@ export class World {
     if (asked === undefined) return { rank, outcome: 'not running', ms: 0 };
     const thread = this.#thread(rank);
     const { done, again, answered, elapsed } = asked;
-    if (!answered() && waits) await Promise.race([done, sleep(COOPERATION_MS)]);
+    if (!answered() && waits) await Promise.race([done, sleep(Math.max(0, COOPERATION_MS - elapsed()))]);
     // A rank that cannot be unwound is replaced.
     let reachable = thread.canUnwind;
     let nextStop = 0;

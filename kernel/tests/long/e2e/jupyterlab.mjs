@@ -173,7 +173,7 @@ async function testJupyterLab() {
       await page.keyboard.insertText('base.toFi');
       let asked = 0;
       await eventually(async () => {
-        // A completer that was not there yet, or that something else closed, is asked again, as people do.
+        // JupyterLab gives a completer one second, which the first completion may take on a busy machine.
         if (asked++ % 100 === 0) await page.keyboard.press('Tab');
         const text = await code(1).innerText();
         const items = await page.locator('.jp-Completer:visible .jp-Completer-item').allInnerTexts();
