@@ -14,6 +14,7 @@ export interface ErrorParts {
   cause?: unknown;
 }
 
+/** A mistake of the user's; its message has notes and help below it. */
 export class ShardbookError extends Error {
   readonly code: string;
   readonly notes: readonly string[];
