@@ -98,6 +98,16 @@ twice(torch.ones([2])).tolist()`;
     expect((await run("import { say } from './side';\nsay()")).shown).toBe("'abc'");
   });
 
+  test('an error in a file beside the notebook names the line of the file', async () => {
+    const file = path.join(folder, 'thrower.ts');
+    writeFileSync(
+      file,
+      'export interface Gone {\n  x: number;\n}\n\nexport function fail(): void {\n  throw new RangeError("far");\n}\n',
+    );
+    const { error } = await run("import { fail } from './thrower.ts';\nfail()");
+    expect(plain(error?.traceback)).toContain(`${file}:6:`);
+  });
+
   test('packages that exist only as ES modules are imported, statically and dynamically', async () => {
     const root = path.join(folder, 'node_modules/esm-only');
     const { mkdirSync } = await import('node:fs');
