@@ -1,5 +1,5 @@
 /** Broken and hostile submissions, each with the exact verdict. Needs a build: the ranks are processes. */
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -205,6 +205,36 @@ describe('gradeSubmission()', () => {
     const report = await grade(body('return t.clone();'), table);
     expect(report.checks[1]).toMatchObject({ verdict: 'wrong', feedback: { message: 'Try other sizes' } });
     expect(Object.keys(report.checks[1]!.feedback!)).toEqual(['message']);
+  });
+
+  it('says where a mistake stands in what was handed in: the cell, the file of a folder', async () => {
+    const at = async (name: string): Promise<unknown> => {
+      const file = join(folder, name);
+      const report = await gradeSubmission({ exercise, file, packageRoot: root, version: '0', types: false });
+      const { file: where, line } =
+        report.feedback ?? report.checks.find(({ verdict }) => verdict !== 'pass')!.feedback!;
+      return [report.verdict, where, line];
+    };
+    const cells = ['1', `// exercise: ring-all-reduce\n${body('return (')}`].map((source) => ({
+      cell_type: 'code',
+      source,
+    }));
+    writeFileSync(join(folder, 'hw.ipynb'), JSON.stringify({ nbformat: 4, cells }));
+    expect(await at('hw.ipynb')).toEqual(['compile-error', 'hw.ipynb, cell 2', 4]);
+    mkdirSync(join(folder, 'hw/lib'), { recursive: true });
+    writeFileSync(join(folder, 'hw/index.ts'), "export { fail as ringAllReduce } from './lib/index.js';\n");
+    writeFileSync(
+      join(folder, 'hw/lib/index.ts'),
+      "\nexport function fail(): void {\n  throw new Error('x');\n}\n",
+    );
+    expect(await at('hw')).toEqual(['runtime-error', 'lib/index.ts', 3]);
+    writeFileSync(join(folder, 'submission.mjs'), body('return t;'));
+    expect(await at('submission.mjs')).toEqual(['wrong', undefined, undefined]);
+  });
+
+  it('cuts what a submission makes it say', async () => {
+    const report = await grade(body("throw new Error(('x'.repeat(5000) + '\\n').repeat(100));"));
+    expect(JSON.stringify(report).length).toBeLessThan(100_000);
   });
 
   it('leaves no folder behind', async () => {
