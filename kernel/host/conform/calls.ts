@@ -132,6 +132,7 @@ const KIND_MATTERS = new Set(
   (
     'tensor full arange new_tensor range as_tensor ' +
     'add sub subtract rsub mul multiply div divide true_divide floor_divide remainder fmod pow float_power where clamp clip ' +
+    'bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift bitwise_and_ bitwise_or_ bitwise_xor_ ' +
     'eq ne lt le gt ge maximum minimum result_type add_ sub_ mul_ div_ pow_ remainder_ fmod_ floor_divide_ clamp_ xlogy atan2 searchsorted bucketize isin'
   ).split(' '),
 );

@@ -202,6 +202,10 @@ export class PReLU extends Module {
     this.weight = new Parameter(torch.full([this.numParameters], this.init, factory(o)));
   }
 
+  resetParameters(): void {
+    torch.noGrad(() => this.weight.fill_(this.init));
+  }
+
   forward(input: Tensor): Tensor {
     return F.prelu(input, this.weight);
   }

@@ -213,9 +213,12 @@ export function applyInplace<K extends OpName>(name: K, inputs: OpInputs, params
   return self;
 }
 
+const FILLS: ReadonlySet<string> = new Set(['fill', 'maskedFill']);
+
 function checkWritable(name: string, inputs: OpInputs): void {
   const self = inputs[0]!;
-  if (self.strides.some((s, d) => s === 0 && self.shape[d]! > 1)) {
+  // Filling writes the same into every place.
+  if (!FILLS.has(name) && self.strides.some((s, d) => s === 0 && self.shape[d]! > 1) && self.numel() > 0) {
     throw opError(
       `${name}_`,
       inputs,

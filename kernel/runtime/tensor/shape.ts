@@ -24,7 +24,7 @@ export function isContiguousLayout(shape: Shape, strides: Shape): boolean {
   for (let d = shape.length - 1; d >= 0; d--) {
     const n = shape[d]!;
     if (n === 0) return true;
-    if (n !== 1 && strides[d] !== expected) return false;
+    if (n !== 1 && strides[d] !== expected) return shape.includes(0);
     expected *= n;
   }
   return true;

@@ -131,6 +131,7 @@ rawOp('amp.scaler', (_, _args, kwargs) => {
 });
 op('amp.scaler_state', 's', (a) => {
   const state = method(a.get('s'), 'stateDict');
+  if (member(state, 'scale') === undefined) throw new Error('a disabled scaler has no state');
   return {
     scale: member(state, 'scale'),
     tracker: member(state, '_growth_tracker') ?? member(state, 'growthTracker'),

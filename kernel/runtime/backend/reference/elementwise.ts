@@ -1,4 +1,5 @@
 /** Elementwise kernels: loops over contiguous arrays; a single-element operand steps by zero. */
+import { decodeTable, encoder, isSmallFloat } from '../../base/index.js';
 import type {
   Backend,
   BinaryName,
@@ -378,11 +379,46 @@ export const binary: Backend['binary'] = (op, x, y, out) => {
     for (let i = 0; i < o.length; i++) o[i] = f(av[i * a.step]!, bv[i * b.step]!);
   } else if (kind === 'i32') {
     binaryInt(op, a.values as Int32Array, a.step, b.values as Int32Array, b.step, o as Int32Array);
+  } else if (op === 'xlogy' && isSmallFloat(out.dtype)) {
+    // The small floats round the logarithm before the product.
+    const [encode, decode] = [encoder(out.dtype), decodeTable(out.dtype)];
+    const [av, bv] = [a.values as Numbers, b.values as Numbers];
+    for (let i = 0; i < o.length; i++) {
+      const [p, q] = [av[i * a.step]!, bv[i * b.step]!];
+      o[i] = Number.isNaN(q) ? q : p === 0 ? 0 : p * decode[encode(Math.log(q))]!;
+    }
   } else {
     binaryFloat(op, a.values as Numbers, a.step, b.values as Numbers, b.step, o as Floats);
   }
   store(o, out);
 };
+
+/** What PyTorch's loops over 16-bit floats take at a time. */
+const BLOCK = 32;
+
+/**
+ * `a + alpha b` in a small float, whose alpha is rounded to it. Whole blocks of rows that lie in order are rounded once at the
+ * end, as PyTorch's vector loop does; what is left over has its product rounded too.
+ */
+function smallAxpy(
+  alpha: number,
+  x: Nd,
+  y: Nd,
+  out: Nd,
+  a: Numbers,
+  sa: number,
+  b: Numbers,
+  sb: number,
+  o: Floats,
+): void {
+  const [encode, decode] = [encoder(out.dtype), decodeTable(out.dtype)];
+  const k = decode[encode(alpha)]!;
+  const plain = (t: Nd, step: number): boolean => step === 0 || isContiguous(t);
+  const row = plain(x, sa) && plain(y, sb) && isContiguous(out) ? o.length : 0;
+  const blocks = row - (row % BLOCK);
+  for (let i = 0; i < blocks; i++) o[i] = a[i * sa]! + k * b[i * sb]!;
+  for (let i = blocks; i < o.length; i++) o[i] = a[i * sa]! + decode[encode(k * b[i * sb]!)]!;
+}
 
 export const axpy: Backend['axpy'] = (alpha, x, y, out) => {
   const kind = kindOf(out.dtype);
@@ -398,7 +434,9 @@ export const axpy: Backend['axpy'] = (alpha, x, y, out) => {
     const k = Number(alpha);
     const av = a.values as Numbers;
     const bv = b.values as Numbers;
-    for (let i = 0; i < o.length; i++) o[i] = av[i * a.step]! + k * bv[i * b.step]!;
+    if (isSmallFloat(out.dtype) && Math.abs(k) !== 1)
+      smallAxpy(k, x, y, out, av, a.step, bv, b.step, o as Floats);
+    else for (let i = 0; i < o.length; i++) o[i] = av[i * a.step]! + k * bv[i * b.step]!;
   }
   store(o, out);
 };

@@ -69,7 +69,18 @@ export function hardtanh(
   inplace?: boolean | HardtanhOptions,
 ): Tensor {
   const o = named<HardtanhOptions>([minVal, maxVal, inplace], ['minVal', 'maxVal', 'inplace']);
-  const { minVal: low = -1, maxVal: high = 1 } = o;
+  let { minVal: low = -1, maxVal: high = 1 } = o;
+  if (!input.dtype.isFloatingPoint) {
+    // Whole numbers meet whole bounds.
+    [low, high] = [Math.trunc(low), Math.trunc(high)];
+    if (input.dtype === torch.bool || (input.dtype === torch.uint8 && low < 0)) {
+      throw new ShardbookError({
+        code: 'SB_DTYPE',
+        message: `Cannot run hardtanh: not defined for ${input.dtype.name} from ${low}`,
+        help: 'convert the input first',
+      });
+    }
+  }
   if (low > high) {
     throw new ShardbookError({
       code: 'SB_NN_ARGUMENT',
@@ -131,6 +142,13 @@ export function leakyRelu(
 
 /** Leaky ReLU with learned slopes: one for all, or one for each channel (dimension 1). */
 export function prelu(input: Tensor, weight: Tensor): Tensor {
+  if (weight.dtype !== input.dtype) {
+    throw new ShardbookError({
+      code: 'SB_DTYPE',
+      message: `Cannot run prelu: the input is ${input.dtype.name} and the slopes are ${weight.dtype.name}`,
+      help: 'convert one of them',
+    });
+  }
   let slope = weight;
   if (weight.numel() !== 1) {
     const channels = input.shape.length >= 2 ? input.shape[1] : 1;

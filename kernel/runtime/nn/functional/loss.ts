@@ -234,7 +234,13 @@ export function gaussianNllLoss(
 ): Tensor {
   const { full = false, eps = 1e-6, reduction = 'mean' } = options;
   checkReduction('gaussianNllLoss', reduction);
-  const given = typeof variance === 'number' ? torch.fullLike(input, variance) : variance;
+  let given = typeof variance === 'number' ? torch.fullLike(input, variance) : variance;
+  // One variance for all values of a row may stand without the last dimension.
+  if (given.shape.length === input.shape.length - 1) {
+    if (given.shape.some((n, d) => n !== input.shape[d]))
+      throw cannot('gaussianNllLoss', [input, given], 'the variance has other sizes');
+    given = given.unsqueeze(-1);
+  }
   if (given.lt(0).any().item()) throw cannot('gaussianNllLoss', [given], 'a variance is negative');
   // The floor is applied outside the graph: the gradient is that of the variance itself.
   const floored = given.clone();

@@ -126,12 +126,12 @@ export function batchNorm(
     return affine(input.sub(runningMean.reshape(perChannel)).mul(scale), o.weight ?? null, o.bias ?? null);
   }
   const count = input.numel() / channels;
-  if (count <= 1) throw cannot('batchNorm', [input], 'training needs more than one value in each channel');
+  if (count === 1) throw cannot('batchNorm', [input], 'training needs more than one value in each channel');
   const dims = input.shape.map((_, i) => i).filter((i) => i !== 1);
   const mean = input.mean(dims, { keepdim: true });
   const centred = input.sub(mean);
   const variance = centred.square().mean(dims, { keepdim: true });
-  if (runningMean !== null && runningVar !== null) {
+  if (runningMean !== null && runningVar !== null && count > 0) {
     noGrad(() => {
       runningMean.mul_(1 - m).add_(mean.detach().reshape([channels]), { alpha: m });
       runningVar.mul_(1 - m).add_(

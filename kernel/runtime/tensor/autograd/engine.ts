@@ -317,9 +317,14 @@ function walk(
     let results: Grads = [];
     let dead: readonly Storage[] = [];
     if (active) {
-      grads = runHooks(node, grads, accumulate || node.sequenceNr !== Number.POSITIVE_INFINITY);
-      for (const { index, slot } of taken ?? []) captured[slot] = grads[index] ?? null;
       const leads = !needed || node.nextEdges.some((e) => e && needed.has(e.node));
+      // Of a node that is run as well PyTorch returns what its hooks are given.
+      if (leads && taken) {
+        for (const { index, slot } of taken) captured[slot] = grads[index] ?? null;
+        disown(pass.owned, grads);
+      }
+      grads = runHooks(node, grads, accumulate || node.sequenceNr !== Number.POSITIVE_INFINITY);
+      if (!leads) for (const { index, slot } of taken ?? []) captured[slot] = grads[index] ?? null;
       const isLeaf = node.sequenceNr === Number.POSITIVE_INFINITY;
       if (isLeaf ? accumulate : leads) {
         for (const hook of [...node.preHooks]) grads = hook(grads) ?? grads;

@@ -22,6 +22,7 @@ export interface InputMeta {
   device: string;
   /** How it lay in memory, where that is known. */
   strides?: readonly number[];
+  offset?: number;
 }
 
 let sequence = 0;

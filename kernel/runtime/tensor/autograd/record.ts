@@ -135,6 +135,17 @@ function withoutGrad<R>(body: () => R): R {
   }
 }
 
+function withoutHooks<R>(body: () => R): R {
+  const before = state.savedHooks;
+  if (before.length === 0) return body();
+  state.savedHooks = [];
+  try {
+    return body();
+  } finally {
+    state.savedHooks = before;
+  }
+}
+
 function bareView(t: Tensor): Tensor {
   if (t.constructor !== Tensor) return t.detach();
   const out = new Tensor({
@@ -176,6 +187,7 @@ export const metaOf = (t: Tensor): InputMeta => ({
   dtype: t.dtype,
   device: t.device,
   strides: t.strides,
+  offset: t.storageOffset,
 });
 
 export class OpNode extends Node {
@@ -192,7 +204,9 @@ export class OpNode extends Node {
     super(`${op[0]!.toUpperCase()}${op.slice(1)}Backward0`);
   }
   keep(slot: number, t: Tensor | null | undefined): void {
-    if (t) this.saved.set(slot, new SavedTensor(t, slot < 0));
+    // A number is no tensor for hooks to see.
+    if (t?.wrapped) withoutHooks(() => this.saved.set(slot, new SavedTensor(t)));
+    else if (t) this.saved.set(slot, new SavedTensor(t, slot < 0));
     else this.absent.add(slot);
   }
   override release(): void {
@@ -410,6 +424,13 @@ export function rebase(self: Tensor, node: Node): void {
 /** Where the gradient of a view goes whose base was written since: the view is made anew from the base. */
 export function viewEdge(view: Tensor): Edge | null {
   const base = view.viewBase!;
+  if (view.viewKind === 'multiOutput') {
+    throw new ShardbookError({
+      code: 'SB_INPLACE',
+      message: `Cannot use ${view.describe()}: it is one of several views that one operation returned, and what they are views of was written in place since`,
+      help: 'clone() it before the write, or take it again afterwards',
+    });
+  }
   if (!view.viewReplay) {
     const node = asStridedNode(base, view);
     return node && { node, index: 0 };
@@ -433,7 +454,7 @@ function asStridedNode(base: Tensor, view: Tensor): Node | null {
     { shape: view.shape, strides: view.strides, offset: view.storageOffset },
     rule,
     [true],
-    [{ ...metaOf(base), layout: { strides: base.strides, offset: base.storageOffset } } as InputMeta],
+    [metaOf(base)],
   );
   node.nextEdges.push(edge);
   node.inputMeta.push(metaOf(view));

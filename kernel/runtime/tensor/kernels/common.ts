@@ -154,9 +154,12 @@ export function broadcast(op: string, inputs: readonly (Tensor | null)[]): numbe
   return broadcastShapes(shapes, () => `run "${op}": ${inputs.map((t) => t?.describe()).join(' and ')}`);
 }
 
-/** float8 can be stored and cast, never computed in. */
+/** What PyTorch's CPU kernels compute in float8: everything else wants a cast. */
+const FLOAT8: ReadonlySet<string> = new Set(['mul', 'abs', 'eq', 'ne', 'mm']);
+
+/** float8 can be stored and cast, hardly ever computed in. */
 export function refuseFloat8(op: string, inputs: readonly (Tensor | null)[], dtype: DType): void {
-  if (dtype.isFloat8)
+  if (dtype.isFloat8 && !(FLOAT8.has(op) && inputs.every((t) => !t?.wrapped || op === 'eq' || op === 'ne')))
     throw opError(
       op,
       inputs,

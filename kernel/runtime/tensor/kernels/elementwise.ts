@@ -191,6 +191,8 @@ const binaryKernel = (
   if (integral.has(name) && (dtype.isFloatingPoint || (dtype === bool && !name.startsWith('bitwise')))) {
     throw opError(name, inputs, `not defined for ${dtype.name}`, undefined, 'SB_DTYPE');
   }
+  if (dtype === bool && (name === 'pow' || name === 'divFloor' || name === 'divTrunc'))
+    throw opError(name, inputs, 'not defined for bool', 'convert to an integer dtype', 'SB_DTYPE');
   if (name === 'sub' && inputs.some((t) => t.dtype === bool))
     throw opError(
       name,
@@ -295,12 +297,12 @@ function predicateKernel(name: PredicateName): KernelOf<NoParams> {
 }
 
 /** A formula in one variable computed in float, for activations without a backend method. */
-function formula<P>(name: string, make: (params: P) => (x: number) => number) {
+function formula<P>(name: string, make: (params: P, dtype: DType) => (x: number) => number) {
   return ([x]: readonly (Tensor | null)[], params: P, out: Tensor | null): Tensor => {
     const t = x!;
     if (!t.dtype.isFloatingPoint || t.dtype.isFloat8)
       throw opError(name, [t], `not defined for ${t.dtype.name}`, undefined, 'SB_DTYPE');
-    const f = make(params);
+    const f = make(params, t.dtype);
     const compute = t.dtype === float64 ? float64 : float32;
     return elementwise([t], t.shape, t.dtype, t.device, out, ([a], o) => {
       const v = alloc(a!.shape, compute, 'cpu');
@@ -346,7 +348,7 @@ export const elementwiseKernels = {
       lo || hi
         ? promote([t, lo ?? null, hi ?? null].filter((v) => v !== null))
         : valueKind(max, valueKind(min, t.dtype));
-    if (dtype === bool) dtype = int64;
+    if (dtype === bool && !lo && !hi) dtype = int64;
     const shape = broadcast('clamp', [t, lo ?? null, hi ?? null]);
     const number = (v: number | bigint): Tensor => {
       const n = alloc([], dtype, t.device);
@@ -437,7 +439,11 @@ export const elementwiseKernels = {
       (x) =>
         x > 0 ? x : x * negativeSlope,
   ),
-  hardswish: formula('hardswish', () => (x) => (x * Math.min(Math.max(x + 3, 0), 6)) / 6),
+  hardswish: formula('hardswish', (_, dtype) => {
+    // The product may leave the range of float32.
+    const round = dtype === float64 ? (x: number) => x : Math.fround;
+    return (x) => round(x * Math.min(Math.max(x + 3, 0), 6)) / 6;
+  }),
   hardsigmoid: formula('hardsigmoid', () => (x) => Math.min(Math.max(x + 3, 0), 6) / 6),
   nanToNum: ([x], { nan, posinf, neginf }, out) => {
     const t = x!;

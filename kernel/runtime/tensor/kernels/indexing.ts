@@ -14,6 +14,7 @@ import {
   expanded,
   iteratorStrides,
   type KernelTable,
+  refuseFloat8,
   viewOf,
 } from './common.js';
 import { cloneRaw } from './elementwise.js';
@@ -210,6 +211,7 @@ export const indexingKernels = {
     indexWrite('indexAdd', 'add', x!, dim, index!, source!, alpha),
   indexCopy: ([x, index, source], { dim }) => indexWrite('indexCopy', 'set', x!, dim, index!, source!, 1),
   gather: ([x, index], { dim }) => {
+    refuseFloat8('gather', [x!, index!], x!.dtype);
     checkGather('gather', x!, index!, dim);
     const out = alloc(index!.shape, x!.dtype, x!.device);
     const ids = positions('gather', [x!, index!], index!, sizeAt(x!, dim), false);
@@ -221,6 +223,7 @@ export const indexingKernels = {
   scatterAdd: ([x, index, source], { dim }) => scattered('scatterAdd', x!, dim, index!, source!, 'add', true),
   maskedFill: ([x, mask, value], p) => {
     const t = x!;
+    refuseFloat8('maskedFill', [t, mask!], t.dtype);
     checkMask('maskedFill', [t, mask!], mask!);
     const shape = broadcast('maskedFill', [t, mask!]);
     const out = alloc(shape, t.dtype, t.device);
@@ -325,8 +328,9 @@ function checkFits(op: string, t: Tensor, value: number | bigint): void {
   if (t.dtype.isFloatingPoint || t.dtype === bool) return;
   const { min, max } = iinfo(t.dtype);
   const whole = typeof value === 'bigint' ? value : Number.isFinite(value) ? BigInt(Math.trunc(value)) : null;
-  // A negative number wraps around in uint8.
-  if (whole === null || whole < (min === 0n ? -max : min) || whole > max) {
+  // A negative whole number wraps around in uint8.
+  const negative = min === 0n && value < 0 && !(typeof value === 'bigint' || Number.isInteger(value));
+  if (whole === null || negative || whole < (min === 0n ? -max : min) || whole > max) {
     throw opError(
       op,
       [t],

@@ -154,7 +154,7 @@ function deviation(x: Tensor, p: Dims & { correction: number }, root: boolean): 
   if (x.isMeta) return out;
   const flat = flatResult(out, x, p.dims);
   // The root is taken before rounding to the dtype.
-  const wide = root && x.dtype.isReduced ? alloc(flat.shape, getWide(x.dtype), 'cpu') : flat;
+  const wide = root && x.dtype !== float64 ? alloc(flat.shape, float64, 'cpu') : flat;
   getBackend().variance(x.nd(), p.dims, p.correction, wide.nd(), null);
   if (root) getBackend().unary('sqrt', wide.nd(), wide.nd());
   if (wide !== flat) getBackend().copy(wide.nd(), flat.nd());
@@ -163,8 +163,31 @@ function deviation(x: Tensor, p: Dims & { correction: number }, root: boolean): 
 
 import { float32, float64 } from '../dtype.js';
 
-function getWide(dtype: DType): DType {
-  return dtype === float64 ? float64 : float32;
+/** The 16-bit floats are rounded after each of the steps that logsumexp is made of. */
+function smallLogsumexp(x: Tensor, p: Dims): Tensor {
+  const backend = getBackend();
+  const top = reduce('amax', x, { ...p, keepdim: true }, x.dtype);
+  const infinite = alloc(top.shape, bool, 'cpu');
+  backend.predicate('isinf', top.nd(), infinite.nd());
+  const zero = viewOf(
+    alloc([], x.dtype, 'cpu'),
+    top.shape,
+    top.shape.map(() => 0),
+  );
+  backend.where(infinite.nd(), zero.nd(), top.nd(), top.nd());
+  const wide = viewOf(
+    top,
+    x.shape,
+    top.strides.map((s, d) => (p.dims.includes(d) ? 0 : s)),
+  );
+  const shifted = alloc(x.shape, x.dtype, 'cpu');
+  backend.binary('sub', x.nd(), wide.nd(), shifted.nd());
+  backend.unary('exp', shifted.nd(), shifted.nd());
+  const out = reduce('sum', shifted, p, x.dtype);
+  backend.unary('log', out.nd(), out.nd());
+  const shape = out.shape;
+  backend.binary('add', out.nd(), viewOf(top, shape, stridesOf(shape)).nd(), out.nd());
+  return out;
 }
 
 export const reduceKernels = {
@@ -191,12 +214,16 @@ export const reduceKernels = {
   logsumexp: ([x], p) => {
     const t = x!.dtype.isFloatingPoint ? x! : cast(x!, float32);
     refuseFloat8('logsumexp', [t], t.dtype);
-    return reduce('logsumexp', t, p, t.dtype);
+    return t.dtype.isReduced && t.numel() > 0 && !t.isMeta
+      ? smallLogsumexp(t, p)
+      : reduce('logsumexp', t, p, t.dtype);
   },
   norm: ([x], p) => {
     const dtype = p.dtype ?? x!.dtype;
     needsFloat('norm', x!);
     const t = cast(x!, dtype);
+    if ((p.ord < 0 || p.ord === Number.POSITIVE_INFINITY) && p.dims.some((d) => t.shape[d] === 0))
+      throw opError('norm', [t], `no elements have a norm of order ${p.ord}`, undefined, 'SB_EMPTY');
     const out = alloc(reducedShape(t.shape, p.dims, p.keepdim), dtype, t.device);
     if (!t.isMeta) getBackend().vectorNorm(t.nd(), p.ord, p.dims, flatResult(out, t, p.dims).nd());
     return out;

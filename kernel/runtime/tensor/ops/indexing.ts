@@ -1,6 +1,6 @@
 /** Indexing: `get` and `set` stand for Python's brackets; gather, scatter and masks. */
 import { applyInplace, applyOp } from '../dispatch.js';
-import { bool, int64, uint8 } from '../dtype.js';
+import { bool, int32, int64, uint8 } from '../dtype.js';
 import { opError } from '../errors.js';
 import { broadcastShapes, numelOf, wrapDim } from '../shape.js';
 import { Tensor } from '../tensor.js';
@@ -40,6 +40,8 @@ export function slice(start?: number | null, stop?: number | null, step?: number
 /** One entry between brackets: integer, slice, null (new dimension), '...', boolean, index tensor or list. */
 export type Index = number | bigint | Slice | null | '...' | boolean | Tensor | readonly Nested[];
 
+const isMask = (k: unknown): boolean => k instanceof Tensor && (k.dtype === bool || k.dtype === uint8);
+
 /** The basic part as a view, and index tensors for the rest with the dimension each stands for. */
 function resolve(x: Tensor, given: readonly Index[]): { base: Tensor; dims: number[]; tensors: Tensor[] } {
   const keys = given.map((k) =>
@@ -49,7 +51,6 @@ function resolve(x: Tensor, given: readonly Index[]): { base: Tensor; dims: numb
         ? Number(k)
         : k,
   ) as (number | Slice | null | '...' | boolean | Tensor)[];
-  const isMask = (k: unknown): boolean => k instanceof Tensor && (k.dtype === bool || k.dtype === uint8);
   const consumed = keys.reduce<number>(
     (n, k) =>
       n +
@@ -150,6 +151,21 @@ export function set(x: Tensor, key: Index | readonly Index[], value: Operand): T
     copy_(base, source);
     return x;
   }
+  // One value for a mask is a fill, which casts; what is scattered must have the dtype already.
+  const keys = Array.isArray(key) ? (key as readonly Index[]) : [key as Index];
+  const masks = keys.filter(
+    (k) => typeof k === 'boolean' || (k instanceof Tensor && (k.shape.length > 0 || isMask(k))),
+  );
+  const fills =
+    v.numel() === 1 && masks.length === 1 && masks.every((k) => typeof k === 'boolean' || isMask(k));
+  if (!v.wrapped && v.dtype !== base.dtype && !fills)
+    throw opError(
+      'set',
+      [x, v],
+      `the value is ${v.dtype.name}, the tensor ${base.dtype.name}`,
+      `convert it with .to(torch.${base.dtype.name})`,
+      'SB_DTYPE',
+    );
   applyInplace('indexPut', [base, v.dtype === base.dtype ? v : to(v, base.dtype), ...tensors], {
     dims,
     accumulate: false,
@@ -182,6 +198,8 @@ export function indexPut(
 }
 
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
+  if (x.shape.length === 0 && index.numel() !== 1)
+    throw opError('indexSelect', [x, index], 'a scalar takes one index', undefined, 'SB_INDEX_RANGE');
   return applyOp('indexSelect', [x, index], { dim: wrapDim(dim, x.shape.length, 'indexSelect') });
 }
 type Alpha = { alpha?: Scalar };
@@ -213,13 +231,13 @@ function fillSource(x: Tensor, dim: number, index: Tensor, value: Operand): [Ten
 export const indexFill = (x: Tensor, dim: number, index: Tensor, value: Operand): Tensor => {
   const d = wrapDim(dim, x.shape.length, 'indexFill');
   // Filled in a copy, which lies in memory as x does.
-  return applyInplace('indexCopy', fillSource(clone(x), d, wrapNegative(index, x.shape[d]!), value), {
+  return applyInplace('indexCopy', fillSource(clone(x), d, wrapNegative(index, x.shape[d] ?? 1), value), {
     dim: d,
   });
 };
 export const indexFill_ = (x: Tensor, dim: number, index: Tensor, value: Operand): Tensor => {
   const d = wrapDim(dim, x.shape.length, 'indexFill');
-  return applyInplace('indexCopy', fillSource(x, d, wrapNegative(index, x.shape[d]!), value), { dim: d });
+  return applyInplace('indexCopy', fillSource(x, d, wrapNegative(index, x.shape[d] ?? 1), value), { dim: d });
 };
 const wrapNegative = (index: Tensor, n: number): Tensor =>
   whereOp(applyOp('lt', [index, wrap(0)], {}), applyOp('add', [index, wrap(n)], { alpha: 1 }), index);
@@ -397,7 +415,7 @@ export function searchsorted(sorted: Tensor, values: Operand, o: SearchOptions =
     const r = sorted.shape.length > 1 ? Math.floor(i / inner) : 0;
     return search(all.slice(r * n, (r + 1) * n), e, right);
   });
-  return reshape(tensor(out, { dtype: int64 }), v.shape);
+  return reshape(tensor(out, { dtype: o.outInt32 ? int32 : int64 }), v.shape);
 }
 export const bucketize = (values: Operand, boundaries: Tensor, o: SearchOptions = {}): Tensor =>
   searchsorted(boundaries, values, o);
@@ -465,12 +483,19 @@ export function unique(x: Tensor, given: UniqueOptions | boolean = {}): Tensor |
 export const uniqueConsecutive = (x: Tensor, o: UniqueOptions = {}): Tensor | Tensor[] => groups(x, o, false);
 function groups(x: Tensor, o: UniqueOptions, ordered: boolean): Tensor | Tensor[] {
   const flat = o.dim === undefined || o.dim === null;
+  const dim = flat ? 0 : wrapDim(o.dim!, x.shape.length, 'unique');
+  if (!flat && x.shape.some((n, d) => n === 0 && d !== dim))
+    throw opError(
+      'unique',
+      [x],
+      'a dimension that is not looked along has no elements',
+      undefined,
+      'SB_EMPTY',
+    );
+  const count = x.shape[dim] ?? 1;
   const rows = flat
     ? reshape(x, [-1, 1])
-    : reshape(transpose(x, 0, wrapDim(o.dim!, x.shape.length, 'unique')), [
-        x.shape[wrapDim(o.dim!, x.shape.length, 'unique')]!,
-        -1,
-      ]);
+    : reshape(transpose(x, 0, dim), [count, x.numel() / Math.max(1, count)]);
   const width = rows.shape[1]!;
   const v = flatValues(rows).map((e) => (typeof e === 'boolean' ? Number(e) : e));
   const order = Array.from({ length: rows.shape[0]! }, (_, i) => i);

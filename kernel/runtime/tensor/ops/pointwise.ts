@@ -1,7 +1,7 @@
 /** Elementwise operations. */
 import type { BinaryName, CompareName, PredicateName, UnaryName } from '../../backend/backend.js';
 import { applyInplace, applyOp } from '../dispatch.js';
-import { bool, type DType } from '../dtype.js';
+import { bool, type DType, float32, getDefaultDtype } from '../dtype.js';
 import { opError } from '../errors.js';
 import { none } from '../opnames.js';
 import type { Tensor } from '../tensor.js';
@@ -139,7 +139,15 @@ export const [bitwiseNot_, exp2_, sinh_, cosh_] = [
 /** Rounds half to even, to `decimals` places. */
 export function round(x: Tensor, decimals: number | { decimals?: number } = 0): Tensor {
   const d = typeof decimals === 'number' ? decimals : (decimals.decimals ?? 0);
-  if (d === 0 || !x.dtype.isFloatingPoint) return applyOp('round', [x], none);
+  const asked = d !== 0 || (typeof decimals === 'object' && decimals.decimals !== undefined);
+  if (asked && !x.dtype.isFloatingPoint)
+    throw opError('round', [x], `decimals are not defined for ${x.dtype.name}`, 'leave them out', 'SB_DTYPE');
+  if (d === 0) return applyOp('round', [x], none);
+  // The small floats are scaled and rounded in float32.
+  if (x.dtype.isReduced) {
+    const wide = applyOp('toCopy', [x], { dtype: float32, device: x.device });
+    return applyOp('toCopy', [round(wide, d)], { dtype: x.dtype, device: x.device });
+  }
   const scale = 10 ** Math.abs(d);
   return d > 0
     ? div(applyOp('round', [mul(x, scale)], none), scale)
@@ -188,17 +196,21 @@ export const [logicalAnd_, logicalOr_, logicalXor_] = [
 export interface AlphaOptions {
   alpha?: Scalar;
 }
-const alphaOf = (o: AlphaOptions): number | bigint => plain(o.alpha ?? 1);
+function alphaOf(o: AlphaOptions, x: Operand, other: Operand): number | bigint {
+  if (typeof o.alpha === 'boolean' && (wrap(x).dtype !== bool || wrap(other).dtype !== bool))
+    throw opError('add', [wrap(x), wrap(other)], 'alpha is a boolean and the result is not', 'use 1 or 0');
+  return plain(o.alpha ?? 1);
+}
 
 export const add = (x: Operand, other: Operand, o: AlphaOptions = {}): Tensor =>
-  applyOp('add', [wrap(x), wrap(other)], { alpha: alphaOf(o) });
+  applyOp('add', [wrap(x), wrap(other)], { alpha: alphaOf(o, x, other) });
 export const sub = (x: Operand, other: Operand, o: AlphaOptions = {}): Tensor =>
-  applyOp('sub', [wrap(x), wrap(other)], { alpha: alphaOf(o) });
+  applyOp('sub', [wrap(x), wrap(other)], { alpha: alphaOf(o, x, other) });
 export const rsub = (x: Operand, other: Operand, o: AlphaOptions = {}): Tensor => sub(other, x, o);
 export const add_ = (x: Tensor, other: Operand, o: AlphaOptions = {}): Tensor =>
-  applyInplace('add', [x, wrap(other)], { alpha: alphaOf(o) });
+  applyInplace('add', [x, wrap(other)], { alpha: alphaOf(o, x, other) });
 export const sub_ = (x: Tensor, other: Operand, o: AlphaOptions = {}): Tensor =>
-  applyInplace('sub', [x, wrap(other)], { alpha: alphaOf(o) });
+  applyInplace('sub', [x, wrap(other)], { alpha: alphaOf(o, x, other) });
 export const [mul, pow, atan2, maximum, minimum] = [
   binary('mul'),
   binary('pow'),
@@ -413,6 +425,19 @@ export const zero_ = (x: Tensor): Tensor => applyInplace('fill', [x], { value: 0
 
 export const isclose = (x: Tensor, other: Tensor, o: CloseOptions = {}): Tensor => {
   const { rtol = 1e-5, atol = 1e-8, equalNan = false } = o;
+  if (x.dtype !== other.dtype)
+    throw opError(
+      'isclose',
+      [x, other],
+      'the dtypes differ',
+      `convert with .to(torch.${x.dtype.name})`,
+      'SB_DTYPE',
+    );
+  if (!x.dtype.isFloatingPoint && (rtol !== 0 || atol !== 0)) {
+    const dtype = getDefaultDtype();
+    const wide = (t: Tensor): Tensor => applyOp('toCopy', [t], { dtype, device: t.device });
+    return isclose(wide(x), wide(other), o);
+  }
   let close = eq(x, other);
   if (equalNan) close = logicalOr(close, logicalAnd(isnan(x), isnan(other)));
   if (rtol === 0 && atol === 0) return close;

@@ -1,26 +1,12 @@
 /** Reductions, scans, sorting. */
 import { applyInplace, applyMulti, applyOp } from '../dispatch.js';
-import { bool, type DType, float32, float64, iinfo, int64, uint8 } from '../dtype.js';
+import { bool, type DType, float32, float64, iinfo, int32, int64, uint8 } from '../dtype.js';
 import { opError } from '../errors.js';
 import { alloc } from '../kernels/common.js';
 import { wrapDim, wrapDims } from '../shape.js';
 import type { Tensor } from '../tensor.js';
 import { Tensor as TensorClass } from '../tensor.js';
-import {
-  add,
-  div,
-  eq,
-  gt,
-  isnan,
-  lerp,
-  logicalAnd,
-  logicalNot,
-  logicalOr,
-  mul,
-  ne,
-  sub,
-  whereOp,
-} from './pointwise.js';
+import { add, div, eq, isclose, isnan, lerp, logicalNot, ne, sub, whereOp } from './pointwise.js';
 import { Float, type Operand, plain, type Scalar } from './scalar.js';
 import { reshape, select, sliceDim, squeeze, stack, to, unsqueeze } from './views.js';
 
@@ -371,9 +357,11 @@ function middle(ignoreNan: boolean) {
   function run(x: Tensor): Tensor;
   function run(x: Tensor, dim: OneDim, keepdim?: boolean | { keepdim?: boolean }): NamedPair;
   function run(x: Tensor, dim?: OneDim, keepdim?: boolean | { keepdim?: boolean }): Tensor | NamedPair {
-    if (dim === undefined && x.numel() === 0 && x.dtype !== bool) {
+    if (dim === undefined && x.numel() === 0) {
       const none = alloc([], x.dtype, x.device);
-      return none.fill_(x.dtype.isFloatingPoint ? Number.NaN : iinfo(x.dtype).min);
+      // What the processor makes of nan in the dtype.
+      const made = x.dtype === bool ? 1 : x.dtype === int64 || x.dtype === int32 ? iinfo(x.dtype).min : 0;
+      return none.fill_(x.dtype.isFloatingPoint ? Number.NaN : made);
     }
     if (dim === undefined)
       return applyMulti('median', [reshape(x, [-1])], { dim: 0, keepdim: false, ignoreNan })[0]!;
@@ -444,7 +432,8 @@ export function quantile(
   const source = flat ? reshape(x, [-1]) : x;
   const d = wrapDim(flat ? 0 : o.dim!, source.shape.length, 'quantile');
   const n = source.shape[d] ?? 1;
-  if (n === 0) throw opError('quantile', [x], 'the tensor has no elements', undefined, 'SB_EMPTY');
+  if (n === 0 || x.numel() === 0)
+    throw opError('quantile', [x], 'the tensor has no elements', undefined, 'SB_EMPTY');
   const list =
     q instanceof TensorClass
       ? Array.from({ length: q.numel() }, (_, i) =>
@@ -484,7 +473,9 @@ export function quantile(
           : unsqueeze(r, d)
       : r;
   });
-  return q instanceof TensorClass && q.shape.length > 0 ? stack(results, 0) : results[0]!;
+  if (!(q instanceof TensorClass) || q.shape.length === 0) return results[0]!;
+  if (results.length === 0) return alloc([0, ...one(0).shape], x.dtype, x.device);
+  return stack(results, 0);
 }
 const maskedNan = (x: Tensor, where: Tensor): Tensor =>
   applyOp('maskedFill', [x, where], { value: Number.NaN });
@@ -498,13 +489,7 @@ export function allclose(
   other: Tensor,
   o: { rtol?: number; atol?: number; equalNan?: boolean } = {},
 ): boolean {
-  const { rtol = 1e-5, atol = 1e-8, equalNan = false } = o;
-  let close = eq(x, other);
-  if (equalNan) close = logicalOr(close, logicalAnd(isnan(x), isnan(other)));
-  const difference = applyOp('abs', [sub(x, other)], {});
-  const within = logicalNot(gt(difference, add(mul(applyOp('abs', [other], {}), rtol), atol)));
-  const usable = logicalAnd(applyOp('isfinite', [difference], {}), logicalNot(isnan(difference)));
-  return truth(all(logicalOr(close, logicalAnd(within, usable))).wholeTensor());
+  return truth(all(isclose(x, other, o)).wholeTensor());
 }
 export function equal(x: Tensor, other: Tensor): boolean {
   if (x.shape.length !== other.shape.length || x.shape.some((n, d) => n !== other.shape[d])) return false;

@@ -289,6 +289,8 @@ export function roll(
       : (dims as number | readonly number[] | undefined);
   const by = typeof shifts === 'number' ? [shifts] : [...shifts];
   const list = at === undefined ? [] : typeof at === 'number' ? [at] : [...at];
+  if (list.length > 0 && x.shape.length === 0)
+    throw opError('roll', [x], 'a scalar has no dimensions', 'leave dims out');
   if (list.length === 0) {
     return view(applyOp('roll', [reshape(x, [-1])], { shifts: by, dims: [0] }), x.shape);
   }
@@ -346,6 +348,7 @@ const atLeast = (x: Tensor, n: number): Tensor =>
       ? reshape(x, x.shape.length === 0 ? [1, 1] : [1, x.shape[0]!])
       : reshape(x, [1]);
 export const hstack = (tensors: readonly Tensor[]): Tensor => {
+  if (tensors.length === 0) throw opError('hstack', [], 'wanted at least one tensor');
   const all = tensors.map((x) => atLeast(x, 1));
   return cat(all, all[0]!.shape.length === 1 ? 0 : 1);
 };

@@ -1,4 +1,5 @@
 /** Integer fills: ranges by modulo (its bias is part of PyTorch's stream), whole-type values and permutations. */
+import { ShardbookError } from '../../base/index.js';
 import { type RandomDtype, roundTo } from './round.js';
 import type { RandomStream } from './stream.js';
 
@@ -21,8 +22,8 @@ export function fillIntegers(
   low: number | bigint,
   high: number | bigint,
 ): void {
-  const base = BigInt(low);
-  const range = BigInt(high) - base;
+  const [base, end] = representable(BigInt(low), BigInt(high), dtype);
+  const range = end - base;
   const put = writer(out, dtype);
   if (range >= 1n << 28n) {
     for (let i = 0; i < out.length; i++) put(i, base + (stream.u64() % range));
@@ -35,6 +36,38 @@ export function fillIntegers(
   } else {
     for (let i = 0; i < out.length; i++) put(i, base + BigInt(stream.u32() % width));
   }
+}
+
+/** Bits of the significand. */
+const DIGITS: Partial<Record<RandomDtype, bigint>> = {
+  float64: 53n,
+  float32: 24n,
+  float16: 11n,
+  bfloat16: 8n,
+};
+
+/** Bounds whose rounding in a floating type would leave the range move inwards, by the type's step there. */
+function representable(low: bigint, high: bigint, dtype: RandomDtype): [bigint, bigint] {
+  const digits = DIGITS[dtype];
+  if (digits === undefined) return [low, high];
+  const step = (n: bigint): bigint => {
+    const shift = BigInt(n.toString(2).length - 1) - digits + 1n;
+    return shift >= 0n ? 1n << shift : 0n;
+  };
+  const rounded = (n: bigint): number => roundTo(dtype as 'float32', Number(n));
+  const from = rounded(low + 1n);
+  const start = from < Number(low) ? BigInt(from) + step(low + 1n < 0n ? -(low + 1n) : low + 1n) : low;
+  const last = high - 1n;
+  const to = rounded(last);
+  if (!Number.isFinite(from) || !Number.isFinite(to)) {
+    throw new ShardbookError({
+      code: 'SB_RANDOM',
+      message: `Cannot draw integers: the range from ${low} to ${high} does not fit in ${dtype}`,
+      help: 'choose bounds that the dtype can hold, or a wider dtype',
+    });
+  }
+  const end = to >= Number(high) ? BigInt(to) - step(last < 0n ? -last : last) : high;
+  return [start, end];
 }
 
 /** Writes integers into `out`, rounded to the floating types. */

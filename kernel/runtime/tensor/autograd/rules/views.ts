@@ -14,7 +14,7 @@ interface Layout {
 }
 
 function layoutOf(m: InputMeta): Layout {
-  return (m as InputMeta & { layout?: Layout }).layout ?? { strides: contiguousStrides(m.shape), offset: 0 };
+  return { strides: m.strides ?? contiguousStrides(m.shape), offset: m.offset ?? 0 };
 }
 
 /** Gradients of all results; zeros where a result had no part in the output. */
