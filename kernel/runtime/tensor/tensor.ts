@@ -144,8 +144,11 @@ export class Tensor {
     return this;
   }
 
-  /** A tensor that lies as this one, of whose parts `local` is this rank's. */
-  withLocalPart(local: Tensor): Tensor {
+  /**
+   * A tensor of new values that lies as this one, of whose parts `local` is this rank's. Nothing is pending in new values, so
+   * they cannot come `inPlace` of pending ones.
+   */
+  withLocalPart(local: Tensor, _inPlace = false): Tensor {
     return local;
   }
 

@@ -130,10 +130,18 @@ export class DTensor extends Tensor {
     );
   }
 
-  override withLocalPart(local: Tensor): DTensor {
+  override withLocalPart(local: Tensor, inPlace = false): DTensor {
     const spec = this.#spec;
+    const placements = spec.placements.map((p) => (p.isPartial() ? Replicate() : p));
+    if (inPlace && !samePlacements(placements, spec.placements)) {
+      throw new ShardbookError({
+        code: 'SB_DTENSOR_INPLACE',
+        message: `Cannot fill ${spec}: new values are not parts of a pending reduction`,
+        help: 'redistribute the tensor first, or make a new one of its shape',
+      });
+    }
     const meta = { shape: spec.shape, strides: spec.strides, dtype: local.dtype };
-    return new DTensor(local, DTensorSpec.of(spec.mesh, spec.placements, meta, spec.strided));
+    return new DTensor(local, DTensorSpec.of(spec.mesh, placements, meta, spec.strided));
   }
 
   override ownCopy(): DTensor {

@@ -151,7 +151,7 @@ export function normalize(
 ): Tensor {
   const o = named<NormalizeOptions>([p, dim, eps], ['p', 'dim', 'eps']);
   const norm = input.norm(o.p ?? 2, o.dim ?? 1, { keepdim: true });
-  return input.div(norm.clamp({ min: o.eps ?? 1e-12 }));
+  return input.div(norm.clamp({ min: o.eps ?? 1e-12 }).expand(input.shape));
 }
 
 interface SimilarityOptions {

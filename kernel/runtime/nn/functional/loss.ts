@@ -106,7 +106,8 @@ function smoothLoss(
 ): Tensor {
   const weighted = weight === null ? logp : logp.mul(alongClasses(weight, logp.shape.length));
   const ignored = target.eq(ignoreIndex);
-  const each = weighted.sum(classDim).neg().maskedFill(ignored, 0);
+  // In place: of a distributed tensor the mask goes where the sums are.
+  const each = weighted.sum(classDim).neg().maskedFill_(ignored, 0);
   if (reduction === 'none') return each;
   if (reduction === 'sum') return each.sum();
   const kept = ignored.logicalNot();

@@ -37,7 +37,7 @@ import {
   type Values,
 } from '../random/index.js';
 import { broadcastShapes, contiguousStrides, denseOrder, type Shape } from '../shape.js';
-import { state as tensorState } from '../state.js';
+import { noGrad, state as tensorState } from '../state.js';
 import { type Device, Tensor } from '../tensor.js';
 
 // ---------------------------------------------------------------- generators
@@ -241,8 +241,9 @@ function overwrite(x: Tensor, draw: (target: Tensor) => void): Tensor {
   // Of a distributed tensor every rank draws its own part.
   const part = x.localPart();
   const target = memoryLike(part, x.dtype, 'cpu');
+  const drawn = x.withLocalPart(target, true);
   if (part.numel() > 0) draw(target);
-  const result = applyInplace('copy', [x, x.withLocalPart(target)], none);
+  const result = applyInplace('copy', [x, drawn], none);
   // Only a mode can have seen it; a model's parameters are drawn one after the other, and new memory costs page faults.
   if (activeModes().length === 0) target.storage.recycle();
   return result;
@@ -580,7 +581,11 @@ export function bernoulli(
   p?: number | GeneratorOption | null,
   options: GeneratorOption = {},
 ): Tensor {
-  if (isSpread(x)) return x.withLocalPart(bernoulli(x.localPart(), p, options));
+  if (isSpread(x)) {
+    // A copy has nothing pending: its parts are probabilities.
+    const whole = noGrad(() => x.clone());
+    return whole.withLocalPart(bernoulli(whole.localPart(), p, options));
+  }
   const out = memoryLike(x);
   const generator = pick(p, options);
   const named = typeof p === 'object' && p !== null ? (p as { p?: number }).p : p;

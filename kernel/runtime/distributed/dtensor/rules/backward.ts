@@ -2,10 +2,10 @@
  * Gradients of views and of picked elements: zeros in the shape of the input, with the gradient written where its elements came
  * from. Zeros may be cut anyhow, so the gradient decides.
  */
-import type { OpName } from '../../../tensor/index.js';
+import { applyOp, type OpName } from '../../../tensor/index.js';
 import { isShardLike, Shard, shardOn } from '../placements.js';
-import { type AxisRule, cut, type MeshRule, type RuleCall, type RuleTable, type Way } from './rule.js';
-import { allReplicated, each, follows, R, replicasLast, shifted, sum, uncut } from './shared.js';
+import { type AxisRule, type Composition, cut, type MeshRule, type RuleTable, type Way } from './rule.js';
+import { allReplicated, each, follows, shifted, sum, uncut } from './shared.js';
 
 /** The parameters of an op that names the shape of its result: on a rank it makes this rank's part. */
 function ownShape<K extends OpName>(): NonNullable<MeshRule<K>['localParams']> {
@@ -59,34 +59,20 @@ const unfoldBackward: AxisRule<'unfoldBackward'> = {
 const restDims = (shape: readonly number[], dims: readonly number[]): number[] =>
   shape.map((_, d) => d).filter((d) => !dims.includes(d));
 
-const indexSelectBackward: AxisRule<'indexSelectBackward'> = {
-  kind: 'axis',
-  ways: (call) =>
-    replicasLast(call as unknown as RuleCall, [
-      ...restDims(call.params.shape, [call.params.dim]).map((d): Way => ({ out: [cut(d)], in: [cut(d), R] })),
-      { out: [sum], in: [sum, R] },
-    ]),
-  localParams: ownShape<'indexSelectBackward'>(),
+/**
+ * As in PyTorch the gradient is written into zeros made beside it, each an op of its own: zeros of the gradient's shape are cut
+ * as it is, and move where the indexed dimension must be whole.
+ */
+const indexSelectBackward: Composition<'indexSelectBackward'> = {
+  kind: 'compose',
+  run: ([grad, index], { shape, dim }) =>
+    applyOp('indexAdd', [applyOp('newZeros', [grad!], { shape }), index!, grad!], { dim, alpha: 1 }),
 };
 
-const indexBackward: AxisRule<'indexBackward'> = {
-  kind: 'axis',
-  ways: (call) => {
-    const { shape, dims } = call.params;
-    const indices = call.inputs.slice(1);
-    const wide = Math.max(0, ...indices.map((x) => x!.ndim));
-    const together = dims.every((d, i) => i === 0 || d === dims[i - 1]! + 1);
-    const place = together ? (dims[0] ?? 0) : 0;
-    const whole = indices.map(() => R);
-    return [
-      ...restDims(shape, dims).map((d): Way => {
-        const from = d < place ? d : d + wide - dims.filter((k) => k < d).length;
-        return { out: [cut(d)], in: [cut(from), ...whole] };
-      }),
-      { out: [sum], in: [sum, ...whole] },
-    ];
-  },
-  localParams: ownShape<'indexBackward'>(),
+const indexBackward: Composition<'indexBackward'> = {
+  kind: 'compose',
+  run: ([grad, ...at], { shape, dims }) =>
+    applyOp('indexPut', [applyOp('newZeros', [grad!], { shape }), grad!, ...at], { dims, accumulate: true }),
 };
 
 const gatherBackward: AxisRule<'gatherBackward'> = {
