@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import '../index.js';
-import { keepMemory, takeMemory, takeZeros } from './pool.js';
+import { keepMemory, takeMemory, takeZeros, useRawMemory } from './pool.js';
 import { Storage } from './storage.js';
+import type { Tensor } from './tensor.js';
 import { torch } from './torch.js';
 
 const BYTES = 300_008;
@@ -73,4 +74,28 @@ test('gradients that a user asks for stay whole', () => {
   for (let i = 0; i < 20; i++) torch.ones([n, n]).mul(1e6);
   expect(gy!.sum().item()).toBe(2 * n * n);
   expect(gx!.sum().item()).toBe(6 * n * n);
+});
+
+test('a gradient that only a hook without sight of it was told of is recycled', () => {
+  const n = 211;
+  const kept = (watch: (middle: Tensor) => void): number => {
+    const x = torch.ones([n, n]).requiresGrad_();
+    const middle = x.mul(2);
+    watch(middle);
+    middle.relu().sum().backward();
+    const taken: ArrayBuffer[] = [];
+    let made = 0;
+    useRawMemory((bytes) => {
+      made++;
+      return new ArrayBuffer(bytes);
+    });
+    for (let i = 0; i < 20; i++) taken.push(takeMemory(4 * n * n));
+    useRawMemory((bytes) => new ArrayBuffer(bytes));
+    return taken.length - made;
+  };
+  let told = 0;
+  const seen = kept((middle) => middle.registerHook(() => undefined));
+  const unseen = kept((middle) => middle.onGradient(() => void told++));
+  expect(told).toBe(1);
+  expect(unseen).toBe(seen + 1);
 });

@@ -314,6 +314,15 @@ export class Tensor {
 
   /** Called with the gradient of this tensor each time one is computed; what it returns takes its place. */
   registerHook(hook: GradHook): RemovableHandle {
+    return this.#hook({ hook, sees: true });
+  }
+
+  /** As `registerHook`, without being given the gradient: whoever does not see it cannot keep it, so its memory can be used again. */
+  onGradient(run: () => void): RemovableHandle {
+    return this.#hook({ hook: () => run(), sees: false });
+  }
+
+  #hook(entry: { hook: GradHook; sees: boolean }): RemovableHandle {
     if (!this.requiresGrad) {
       throw new ShardbookError({
         code: 'SB_NO_GRAD',
@@ -323,7 +332,7 @@ export class Tensor {
     }
     const node = this.#gradFnNow();
     const on = node ?? this.gradAccumulator();
-    return register(on.tensorHooks, { index: node ? this.outputNr : 0, hook });
+    return register(on.tensorHooks, { index: node ? this.outputNr : 0, ...entry });
   }
 
   /** Called after each accumulation into .grad of this leaf. */

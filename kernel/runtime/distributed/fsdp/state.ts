@@ -224,7 +224,7 @@ export class FSDPState {
 
   #watchOutput(output: unknown): void {
     if (!isGradEnabled()) return;
-    for (const tensor of gradTensors(output)) tensor.registerHook(() => this.beforeBackward());
+    for (const tensor of gradTensors(output)) tensor.onGradient(() => this.beforeBackward());
   }
 
   beforeBackward(): void {

@@ -323,13 +323,14 @@ function walk(
         for (const { index, slot } of taken) captured[slot] = grads[index] ?? null;
         disown(pass.owned, grads);
       }
-      grads = runHooks(node, grads, accumulate || node.sequenceNr !== Number.POSITIVE_INFINITY);
+      grads = runHooks(node, grads);
       if (!leads) for (const { index, slot } of taken ?? []) captured[slot] = grads[index] ?? null;
       const isLeaf = node.sequenceNr === Number.POSITIVE_INFINITY;
       if (isLeaf ? accumulate : leads) {
         for (const hook of [...node.preHooks]) grads = hook(grads) ?? grads;
         // Who saw a gradient may have kept it.
-        const seen = node.tensorHooks.length + node.preHooks.length + node.retained.size > 0 || taken;
+        const seen =
+          node.tensorHooks.some(({ sees }) => sees) || node.preHooks.length + node.retained.size > 0 || taken;
         if (seen) disown(pass.owned, grads);
         const latest = Storage.latestId;
         results = grads.some((g) => g) ? node.apply(grads) : node.nextEdges.map(() => null);
@@ -406,7 +407,7 @@ function fill(grads: Grads, node: Node): Grads {
   return Array.from({ length: n }, (_, i) => grads[i] ?? null);
 }
 
-function runHooks(node: Node, given: Grads, _run: boolean): Grads {
+function runHooks(node: Node, given: Grads): Grads {
   let grads = given;
   for (const { index, hook } of [...node.tensorHooks]) {
     const g = grads[index];

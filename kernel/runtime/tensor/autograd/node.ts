@@ -33,7 +33,8 @@ export abstract class Node {
   readonly nextEdges: (Edge | null)[] = [];
   /** What each of the results looked like: gradients must agree with it. */
   readonly inputMeta: InputMeta[] = [];
-  readonly tensorHooks: { index: number; hook: GradHook }[] = [];
+  /** One that does not see the gradient is not given it to keep. */
+  readonly tensorHooks: { index: number; hook: GradHook; sees: boolean }[] = [];
   /** Results whose gradient is kept (`retainGrad`), by index; they see what the hooks made of it. */
   readonly retained = new Map<number, Tensor>();
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook may return nothing
