@@ -341,7 +341,7 @@ def type_errors(kernel):
 
 @case
 def magics(kernel):
-    for code, wanted in [("%wrold 2", "%world N"), ("%world 0", "1 to 64"), ("%world 10000", "1 to 64"), ("%%rank 9", "0 to 3")]:
+    for code, wanted in [("%wrold 2", "%world N"), ("%world 0", "1 to 64"), ("%world 10000", "1 to 64"), ("%%rank 9\n1", "0 to 3"), ("%%rank 1", "no code follows it")]:
         reply, _ = kernel.execute(code)
         equal(reply["status"], "error")
         assert wanted in "\n".join(reply["traceback"]), reply["traceback"]
