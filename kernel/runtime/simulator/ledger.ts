@@ -358,10 +358,11 @@ export class MemoryLedger implements MemoryListener {
     if (account === undefined) return;
     const bytes = this.#round(storage.nbytes);
     const book = this.#books[account.place];
-    if (bytes < account.bytes) book.beforeLess();
+    const grows = bytes > account.bytes;
+    if (!grows) book.beforeLess();
     book.count(account.category, bytes - account.bytes);
     account.bytes = bytes;
-    this.#after(`resize ${this.#labelOf(account)}`);
+    this.#after(grows ? `${account.category} ${this.#labelOf(account)}` : `free ${account.category}`);
   }
 
   grad(leaf: Tensor, before: Tensor | null, after: Tensor | null): void {

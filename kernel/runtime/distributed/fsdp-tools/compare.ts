@@ -102,7 +102,7 @@ export class StrategyComparison {
   }
 }
 
-/** Runs one warm-up step and one measured step under each strategy. Every rank of the world calls it. */
+/** Runs two warm-up steps and one measured step under each strategy. Every rank of the world calls it. */
 export function compareStrategies(options: CompareOptions): StrategyComparison {
   const { strategies = ['ddp', 'fsdp', 'fsdpNoReshard', 'hsdp'], seed = 0 } = options;
   return new StrategyComparison(
@@ -119,6 +119,8 @@ export function compareStrategies(options: CompareOptions): StrategyComparison {
         optimizer.zeroGrad();
         loss = Number(value.detach().item());
       };
+      // The first makes states of the optimizer, in the second DDP agrees on its buckets.
+      step();
       step();
       const ledger = new MemoryLedger({ rank: dist.getRank() }).track(trained).track(optimizer);
       let bytes = 0;

@@ -52,7 +52,7 @@ describe('accounts of FSDP', () => {
     for (let i = 1; i < steps.length; i++)
       expect([steps[i]![0], steps[i]![2] <= steps[i - 1]![2]]).toEqual([steps[i]![0], true]);
     expect(steps.map(([, whole]) => whole)).toContain(WHOLE);
-    const gathered = steps.filter(([at]) => at.startsWith('resize'));
+    const gathered = steps.filter(([at]) => at.startsWith('Unsharded Param '));
     expect(gathered.length).toBeGreaterThan(0);
     expect(steps[steps.length - 1]!.slice(1)).toEqual([0, 0]);
   });
