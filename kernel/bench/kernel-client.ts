@@ -5,12 +5,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Dealer, Subscriber } from 'zeromq';
 import { type Message, WireFormat } from '../host/protocol/index.js';
 
 const READY_TIMEOUT_MS = 60_000;
 /** A kernel that does not answer for so long is taken to hang. */
 const ANSWER_TIMEOUT_MS = 30_000;
+const SUBSCRIBE_RETRY_MS = 200;
 
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -88,7 +90,18 @@ export class KernelClient {
     });
     failed.catch(() => {});
     await Promise.race([client.request('kernel_info_request', {}), failed]);
-    return Object.assign(client, { startMs: performance.now() - started });
+    const startMs = performance.now() - started;
+    await client.#subscribed();
+    return Object.assign(client, { startMs });
+  }
+
+  /** Until what the kernel publishes is heard: a subscription takes its time, and what was published before it is lost. */
+  async #subscribed(): Promise<void> {
+    for (;;) {
+      const heard = this.request('kernel_info_request', {}, { untilIdle: true }).then(() => true);
+      heard.catch(() => {});
+      if (await Promise.race([heard, delay(SUBSCRIBE_RETRY_MS, false)])) return;
+    }
   }
 
   get pid(): number {
