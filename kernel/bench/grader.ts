@@ -15,7 +15,9 @@ import { median, round } from './stats.js';
 
 const LEARNERS = 1000;
 const SANDBOX_ROUNDS = 21;
-const GRADINGS = 7;
+const GRADINGS = 3;
+/** The exercise that has a target: under a second with all its worlds. */
+const AIMED = { id: 'ring-all-reduce', gradings: 9, targetMs: 1000 };
 
 export async function benchGrader(): Promise<Record<string, unknown>> {
   const root = packageRoot();
@@ -25,6 +27,7 @@ export async function benchGrader(): Promise<Record<string, unknown>> {
   let perLearner = 0;
   const untrusted = state.recipe !== undefined;
   for (const id of listExercises(join(root, 'exercises'))) {
+    process.stderr.write(`bench:   ${id}\n`);
     const exercise = loadExercise(join(root, 'exercises', id));
     const figures = await gradings(exercise, root, untrusted);
     perLearner += 1 / figures.gradingsPerSecond;
@@ -83,7 +86,8 @@ async function gradings(exercise: Exercise, root: string, untrusted: boolean) {
   };
   await grade();
   const single: number[] = [];
-  for (let i = 0; i < GRADINGS; i++) single.push(await grade());
+  const aimed = exercise.id === AIMED.id;
+  for (let i = 0; i < (aimed ? AIMED.gradings : GRADINGS); i++) single.push(await grade());
   const width = availableParallelism();
   const started = performance.now();
   let left = GRADINGS * width;
@@ -95,6 +99,7 @@ async function gradings(exercise: Exercise, root: string, untrusted: boolean) {
   const seconds = (performance.now() - started) / 1000;
   return {
     medianMs: round(median(single)),
+    ...(aimed && { targetMs: AIMED.targetMs }),
     fastestMs: round(Math.min(...single)),
     gradingsPerSecond: round((GRADINGS * width) / seconds),
     worlds: exercise.worlds,
