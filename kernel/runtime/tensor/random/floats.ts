@@ -76,37 +76,35 @@ export function fillNormal(
   if (n < 16 || !contiguous) {
     for (let i = 0; i < n; i++) out[i] = roundTo(dtype, drawNormal(stream) * std + mean);
   } else if (dtype === 'float64') {
-    normal64(stream, out, mean, std);
+    blocks(
+      out,
+      (part) => {
+        for (let i = 0; i < part.length; i++) part[i] = stream.u53();
+      },
+      (part) => {
+        for (let at = 0; at < part.length; at += 16) normalBlock64(part, at, mean, std);
+      },
+    );
   } else if (dtype === 'float32') {
-    normal32(stream, out as Float32Array, fround(mean), fround(std));
+    blocks(
+      out as Float32Array,
+      (part) => stream.fill24(part),
+      (part) => getBackend().normalBlocks(part, fround(mean), fround(std)),
+    );
   } else {
     narrowNormal(stream, out, dtype, fround(mean), fround(std));
   }
 }
 
 /** All uniforms first, then the blocks; an incomplete tail is redrawn as the last 16 elements. */
-function normal32(stream: RandomStream, out: Float32Array, mean: number, std: number): void {
+function blocks<T extends Values>(out: T, uniforms: (part: T) => void, transform: (part: T) => void): void {
   const n = out.length;
-  const run = (part: Float32Array): void => getBackend().normalBlocks(part, mean, std);
-  stream.fill24(out);
-  run(out.subarray(0, n - (n % 16)));
+  uniforms(out);
+  transform(out.subarray(0, n - (n % 16)) as T);
   if (n % 16 === 0) return;
-  const last = out.subarray(n - 16);
-  stream.fill24(last);
-  run(last);
-}
-
-/** As `normal32`, in doubles. */
-function normal64(stream: RandomStream, out: Values, mean: number, std: number): void {
-  const n = out.length;
-  const draw = (from: number): void => {
-    for (let i = from; i < n; i++) out[i] = stream.u53();
-  };
-  draw(0);
-  for (let at = 0; at + 16 <= n; at += 16) normalBlock64(out, at, mean, std);
-  if (n % 16 === 0) return;
-  draw(n - 16);
-  normalBlock64(out, n - 16, mean, std);
+  const last = out.subarray(n - 16) as T;
+  uniforms(last);
+  transform(last);
 }
 
 /** The narrow types draw block by block in float32 and never for the tail that the last block replaces. */

@@ -34,6 +34,12 @@ describe('RandomStream', () => {
     expect(new RandomStream(-1).currentSeed).toBe(2n ** 64n - 1n);
     expect(new RandomStream().currentSeed).toBe(67280421310721);
   });
+  it('is as it was after a fill of nothing', () => {
+    const s = new RandomStream(11);
+    const fresh = s.saveBytes();
+    s.fill24(new Float32Array(0));
+    expect(s.saveBytes()).toEqual(fresh);
+  });
   it('goes on from a saved state, cached normal included', () => {
     const s = new RandomStream(11);
     fillNormal(s, new Float32Array(3), 'float32');

@@ -84,6 +84,7 @@ export class RandomStream {
 
   /** Fills `out` with what as many calls of `u24` give. */
   fill24(out: Float32Array): void {
+    if (out.length === 0) return;
     this.#position = getBackend().uniforms(this.#signed, this.#position, out);
     this.#started = true;
   }

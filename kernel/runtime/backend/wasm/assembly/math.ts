@@ -5,9 +5,10 @@
  * where a load that spreads one number is a single one.
  */
 
+/** Number `i` of a table, in all lanes. */
 // @ts-ignore: decorator
 @inline
-function at(table: usize, i: usize): v128 {
+export function at(table: usize, i: usize): v128 {
   return v128.load_splat<f32>(table + (i << 2));
 }
 

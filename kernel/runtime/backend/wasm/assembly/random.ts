@@ -1,11 +1,5 @@
 /** Random fills, four at a time. To the last bit what the reference gives, so every product that it rounds once is fused here. */
-import { fma } from './math';
-
-// @ts-ignore: decorator
-@inline
-function at(table: usize, i: usize): v128 {
-  return v128.load_splat<f32>(table + (i << 2));
-}
+import { at, fma } from './math';
 
 /** Cephes' logarithm: coefficients, highest first; then ln(2) in two parts; then 1, -1/2, sqrt(1/2), -2. */
 const LOG: usize = memory.data<f32>([
