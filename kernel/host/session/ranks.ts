@@ -148,6 +148,7 @@ export class Ranks {
       size,
       entry: distEntry('rank-worker.js'),
       workerData: data,
+      background: true,
       ...(heapLimitMb === undefined ? {} : { heapLimitMb }),
       supervisor,
     });

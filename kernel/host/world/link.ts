@@ -12,6 +12,7 @@ import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../../runtime/index.js';
 import { toWire } from './error-wire.js';
 import type { FromRank, RankMemory, RankStart, ToRank } from './messages.js';
+import { stepBack } from './priority.js';
 
 export interface RankLink {
   readonly rank: number;
@@ -36,7 +37,7 @@ export interface RankLink {
 export function connectRank(): RankLink {
   assert(!isMainThread && parentPort, 'connectRank() is called in a rank thread');
   const port = parentPort;
-  const { rank, worldSize, data } = workerData as RankStart;
+  const { rank, worldSize, isBackground, data } = workerData as RankStart;
   const active = new Set<number>();
   const interruptListeners: (() => void)[] = [];
   const timers = trackTimers(() => active.size > 0);
@@ -82,6 +83,7 @@ export function connectRank(): RankLink {
         for (const listener of interruptListeners) listener();
         post({ kind: 'interrupted', id: message.id });
       });
+      if (isBackground) stepBack();
       post({ kind: 'ready' });
     },
   };

@@ -33,5 +33,7 @@ export interface RankMemory {
 export interface RankStart {
   rank: number;
   worldSize: number;
+  /** `WorldOptions.background`. */
+  isBackground: boolean;
   data: unknown;
 }

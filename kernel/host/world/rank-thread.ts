@@ -22,6 +22,7 @@ export interface RankThreadOptions {
   entry: string;
   data: unknown;
   heapLimitMb: number;
+  isBackground: boolean;
   env: Record<string, string>;
   onEvent(event: unknown): void;
   onOutput(stream: 'stdout' | 'stderr', text: string): void;
@@ -59,7 +60,8 @@ export class RankThread {
 
   constructor(options: RankThreadOptions) {
     this.rank = options.rank;
-    const start: RankStart = { rank: options.rank, worldSize: options.worldSize, data: options.data };
+    const { rank, worldSize, isBackground, data } = options;
+    const start: RankStart = { rank, worldSize, isBackground, data };
     setFlagsFromString(`--initial-old-space-size=${COLLECT_FROM_MB}`);
     const worker = new Worker(options.entry, {
       workerData: start,

@@ -1,3 +1,4 @@
+import { constants, getPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, expect, test } from 'vitest';
 import { World, type WorldOptions } from './index.js';
@@ -185,3 +186,19 @@ test('World.stop() rejects what is under way', async () => {
   await world!.stop();
   await refused;
 });
+
+test.runIf(process.platform === 'linux')(
+  'ranks in the background have a lower priority than the main thread, others have its own',
+  async () => {
+    const priority = `const { getPriority } = await import('node:os');
+      const { readlinkSync } = await import('node:fs');
+      return getPriority(Number(readlinkSync('/proc/thread-self').split('/').pop()));`;
+    const own = getPriority();
+    await start(1);
+    expect(await run(0, priority)).toBe(own);
+    await world!.stop();
+    await start(1, { background: true });
+    expect(await run(0, priority)).toBe(Math.max(own, constants.priority.PRIORITY_BELOW_NORMAL));
+    expect(getPriority()).toBe(own);
+  },
+);

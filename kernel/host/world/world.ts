@@ -42,6 +42,8 @@ export interface WorldOptions {
   workerData?: unknown;
   /** Heap limit of each rank; typed arrays are outside the heap. */
   heapLimitMb?: number;
+  /** Ranks compute at a lower priority than this process's other threads, where the system has such (Linux). */
+  background?: boolean;
   /** Beside the variables that torchrun sets; for all ranks, or for each. */
   env?: Record<string, string> | ((rank: number) => Record<string, string>);
   supervisor?: WorldSupervisor;
@@ -169,13 +171,14 @@ export class World {
   }
 
   #spawn(rank: number): RankThread {
-    const { size, entry, workerData, heapLimitMb = DEFAULT_HEAP_LIMIT_MB, env = {} } = this.#options;
+    const { size, entry, workerData, heapLimitMb = DEFAULT_HEAP_LIMIT_MB, background = false, env = {} } = this.#options;
     return new RankThread({
       rank,
       worldSize: size,
       entry,
       data: workerData,
       heapLimitMb,
+      isBackground: background,
       env: { ...inheritedEnv(), ...rankEnv(rank, size), ...(typeof env === 'function' ? env(rank) : env) },
       onEvent: (event) => this.#eventListeners.forEach((listener) => void listener(rank, event)),
       onOutput: (stream, text) =>
