@@ -1,11 +1,19 @@
 #!/usr/bin/env node
 /** The `shardbook` command: finds the subcommand, loads only that one, turns its errors into one clear text. */
 import { nearestName, ShardbookError } from '../../runtime/base/index.js';
+import { inKeepingProcess } from './allocator.js';
 import type { Command } from './command.js';
 import { packageVersion } from './version.js';
 
+interface Entry {
+  summary: string;
+  load(): Promise<Command>;
+  /** Computes until it ends, and then gives all its memory back. */
+  keepsMemory?: boolean;
+}
+
 /** Loaded on demand, so that `shardbook --help` costs nothing and a kernel starts without the server. */
-const COMMANDS: Record<string, { summary: string; load(): Promise<Command> }> = {
+const COMMANDS: Record<string, Entry> = {
   start: {
     summary: 'open the curriculum in a browser notebook',
     load: async () => (await import('./commands/start.js')).command,
@@ -13,6 +21,7 @@ const COMMANDS: Record<string, { summary: string; load(): Promise<Command> }> = 
   run: {
     summary: 'run a script on N ranks',
     load: async () => (await import('./commands/run.js')).command,
+    keepsMemory: true,
   },
   notebook: {
     summary: 'run a notebook from top to bottom',
@@ -83,8 +92,13 @@ async function main(argv: string[]): Promise<number> {
       help: near ? `did you mean "shardbook ${near}"?` : 'shardbook --help lists the commands',
     });
   }
+  const asksHelp = args.includes('--help') || args.includes('-h');
+  if (entry.keepsMemory && !asksHelp) {
+    const code = await inKeepingProcess();
+    if (code !== undefined) return code;
+  }
   const command = await entry.load();
-  if (args.includes('--help') || args.includes('-h')) {
+  if (asksHelp) {
     process.stdout.write(`${command.usage.trimEnd()}\n`);
     return 0;
   }

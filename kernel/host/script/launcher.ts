@@ -26,6 +26,8 @@ export interface LaunchPlan {
 
 /** How long the other ranks may take to fail by themselves. */
 const STOP_AFTER_MS = 1000;
+/** A terminal's Ctrl-C comes twice, from the terminal and from the process that waits for this one. */
+const SAME_SIGNAL_MS = 200;
 
 interface Failure {
   rank: number;
@@ -92,11 +94,16 @@ async function runOnce(plan: LaunchPlan, attempt: number, logs: AttemptLogs): Pr
     await world.stop();
   };
   let timer: NodeJS.Timeout | undefined;
+  let signalled = 0;
   const onSignal = (signal: NodeJS.Signals) => {
-    // The second one does not wait for an orderly end.
-    if (outcome.signal !== undefined) void stop();
-    outcome.signal = signal;
-    void world.interrupt();
+    if (outcome.signal === undefined) {
+      signalled = performance.now();
+      outcome.signal = signal;
+      void world.interrupt();
+    } else if (performance.now() - signalled > SAME_SIGNAL_MS) {
+      // The second one does not wait for an orderly end.
+      void stop();
+    }
   };
   for (const signal of Object.keys(SIGNALS) as NodeJS.Signals[]) process.on(signal, onSignal);
   const request: ScriptRequest = { files: plan.files, argv: plan.argv };
