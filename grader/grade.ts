@@ -115,10 +115,11 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
       harness: exercise.harness !== undefined,
       sources: submission.files.map(({ name }) => name),
       largest,
+      startAhead: options.stopAtFailure !== true,
     });
     worlds.push(world);
-    // The processes start while the submission is compiled.
-    world.warm(1);
+    // It starts while the submission is compiled.
+    world.warm();
     await writeModules(folder, submission.files, exercise, packageRoot, cage.inside, submission.kind);
     const askTypes = async (): Promise<readonly TypeNote[]> => {
       const { notes, failure } = await checkTypes(
@@ -275,6 +276,7 @@ class Reference {
       harness: exercise.harness !== undefined,
       sources: ['reference.ts'],
       largest,
+      startAhead: false,
     });
     const stop = world.stop.bind(world);
     world.stop = () => {

@@ -4,8 +4,8 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Limits } from './exercise.js';
-import type { Cage, CagedProcess } from './sandbox/index.js';
-import type { Verdict } from './verdict.js';
+import { type Cage, type CagedProcess, codeFile, startDeadline } from './sandbox/index.js';
+import { CheckFailure, type Verdict } from './verdict.js';
 import { type Answer, encodeFrame, type Frame, FrameReader, type Request } from './wire.js';
 
 /** Why a process is gone that should not be. */
@@ -14,11 +14,13 @@ export interface Ending {
   readonly message: string;
 }
 
+/** Hears what a rank says once it is ready, and of its end. */
 export interface RankListener {
   frame(rank: number, frame: Frame<Answer>): void;
   ended(rank: number, ending: Ending): void;
 }
 
+const START_SECONDS = 20;
 const MEMORY_POLL_MS = 100;
 const KEPT_PRINTS = 4096;
 /** By how much loading a submission and the first calls may raise the memory of a process. */
@@ -31,6 +33,8 @@ const OUT_OF_MEMORY =
   /heap out of memory|Array buffer allocation failed|Failed to reserve|Cannot allocate memory/;
 
 export class RankProcess {
+  /** Settles when the process waits for a submission; rejects with an `infra-error` when it comes to nothing. */
+  readonly started: Promise<void>;
   /** The first part of what the submission printed. */
   prints = '';
   private frames = 0;
@@ -40,7 +44,9 @@ export class RankProcess {
   private readonly reader = new FrameReader<Answer>();
   private readonly poll: NodeJS.Timeout;
   private printed = 0;
+  /** Bytes that are the runtime's. */
   private ready: number | undefined;
+  private start: { succeed(): void; fail(ending: Ending): void } | undefined;
   private resident: number | undefined;
   private ending: Ending | undefined;
   private stopped = false;
@@ -52,11 +58,14 @@ export class RankProcess {
     private readonly listener: RankListener,
   ) {
     this.caged = cage.spawn({
-      args: [`${cage.inside.kit}/dist/grader-runner.js`],
+      args: [`${cage.inside.kit}/dist/grader-runner.js`, '--rank', codeFile(limits.memoryMb)],
       folder: cage.folder,
       memoryMb: limits.memoryMb,
       pipe: true,
     });
+    this.started = this.waitForStart();
+    // Whoever needs the rank waits for it; one that was started ahead of time may never be needed.
+    this.started.catch(() => {});
     const { child } = this.caged;
     this.pipe = child.stdio[3] as Duplex;
     this.pipe.on('data', (chunk: Uint8Array) => this.read(chunk));
@@ -70,7 +79,13 @@ export class RankProcess {
   }
 
   send(request: Request, body?: Uint8Array): void {
-    if (!this.pipe.destroyed) this.pipe.write(encodeFrame(request, body));
+    if (this.pipe.destroyed) return;
+    // What is sent in one go is one write: each wakes the rank.
+    if (this.pipe.writableCorked === 0) {
+      this.pipe.cork();
+      process.nextTick(() => this.pipe.uncork());
+    }
+    this.pipe.write(encodeFrame(request, body));
   }
 
   /** A case begins: what may be sent in it is counted anew. */
@@ -80,18 +95,12 @@ export class RankProcess {
     this.reader.headerBytes = 0;
   }
 
-  /** It has nothing of a submission yet: what it holds now is the runtime's. */
-  markReady(): void {
-    const megabytes = this.caged.megabytes();
-    if (megabytes !== undefined) this.ready = megabytes * 2 ** 20;
-  }
-
-  /** From here on the peak of its memory counts. What a submission has put by before counts as well. */
   /** Milliseconds that it has waited for a processor so far. */
   get waitedMs(): number {
     return this.caged.waitedMs();
   }
 
+  /** From here on the peak of its memory counts. What a submission has put by before counts as well. */
   resetPeak(): void {
     const resident = this.caged.resetPeak();
     this.resident =
@@ -111,6 +120,31 @@ export class RankProcess {
     this.caged.kill();
   }
 
+  private waitForStart(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (action: () => void): void => {
+        this.start = undefined;
+        cancel();
+        action();
+      };
+      const fail = ({ message }: Ending): void =>
+        settle(() => reject(new CheckFailure('infra-error', { message })));
+      this.start = { succeed: () => settle(resolve), fail };
+      const waited = (): number => this.caged.waitedMs();
+      const message = `Rank ${this.rank} had not started after ${START_SECONDS} s`;
+      const cancel = startDeadline(START_SECONDS, waited, () => fail({ verdict: 'infra-error', message }));
+    });
+  }
+
+  /** It has nothing of a submission yet: what it holds now is the runtime's, and what it has compiled as well. */
+  private becomeReady({ header, body }: Frame<Answer>): void {
+    if (header.type !== 'ready') throw new Error('something before it was ready');
+    if (body.length > 0) this.cage.keepCode(this.limits.memoryMb, body);
+    const megabytes = this.caged.megabytes();
+    if (megabytes !== undefined) this.ready = megabytes * 2 ** 20;
+    this.start?.succeed();
+  }
+
   private end(ending: Ending): void {
     this.ending ??= ending;
     this.caged.kill();
@@ -118,7 +152,8 @@ export class RankProcess {
 
   private finish(ending: Ending): void {
     clearInterval(this.poll);
-    if (!this.stopped) this.listener.ended(this.rank, ending);
+    if (this.start !== undefined) this.start.fail(ending);
+    else if (!this.stopped) this.listener.ended(this.rank, ending);
     this.stopped = true;
   }
 
@@ -131,7 +166,8 @@ export class RankProcess {
         if (++this.frames > MOST_FRAMES) throw new Error(`more than ${MOST_FRAMES} frames in one call`);
         if (this.reader.headerBytes > MOST_HEADER_BYTES)
           throw new Error(`more than ${MOST_HEADER_BYTES / 2 ** 20} MiB of headers in one call`);
-        this.listener.frame(this.rank, frame);
+        if (this.start !== undefined) this.becomeReady(frame);
+        else this.listener.frame(this.rank, frame);
       }
     } catch (error) {
       this.end({ verdict: 'protocol-error', message: `Rank ${this.rank} sent ${(error as Error).message}` });

@@ -20,7 +20,6 @@ import type { Answer, CommKind, Failure, Frame } from './wire.js';
 
 const MODULE_FILE = 'submission.mjs';
 export const HARNESS_FILE = 'harness.mjs';
-const START_SECONDS = 20;
 /** How long ranks may take to say where they stood when a deadlock is broken. */
 const UNWIND_MS = 500;
 /** Answers under a shuffled schedule are held back at most so long. */
@@ -78,6 +77,8 @@ export interface WorldOptions {
   readonly sources: readonly string[];
   /** Largest world that may be asked for. */
   readonly largest: number;
+  /** Start all ranks once the submission is loaded on some: all cases will be asked. */
+  readonly startAhead: boolean;
 }
 
 /** A line of a file of the submission. */
@@ -93,17 +94,15 @@ interface Pending {
 
 export class RankWorld implements RankListener {
   private ranks: RankProcess[] = [];
-  private starting: Promise<void> | undefined;
   private pending: Pending | undefined;
   private runCount = 0;
   private printed: string[] = [];
 
   constructor(private readonly options: WorldOptions) {}
 
-  /** Starts processes that are not loaded with the submission yet, ahead of time. */
-  warm(size: number): void {
-    this.starting ??= this.startProcesses(size);
-    this.starting.catch(() => {});
+  /** Starts the first process ahead of time, not loaded with the submission yet. */
+  warm(): void {
+    this.startProcesses(1);
   }
 
   /** Runs one case; throws a `CheckFailure` for anything but results from all ranks. */
@@ -130,7 +129,6 @@ export class RankWorld implements RankListener {
     for (const rank of this.ranks) rank.kill();
     this.ranks = [];
     this.loadedCount = 0;
-    this.starting = undefined;
     this.pending = undefined;
   }
 
@@ -149,30 +147,19 @@ export class RankWorld implements RankListener {
     for (let rank = 0; rank < this.options.largest; rank++) this.printed[rank] ??= '';
   }
 
-  private async startProcesses(size: number): Promise<void> {
+  private startProcesses(size: number): void {
     const { cage, limits } = this.options;
-    const first = this.ranks.length;
-    if (size <= first) return;
-    const ready = this.collect<true>(
-      first,
-      size,
-      START_SECONDS,
-      'infra-error',
-      'started',
-      (_rank, { header }) => (header.type === 'ready' ? true : undefined),
-    );
-    for (let rank = first; rank < size; rank++) this.ranks.push(new RankProcess(rank, cage, limits, this));
-    await ready;
-    for (const rank of this.ranks.slice(first, size)) rank.markReady();
+    for (let rank = this.ranks.length; rank < size; rank++)
+      this.ranks.push(new RankProcess(rank, cage, limits, this));
   }
 
   private async prepare(size: number): Promise<void> {
     if (size > this.options.largest)
       throw new Error(`a check asks for a world of ${size}, the exercise has ${this.options.largest}`);
-    await this.starting;
-    await this.startProcesses(size);
     const first = this.loadedCount;
     if (size <= first) return;
+    this.startProcesses(size);
+    await Promise.all(this.ranks.slice(first, size).map(({ started }) => started));
     const { cage, limits, exports, harness } = this.options;
     const url = (file: string): string => pathToFileURL(`${cage.inside.folder}/${file}`).href;
     const loaded = this.collect<true>(
@@ -195,6 +182,8 @@ export class RankWorld implements RankListener {
       });
     await loaded;
     this.loadedCount = size;
+    // What loads on some ranks loads on others: they start while these work.
+    if (this.options.startAhead) this.startProcesses(this.options.largest);
   }
 
   private async runCase(work: Case, run: number): Promise<CaseRun> {

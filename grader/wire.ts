@@ -100,6 +100,7 @@ export type Request =
 
 /** From a rank to the grader. */
 export type Answer =
+  /** Nothing of a submission is loaded yet. Body: the program as the engine has compiled it, if nothing was kept of it. */
   | { type: 'ready' }
   | { type: 'loaded' }
   | { type: 'load-failed'; failure: Failure }

@@ -19,7 +19,7 @@ import {
 import { delimiter, join } from 'node:path';
 import { Cgroup } from './cgroup.js';
 import { waitedMs } from './deadline.js';
-import type { Kit } from './kit.js';
+import { type Kit, keepCode } from './kit.js';
 
 export type Isolation = 'process' | 'bubblewrap';
 
@@ -169,6 +169,11 @@ export class Cage {
     } finally {
       if (filter !== undefined) closeSync(filter);
     }
+  }
+
+  /** Keeps what a process has compiled of the kit, for those that start after it; see `codeFile`. */
+  keepCode(memoryMb: number, code: Uint8Array): void {
+    keepCode(this.kit, memoryMb, code);
   }
 
   /** Ends everything in it and leaves nothing behind. */

@@ -6,20 +6,20 @@
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
-  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
-import { ShardbookError } from 'shardbook';
+import * as shardbook from 'shardbook';
 import { seccompProgram } from './seccomp.js';
 
 export interface Kit {
@@ -33,8 +33,10 @@ export interface Kit {
 
 /** After so long nothing more of a build is written. */
 const SETTLED_MS = 500;
-const ENTRIES = ['grader-runner.js', 'index.js'];
+const ENTRIES = ['grader-runner.js', 'grader-script.js'];
+const PROGRAM = 'grader-rank.cjs';
 const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)["'](\.{1,2}\/[^"']+\.js)["']/g;
+const MAP = /^\/\/# sourceMappingURL=.*$/m;
 const kits = new Map<string, Kit>();
 
 process.on('exit', () => {
@@ -47,16 +49,21 @@ export function makeKit(packageRoot: string): Kit {
   const dist = join(realpathSync(packageRoot), 'dist');
   waitForBuild(dist);
   sweep();
-  const files = closure(dist, ENTRIES);
+  const files = [...closure(dist, ENTRIES), PROGRAM];
   const folder = realpathSync(mkdtempSync(join(tmpdir(), `shardbook-kit-${process.pid}-`)));
   const hash = createHash('sha256');
   for (const file of files) {
     const target = join(folder, 'dist', file);
     mkdirSync(dirname(target), { recursive: true });
-    copyFileSync(join(dist, file), target);
+    // Without their maps, which every process would parse at its start: the places that are shown are the submission's.
+    writeFileSync(target, readFileSync(join(dist, file), 'utf8').replace(MAP, ''));
     if (!file.startsWith('chunks/')) hash.update(file);
     hash.update(readFileSync(target));
   }
+  // What a submission imports: of the same script as its rank, or it would have another Tensor.
+  const names = Object.keys(shardbook).join(', ');
+  const given = `import { shardbook } from './grader-script.js';\nexport const { ${names} } = shardbook;\n`;
+  writeFileSync(join(folder, 'dist', 'index.js'), given);
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
   const program = seccompProgram();
   const seccomp = program === undefined ? undefined : join(folder, 'seccomp.bpf');
@@ -66,6 +73,20 @@ export function makeKit(packageRoot: string): Kit {
   const kit: Kit = { folder, packageRoot: realpathSync(packageRoot), runtime: hash.digest('hex'), seccomp };
   kits.set(packageRoot, kit);
   return kit;
+}
+
+/** Where processes with so much memory find the program as the engine has compiled it, beside the runner: it is of use under equal flags only. */
+export function codeFile(memoryMb: number): string {
+  return `compiled-${memoryMb}.bin`;
+}
+
+/** Keeps what a process has compiled before it had anything of a submission. */
+export function keepCode({ folder }: Kit, memoryMb: number, code: Uint8Array): void {
+  const file = join(folder, 'dist', codeFile(memoryMb));
+  if (existsSync(file)) return;
+  const partial = `${file}.partial`;
+  writeFileSync(partial, code);
+  renameSync(partial, file);
 }
 
 /** Copies of graders that were killed. */
@@ -108,7 +129,7 @@ export function closure(dist: string, entries: readonly string[]): string[] {
   const visit = (file: string): void => {
     if (seen.has(file)) return;
     if (!existsSync(join(dist, file))) {
-      throw new ShardbookError({
+      throw new shardbook.ShardbookError({
         code: 'SB_BUILD_MISSING',
         message: `Cannot grade: "dist/${file}" is not there`,
         help: 'npm run build',

@@ -22,6 +22,7 @@ const ENTRIES = {
   'conform-worker': 'kernel/host/cli/entries/conform-worker.ts',
   'run-worker': 'kernel/host/cli/entries/run-worker.ts',
   'grader-runner': 'kernel/host/cli/entries/grader-runner.ts',
+  'grader-script': 'kernel/host/cli/entries/grader-script.ts',
   bench: 'kernel/bench/bench.ts',
   'bench-rank': 'kernel/bench/bench-rank.ts',
 };
@@ -52,6 +53,22 @@ async function buildEntries() {
     logLevel: 'warning',
   });
   pruneChunks(new Set(Object.keys(result.metafile.outputs)));
+}
+
+/** The program of a submission's rank: one script, with no chunk beside it. */
+async function buildRankProgram() {
+  await build({
+    absWorkingDir: root,
+    entryPoints: { 'grader-rank': 'kernel/host/cli/entries/grader-rank.ts' },
+    outdir: dist,
+    outExtension: { '.js': '.cjs' },
+    bundle: true,
+    format: 'cjs',
+    platform: 'node',
+    target: 'node20',
+    keepNames: true,
+    logLevel: 'warning',
+  });
 }
 
 /** Chunks of earlier builds go, but not under a process that may still be loading them. */
@@ -86,6 +103,7 @@ const kernels = join(root, 'kernel/build/build-wasm.mjs');
 if (existsSync(kernels)) await (await import('./build-wasm.mjs')).buildWasm(root);
 await (await import('./build-reduce.mjs')).buildReduce(root);
 await buildEntries();
+await buildRankProgram();
 if (!flags.has('--no-types')) await buildTypes();
 const app = join(root, 'kernel/build/build-app.mjs');
 if (!flags.has('--no-app') && existsSync(app)) {

@@ -171,7 +171,14 @@ export class World {
   }
 
   #spawn(rank: number): RankThread {
-    const { size, entry, workerData, heapLimitMb = DEFAULT_HEAP_LIMIT_MB, background = false, env = {} } = this.#options;
+    const {
+      size,
+      entry,
+      workerData,
+      heapLimitMb = DEFAULT_HEAP_LIMIT_MB,
+      background = false,
+      env = {},
+    } = this.#options;
     return new RankThread({
       rank,
       worldSize: size,

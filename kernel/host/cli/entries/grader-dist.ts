@@ -17,7 +17,7 @@ import {
   ShardbookError,
   type Tensor,
 } from '../../../runtime/index.js';
-import type { Link } from './grader-runner.js';
+import type { Link } from './grader-rank.js';
 import { GraderStore } from './grader-store.js';
 import { tensorBytes, tensorHeader, writeTensor } from './grader-tensors.js';
 

@@ -1,7 +1,7 @@
 /** The store of a world under the grader: every question goes to the grader, which keeps the keys and counts what is written. */
 import type { WireStoreCall } from '../../../../grader/wire.js';
 import { dist } from '../../../runtime/index.js';
-import type { Link } from './grader-runner.js';
+import type { Link } from './grader-rank.js';
 
 type Told = string | number | boolean | string[] | null;
 
