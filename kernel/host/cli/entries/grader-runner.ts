@@ -7,8 +7,8 @@ if (mode === '--types') {
   const { serveCompiler } = await import('./grader-compile.js');
   serveCompiler();
 } else {
-  const { code, serve } = await import('./grader-script.js');
-  await serve((url) => import(url) as Promise<Record<string, unknown>>, code);
+  const { compiled, serve } = await import('./grader-script.js');
+  await serve((url) => import(url) as Promise<Record<string, unknown>>, compiled);
 }
 
 export {};
