@@ -32,13 +32,8 @@ export {
   toMime,
 } from './figures.js';
 export * as formulas from './formulas/index.js';
-export {
-  type LedgerAccount,
-  type LedgerEntry,
-  type LedgerOptions,
-  type LedgerPeak,
-  MemoryLedger,
-} from './ledger.js';
+export { type LedgerOptions, MemoryLedger } from './ledger.js';
+export type { LedgerAccount, LedgerEntry, LedgerPeak } from './ledger-book.js';
 export { RankProgram } from './program.js';
 export { SimulationResult } from './result.js';
 export { Simulation, type SimulationOptions } from './session.js';
