@@ -1,4 +1,6 @@
 /** Clusters on paper: virtual time, memory ledgers, fault plans, closed forms. */
+
+export { bytesText } from '../base/index.js';
 export {
   ALGORITHMS,
   type Algorithm,
@@ -37,4 +39,4 @@ export type { LedgerAccount, LedgerEntry, LedgerPeak } from './ledger-book.js';
 export { RankProgram } from './program.js';
 export { SimulationResult } from './result.js';
 export { Simulation, type SimulationOptions } from './session.js';
-export { bytesText, seconds, table } from './units.js';
+export { seconds, table } from './units.js';

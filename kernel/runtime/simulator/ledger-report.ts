@@ -1,8 +1,8 @@
 /** How a ledger is read: as text, as a figure, and as the error of a device that is full. */
-import { ShardbookError } from '../base/index.js';
+import { bytesText, ShardbookError } from '../base/index.js';
 import { type Figure, stackFigure } from './figures.js';
 import type { Books, LedgerAccount, LedgerEntry, LedgerPoint } from './ledger-book.js';
-import { bytesText, table } from './units.js';
+import { table } from './units.js';
 
 /** Whose memory it is, and what its device holds. */
 interface Owner {
