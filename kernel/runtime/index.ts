@@ -12,8 +12,8 @@ export * from './base/errors.js';
 export * from './base/formats.js';
 export { bytesText } from './base/units.js';
 export * from './distributed/index.js';
-export * as nn from './nn/index.js';
-export { functional as F, Module, Parameter } from './nn/index.js';
+export * as nn from './nn/public.js';
+export { functional as F, Module, Parameter } from './nn/public.js';
 export * as optim from './optim/index.js';
 export * from './planner/index.js';
 export {
