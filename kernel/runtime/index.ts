@@ -10,13 +10,13 @@ useRawMemory(rawMemory);
 
 export * from './base/errors.js';
 export * from './base/formats.js';
+export { bytesText } from './base/units.js';
 export * from './distributed/index.js';
-export * as nn from './nn/index.js';
-export { functional as F, Module, Parameter } from './nn/index.js';
+export * as nn from './nn/public.js';
+export { functional as F, Module, Parameter } from './nn/public.js';
 export * as optim from './optim/index.js';
 export * from './planner/index.js';
 export {
-  bytesText,
   Cluster,
   type ClusterOptions,
   type ClusterSpec,

@@ -1,13 +1,15 @@
 /** The cluster behind the notebook: ranks, meshes, memory by category, collectives in time, and why the last cell failed. */
+
 import type { ISessionContext } from '@jupyterlab/apputils';
 import type { Notebook } from '@jupyterlab/notebook';
+import { bytesText } from '../../runtime/base/index.js';
 import type { ClusterView, MeshView, ObservedFailure, VariablesView } from '../session/types.js';
 import { mergeVariables } from '../session/variables.js';
 import { fetchCluster, fetchVariables } from './api.js';
 import { element } from './dom.js';
 import { jumpTo, placesIn } from './jump.js';
 import { drawTimeline } from './timeline.js';
-import { bytesText, milliseconds } from './units.js';
+import { milliseconds } from './units.js';
 
 const BUSY_INTERVAL_MS = 400;
 

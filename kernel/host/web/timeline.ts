@@ -1,8 +1,9 @@
 /** Collectives and messages of the last cell: a lane per rank, drawn and as a table. */
+import { bytesText } from '../../runtime/base/index.js';
 import type { ClusterView, ObservedCall } from '../session/types.js';
 import { element } from './dom.js';
 import { type Place, placesIn } from './jump.js';
-import { bytesText, milliseconds } from './units.js';
+import { milliseconds } from './units.js';
 
 const MOST_ROWS = 200;
 

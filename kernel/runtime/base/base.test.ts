@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { assert, escapeHtml, nearestName, runThen, ShardbookError } from './index.js';
+import {
+  assert,
+  bytesText,
+  contiguousStrides,
+  escapeHtml,
+  nearestName,
+  numelOf,
+  runThen,
+  ShardbookError,
+} from './index.js';
 
 describe('ShardbookError', () => {
   it('says what could not be done, then notes, then help, and keeps the cause', () => {
@@ -72,5 +81,25 @@ describe('runThen()', () => {
     expect(said).toHaveLength(2);
     await later;
     expect(said.slice(2)).toEqual(['body', 'end']);
+  });
+});
+
+describe('bytesText', () => {
+  it('is exact below 1 KiB and has four digits above', () => {
+    expect([0, 1023, 1024, 8200, 4 << 20, -1536].map(bytesText)).toEqual([
+      '0 B',
+      '1023 B',
+      '1 KiB',
+      '8.008 KiB',
+      '4 MiB',
+      '-1.5 KiB',
+    ]);
+  });
+});
+
+describe('layout', () => {
+  it('numelOf and contiguousStrides know scalars and dimensions without elements', () => {
+    expect([[], [2, 3], [2, 0, 3]].map(numelOf)).toEqual([1, 6, 0]);
+    expect([[], [4, 2, 3], [2, 0, 3]].map(contiguousStrides)).toEqual([[], [6, 3, 1], [3, 3, 1]]);
   });
 });

@@ -1,21 +1,3 @@
-/** Modules, published as `nn`; functions without state are published as `F`. */
-export * from './activation.js';
-export * from './attention.js';
-export { joinKwargs, splitKwargs } from './call.js';
-export * from './checkpoint-wrapper.js';
-export * from './containers.js';
-export * from './conv.js';
-export { deepcopy } from './copy.js';
-export * from './dropout.js';
-export * as functional from './functional/index.js';
-export { functionalCall } from './functional-call.js';
-export * from './hooks.js';
-export * as init from './init.js';
-export * from './linear.js';
-export * from './loss.js';
-export { Module } from './module.js';
-export * from './normalization.js';
-export { Buffer, isParameter, markParameter, ofKind, Parameter } from './parameter.js';
-export { isModule, stateOf } from './state.js';
-export * from './transformer.js';
-export * as utils from './utils.js';
+/** Modules for the runtime: what is published, and what only those know who shard parameters. */
+export { ofKind } from './parameter.js';
+export * from './public.js';

@@ -1,5 +1,6 @@
 /** DDP, ZeRO-1, ZeRO-2, FSDP2 and HSDP on paper: state per device and bytes on the wire of a step. */
-import { bytesText, formulas, type MimeBundle, table, toMime } from '../simulator/index.js';
+import { bytesText } from '../base/index.js';
+import { formulas, type MimeBundle, table, toMime } from '../simulator/index.js';
 
 export interface StrategyTableInput {
   /** Elements of each communication group. */

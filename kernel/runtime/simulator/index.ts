@@ -1,4 +1,6 @@
 /** Clusters on paper: virtual time, memory ledgers, fault plans, closed forms. */
+
+export { bytesText } from '../base/index.js';
 export {
   ALGORITHMS,
   type Algorithm,
@@ -32,14 +34,9 @@ export {
   toMime,
 } from './figures.js';
 export * as formulas from './formulas/index.js';
-export {
-  type LedgerAccount,
-  type LedgerEntry,
-  type LedgerOptions,
-  type LedgerPeak,
-  MemoryLedger,
-} from './ledger.js';
+export { type LedgerOptions, MemoryLedger } from './ledger.js';
+export type { LedgerAccount, LedgerEntry, LedgerPeak } from './ledger-book.js';
 export { RankProgram } from './program.js';
 export { SimulationResult } from './result.js';
 export { Simulation, type SimulationOptions } from './session.js';
-export { bytesText, seconds, table } from './units.js';
+export { seconds, table } from './units.js';

@@ -19,11 +19,20 @@ import {
   storageOf,
   Tensor,
 } from '../tensor/index.js';
-import type { CollectiveKind } from './algorithms.js';
-import { collectiveKind, messageKind } from './calls.js';
 import type { Cluster } from './cluster.js';
-import { type MimeBundle, stackFigure, toMime } from './figures.js';
-import { bytesText, table } from './units.js';
+import { type MimeBundle, toMime } from './figures.js';
+import {
+  Book,
+  type Books,
+  type LedgerAccount,
+  type LedgerEntry,
+  type LedgerPeak,
+  type LedgerPoint,
+  type Place,
+  Timeline,
+} from './ledger-book.js';
+import { bufferCategory, gradCategory, placeOf, weightOf } from './ledger-categories.js';
+import { ledgerFigure, ledgerText, outOfMemory, plainAccount } from './ledger-report.js';
 
 export interface LedgerOptions {
   /** Bytes that the device has; more throws. Default: the cluster's device memory, else no limit. Host memory has none. */
@@ -33,39 +42,6 @@ export interface LedgerOptions {
   block?: number;
   /** For reports; default 0. */
   rank?: number;
-}
-
-/** Memory that is alive. */
-export interface LedgerEntry {
-  label: string;
-  category: MemoryCategory;
-  bytes: number;
-}
-
-/** The moment with the most bytes, and what they were. */
-export interface LedgerPeak {
-  bytes: number;
-  /** The operation or event that reached it. */
-  at: string;
-  categories: Record<string, number>;
-  /** What was alive, largest first. */
-  alive: LedgerEntry[];
-}
-
-export interface LedgerPoint {
-  at: string;
-  bytes: number;
-  categories: Record<string, number>;
-  /** Host memory, by category. */
-  host: Record<string, number>;
-}
-
-/** Memory of one kind: what is alive, and the moment at which most was. */
-export interface LedgerAccount {
-  readonly bytes: number;
-  /** Bytes by category, without empty ones. */
-  readonly categories: Record<string, number>;
-  readonly peak: LedgerPeak;
 }
 
 interface Module {
@@ -81,59 +57,6 @@ interface OptimizerLike {
 /** What a ledger can be told of. */
 export type Trackable = Tensor | Module | OptimizerLike | Iterable<Tensor>;
 
-/** Where memory is. */
-type Place = 'device' | 'host';
-
-/** One kind of memory. */
-class Book implements LedgerAccount {
-  bytes = 0;
-  readonly byCategory = new Map<MemoryCategory, number>();
-  #peak: LedgerPeak = { bytes: 0, at: 'start', categories: {}, alive: [] };
-  #peakIsNow = false;
-
-  constructor(private readonly alive: () => LedgerEntry[]) {}
-
-  get categories(): Record<string, number> {
-    return Object.fromEntries([...this.byCategory].filter(([, bytes]) => bytes > 0));
-  }
-
-  get peak(): LedgerPeak {
-    if (this.#peakIsNow) this.#snapshot();
-    return this.#peak;
-  }
-
-  /** Without writing down what was alive. */
-  get peakBytes(): number {
-    return this.#peak.bytes;
-  }
-
-  resetPeak(): void {
-    this.#peak = { bytes: this.bytes, at: 'now', categories: this.categories, alive: [] };
-    this.#peakIsNow = true;
-  }
-
-  count(category: MemoryCategory, bytes: number): void {
-    this.byCategory.set(category, (this.byCategory.get(category) ?? 0) + bytes);
-    this.bytes += bytes;
-  }
-
-  after(at: string): void {
-    if (this.bytes <= this.#peak.bytes) return;
-    this.#peak = { bytes: this.bytes, at, categories: {}, alive: [] };
-    this.#peakIsNow = true;
-  }
-
-  /** The peak is written down when it is over: as long as memory only grows, nobody has to look. */
-  beforeLess(): void {
-    if (this.#peakIsNow && this.bytes === this.#peak.bytes) this.#snapshot();
-    this.#peakIsNow = false;
-  }
-
-  #snapshot(): void {
-    this.#peak = { ...this.#peak, categories: this.categories, alive: this.alive() };
-  }
-}
-
 interface Account {
   storage: Storage;
   place: Place;
@@ -146,51 +69,13 @@ interface Account {
   label: string | undefined;
 }
 
-/** Who says what memory is: a claim or `track` over a gradient over a call's buffer over what autograd saves over what passes by. */
-const WEIGHT: Readonly<Record<string, number>> = {
-  Temp: 0,
-  Activation: 1,
-  'All Gather': 2,
-  'Reduce Scatter': 2,
-  'All Reduce': 2,
-  'All To All': 2,
-  Communication: 2,
-  Gradient: 3,
-  'Sharded Grad': 3,
-  'Unsharded Grad': 3,
-  'Offloaded Grad': 3,
-};
-const STRONGEST = 4;
-/** Buffers of a call, from its start until it has been waited for. */
-const BUFFERS: Partial<Record<CollectiveKind, MemoryCategory>> = {
-  allGather: 'All Gather',
-  reduceScatter: 'Reduce Scatter',
-  allReduce: 'All Reduce',
-  allToAll: 'All To All',
-};
-
-/** A gradient is named after what its parameter was claimed as. */
-function gradCategory(leaf: Tensor): MemoryCategory {
-  const claim = claimOf(storageOf(leaf))?.category;
-  if (claim === 'Sharded Param') return 'Sharded Grad';
-  if (claim === 'Offloaded Param') return 'Offloaded Grad';
-  return claim === 'Unsharded Param' ? 'Unsharded Grad' : 'Gradient';
-}
-
-/** What offloading keeps on the host, and what is computed there in passing. */
-function placeOf(category: MemoryCategory, madeOnHost: boolean): Place {
-  return category.startsWith('Offloaded ') || (madeOnHost && category === 'Temp') ? 'host' : 'device';
-}
-
-const POINTS_MAX = 8192;
-
 /** The bytes that live on this rank, by category, at every moment of a run. */
 export class MemoryLedger implements MemoryListener {
   readonly capacity: number | undefined;
   readonly rank: number;
   readonly #block: number;
   readonly #accounts = new Map<Storage, Account>();
-  readonly #books: Readonly<Record<Place, Book>> = {
+  readonly #books: Books = {
     device: new Book(() => this.alive()),
     host: new Book(() => this.#aliveIn('host')),
   };
@@ -201,9 +86,7 @@ export class MemoryLedger implements MemoryListener {
   readonly #makers = new WeakMap<Storage, string>();
   /** Under what a gradient was counted. */
   readonly #gradKinds = new WeakMap<Tensor, MemoryCategory>();
-  #points: LedgerPoint[] = [];
-  #stride = 1;
-  #events = 0;
+  readonly #timeline = new Timeline();
   #stop: (() => void) | undefined;
   #undo: (() => void)[] = [];
 
@@ -326,7 +209,7 @@ export class MemoryLedger implements MemoryListener {
 
   /** Bytes by category over time; thinned out when it gets long, the peak stays. */
   get timeline(): readonly LedgerPoint[] {
-    return this.#points;
+    return this.#timeline.points;
   }
 
   // ---------------------------------------------------------------- listening
@@ -407,8 +290,7 @@ export class MemoryLedger implements MemoryListener {
   // ---------------------------------------------------------------- accounts
 
   #holdBuffers(call: CommCall): void {
-    const kind = messageKind(call.op) === undefined ? collectiveKind(call.op) : undefined;
-    const category = (kind && BUFFERS[kind]) ?? 'Communication';
+    const category = bufferCategory(call.op);
     const storages = new Set<Storage>();
     for (const { storage } of [...call.inputs, ...call.outputs])
       if (storage instanceof Storage) storages.add(storage);
@@ -484,11 +366,10 @@ export class MemoryLedger implements MemoryListener {
   }
 
   #recategorise(account: Account, latest?: MemoryCategory): void {
-    const weight = (category: MemoryCategory): number => WEIGHT[category] ?? STRONGEST;
     let best: MemoryCategory | undefined;
     for (const category of account.holders.keys())
-      if (best === undefined || weight(category) >= weight(best)) best = category;
-    if (latest !== undefined && weight(latest) >= weight(best!)) best = latest;
+      if (best === undefined || weightOf(category) >= weightOf(best)) best = category;
+    if (latest !== undefined && weightOf(latest) >= weightOf(best!)) best = latest;
     const claim = claimOf(account.storage)?.category;
     const category = claim !== undefined && account.holders.has(claim) ? claim : best!;
     if (category === account.category) return;
@@ -515,68 +396,25 @@ export class MemoryLedger implements MemoryListener {
   #after(at: string): void {
     for (const book of Object.values(this.#books)) book.after(at);
     this.#note(at);
-    if (this.capacity !== undefined && this.total > this.capacity) throw this.#outOfMemory(at);
+    if (this.capacity === undefined || this.total <= this.capacity) return;
+    const error = outOfMemory(at, this.rank, this.capacity, this.#books.device, this.alive());
+    this.#dropPassing();
+    throw error;
   }
 
   #note(at: string): void {
-    const { device, host } = this.#books;
-    this.#events++;
-    const last = this.#points[this.#points.length - 1];
-    if (this.#events % this.#stride !== 0 && device.bytes !== device.peakBytes) return;
-    if (last?.bytes === device.bytes && last.at === at) return;
-    this.#points.push({ at, bytes: device.bytes, categories: device.categories, host: host.categories });
-    if (this.#points.length < POINTS_MAX) return;
-    const top = device.peakBytes;
-    this.#points = this.#points.filter((point, i) => i % 2 === 0 || point.bytes === top);
-    this.#stride *= 2;
-  }
-
-  #outOfMemory(at: string): ShardbookError {
-    const asked = this.total;
-    const entries = this.alive();
-    const categories = Object.entries(this.categories).sort((a, b) => b[1] - a[1]);
-    const shown = entries.slice(0, 12);
-    const rest = entries.slice(shown.length).reduce((sum, entry) => sum + entry.bytes, 0);
-    this.#dropPassing();
-    return new ShardbookError({
-      code: 'SB_OUT_OF_MEMORY',
-      message: `Cannot go on with "${at}" on rank ${this.rank}: it needs ${bytesText(asked)} in all, the device has ${bytesText(this.capacity!)}`,
-      notes: [
-        `alive by category: ${categories.map(([category, bytes]) => `${category} ${bytesText(bytes)}`).join(', ')}`,
-        ...shown.map((entry) => `${bytesText(entry.bytes)}  ${entry.category}  ${entry.label}`),
-        ...(rest > 0 ? [`${bytesText(rest)}  in ${entries.length - shown.length} more`] : []),
-      ],
-      help: adviceOn(categories[0]?.[0]),
-    });
+    this.#timeline.note(at, this.#books);
   }
 
   // ---------------------------------------------------------------- display
 
   [toMime](): MimeBundle {
-    const { device, host } = this.#books;
-    const figure = stackFigure(
-      [...device.byCategory.keys()].map((name) => ({
-        name,
-        values: this.#points.map((point) => point.categories[name] ?? 0),
-      })),
-      this.#points.map((point) => point.at),
-      `Memory of rank ${this.rank}`,
-      this.capacity === undefined ? undefined : { name: 'capacity', value: this.capacity },
-      [...host.byCategory.keys()].map((name) => ({
-        name: `host: ${name}`,
-        values: this.#points.map((point) => point.host[name] ?? 0),
-      })),
-    );
+    const figure = ledgerFigure(this, this.#books, this.timeline);
     return { 'application/vnd.plotly.v1+json': figure, 'text/plain': this.toString() };
   }
 
   toString(): string {
-    const { device, host } = this.#books;
-    const capacity = this.capacity === undefined ? '' : ` of ${bytesText(this.capacity)}`;
-    const lines = [`Memory of rank ${this.rank}: ${figures(device, capacity)}`, categoryTable(device)];
-    if (host.peak.bytes > 0)
-      lines.push(`Host memory of rank ${this.rank}: ${figures(host, '')}`, categoryTable(host));
-    return lines.join('\n');
+    return ledgerText(this, this.#books);
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
@@ -585,38 +423,6 @@ export class MemoryLedger implements MemoryListener {
 
   /** Plain figures, to send to other ranks or to write down. */
   toJSON(): LedgerAccount & { rank: number; host: LedgerAccount } {
-    return { rank: this.rank, ...plain(this.#books.device), host: plain(this.#books.host) };
-  }
-}
-
-function plain({ bytes, categories, peak }: LedgerAccount): LedgerAccount {
-  return { bytes, categories, peak };
-}
-
-function figures({ bytes, peak }: LedgerAccount, capacity: string): string {
-  return `${bytesText(bytes)} now, peak ${bytesText(peak.bytes)}${capacity} at ${peak.at}`;
-}
-
-function categoryTable({ categories, peak }: LedgerAccount): string {
-  const names = [...new Set([...Object.keys(peak.categories), ...Object.keys(categories)])];
-  const rows = names
-    .sort((a, b) => (peak.categories[b] ?? 0) - (peak.categories[a] ?? 0))
-    .map((name) => [name, bytesText(categories[name] ?? 0), bytesText(peak.categories[name] ?? 0)]);
-  return table([['category', 'now', 'at peak'], ...rows]);
-}
-
-function adviceOn(category: string | undefined): string {
-  switch (category) {
-    case 'Activation':
-      return 'checkpoint layers, or take smaller micro-batches';
-    case 'Optstate':
-    case 'Parameter':
-    case 'Gradient':
-      return 'shard the state over more ranks (fullyShard)';
-    case 'All Gather':
-    case 'Unsharded Param':
-      return 'shard smaller modules, or gather fewer ahead';
-    default:
-      return 'take smaller batches, or a device with more memory';
+    return { rank: this.rank, ...plainAccount(this.#books.device), host: plainAccount(this.#books.host) };
   }
 }

@@ -8,19 +8,6 @@ export function seconds(value: number): string {
   return `${Number((value * scale).toPrecision(4))} ${unit}`;
 }
 
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-
-/** "1.5 MiB"; below 1 KiB exact. */
-export function bytesText(value: number): string {
-  let unit = 0;
-  let x = value;
-  while (Math.abs(x) >= 1024 && unit < UNITS.length - 1) {
-    x /= 1024;
-    unit++;
-  }
-  return `${Number(x.toPrecision(4))} ${UNITS[unit]}`;
-}
-
 /** Lines with columns that line up; the first row is the heading. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, c) => Math.max(...rows.map((row) => row[c]?.length ?? 0)));

@@ -26,8 +26,9 @@ export {
 export * from './opnames.js';
 export { adamStep_ } from './ops/adam.js';
 export * from './ops/fused.js';
+export { Generator } from './ops/generator.js';
 export { type Index, Slice, slice } from './ops/indexing.js';
-export { Generator } from './ops/random.js';
+
 export { Float, type TensorOptions } from './ops/scalar.js';
 export { keepMemory, takeMemory, useRawMemory } from './pool.js';
 export { formatTensor } from './print.js';

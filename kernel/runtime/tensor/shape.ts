@@ -1,23 +1,9 @@
 /** Sizes, strides and dimensions: pure functions. */
-import { ShardbookError } from '../base/index.js';
+import { contiguousStrides, numelOf, ShardbookError } from '../base/index.js';
+
+export { contiguousStrides, numelOf };
 
 export type Shape = readonly number[];
-
-export function numelOf(shape: Shape): number {
-  let n = 1;
-  for (const s of shape) n *= s;
-  return n;
-}
-
-export function contiguousStrides(shape: Shape): number[] {
-  const strides = new Array<number>(shape.length);
-  let step = 1;
-  for (let d = shape.length - 1; d >= 0; d--) {
-    strides[d] = step;
-    step *= Math.max(1, shape[d]!);
-  }
-  return strides;
-}
 
 export function isContiguousLayout(shape: Shape, strides: Shape): boolean {
   let expected = 1;

@@ -11,6 +11,7 @@ import { AutogradFunction, onceDifferentiable } from './autograd/function.js';
 import * as dt from './dtype.js';
 import * as creation from './ops/creation.js';
 import * as fusedOps from './ops/fused.js';
+import * as generators from './ops/generator.js';
 import * as indexing from './ops/indexing.js';
 import * as matmulOps from './ops/matmul.js';
 import * as p from './ops/pointwise.js';
@@ -108,6 +109,7 @@ export const torch = {
   ...created,
   ...indexed,
   ...matmulOps,
+  ...generators,
   ...random,
   ...fusedOps,
   ...dt.dtypes,
@@ -157,12 +159,12 @@ export const torch = {
     norm: r.norm,
   },
   random: {
-    forkRng: random.forkRng,
-    manualSeed: random.manualSeed,
-    seed: random.seed,
-    initialSeed: random.initialSeed,
-    getRngState: random.getRngState,
-    setRngState: random.setRngState,
+    forkRng: generators.forkRng,
+    manualSeed: generators.manualSeed,
+    seed: generators.seed,
+    initialSeed: generators.initialSeed,
+    getRngState: generators.getRngState,
+    setRngState: generators.setRngState,
   },
   autograd,
   utils: { checkpoint: { checkpoint, checkpointSequential, createSelectiveCheckpointContexts } },

@@ -8,6 +8,7 @@ import {
   encoder,
   isFloat,
   isSmallFloat,
+  numelOf,
   type TypedArray,
   toInt64,
 } from '../../base/index.js';
@@ -16,12 +17,6 @@ import type { Nd } from '../backend.js';
 export type Floats = Float32Array | Float64Array;
 export type Numbers = Floats | Int32Array;
 export type Compute = Numbers | BigInt64Array;
-
-export function sizeOf(shape: readonly number[]): number {
-  let n = 1;
-  for (const s of shape) n *= s;
-  return n;
-}
 
 export function isContiguous(x: Nd): boolean {
   let expected = 1;
@@ -34,16 +29,6 @@ export function isContiguous(x: Nd): boolean {
   return true;
 }
 
-export function contiguousStrides(shape: readonly number[]): number[] {
-  const strides = new Array<number>(shape.length);
-  let step = 1;
-  for (let d = shape.length - 1; d >= 0; d--) {
-    strides[d] = step;
-    step *= Math.max(1, shape[d]!);
-  }
-  return strides;
-}
-
 /** Calls `row(position, offset)` for every innermost row: its flat position and its offset in storage. */
 function forRows(x: Nd, row: (position: number, offset: number) => void): { length: number; stride: number } {
   const rank = x.shape.length;
@@ -53,7 +38,7 @@ function forRows(x: Nd, row: (position: number, offset: number) => void): { leng
   }
   const length = x.shape[rank - 1]!;
   const stride = x.strides[rank - 1]!;
-  const total = sizeOf(x.shape);
+  const total = numelOf(x.shape);
   if (total === 0) return { length, stride };
   const index = new Array<number>(rank - 1).fill(0);
   let offset = x.offset;
@@ -71,7 +56,7 @@ function forRows(x: Nd, row: (position: number, offset: number) => void): { leng
 
 /** Storage offset of every element in order. */
 export function offsetsOf(x: Nd): Int32Array {
-  const out = new Int32Array(sizeOf(x.shape));
+  const out = new Int32Array(numelOf(x.shape));
   const rank = x.shape.length;
   const length = rank === 0 ? 1 : x.shape[rank - 1]!;
   const stride = rank === 0 ? 1 : x.strides[rank - 1]!;
@@ -131,7 +116,7 @@ function copyRows<T extends TypedArray>(x: Nd, data: T, out: T): void {
 
 /** The elements in order, raw storage bits; the storage itself where it is contiguous. */
 export function raw(x: Nd): TypedArray {
-  const n = sizeOf(x.shape);
+  const n = numelOf(x.shape);
   if (isContiguous(x)) return x.data.subarray(x.offset, x.offset + n);
   const out = new (x.data.constructor as new (n: number) => TypedArray)(n);
   copyRows(x, x.data, out);
@@ -139,7 +124,7 @@ export function raw(x: Nd): TypedArray {
 }
 
 function writeRaw(values: TypedArray, out: Nd): void {
-  const n = sizeOf(out.shape);
+  const n = numelOf(out.shape);
   if (n === 0) return;
   if (isContiguous(out)) {
     (out.data as Float32Array).set(values as Float32Array, out.offset);
@@ -224,7 +209,7 @@ export function scratch(kind: Kind, n: number): Compute {
 
 /** Where results for `out` are written: its storage when that has the computing dtype, else an array that `store` converts. */
 export function target(out: Nd): Compute {
-  const n = sizeOf(out.shape);
+  const n = numelOf(out.shape);
   const d = out.dtype;
   if ((d === 'float32' || d === 'float64' || d === 'int32' || d === 'int64') && isContiguous(out)) {
     return out.data.subarray(out.offset, out.offset + n) as Compute;
@@ -310,7 +295,7 @@ function widen<T extends Floats>(values: Compute | Uint8Array, out: T): T {
 export function copy(x: Nd, out: Nd): void {
   if (x.dtype === out.dtype) {
     if (x.data.buffer !== out.data.buffer && !isContiguous(x) && isContiguous(out)) {
-      const n = sizeOf(out.shape);
+      const n = numelOf(out.shape);
       if (n > 0)
         copyRows(x, x.data as Float32Array, out.data.subarray(out.offset, out.offset + n) as Float32Array);
       return;
@@ -329,7 +314,7 @@ export function fill(value: number | bigint, out: Nd): void {
   const bits = encode(one, out.dtype)[0] as number;
   const data = out.data as Float32Array;
   if (isContiguous(out)) {
-    data.fill(bits, out.offset, out.offset + sizeOf(out.shape));
+    data.fill(bits, out.offset, out.offset + numelOf(out.shape));
     return;
   }
   const offsets = offsetsOf(out);

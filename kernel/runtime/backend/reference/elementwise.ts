@@ -1,5 +1,5 @@
 /** Elementwise kernels: loops over contiguous arrays; a single-element operand steps by zero. */
-import { decodeTable, encoder, isSmallFloat } from '../../base/index.js';
+import { decodeTable, encoder, isSmallFloat, numelOf } from '../../base/index.js';
 import type {
   Backend,
   BinaryName,
@@ -19,7 +19,6 @@ import {
   load,
   type Numbers,
   raw,
-  sizeOf,
   store,
   target,
 } from './access.js';
@@ -203,7 +202,7 @@ export const predicate: Backend['predicate'] = (op: PredicateName, x: Nd, out: N
 
 /** The operand's elements, and the step from one to the next: 0 when it is one value for all. */
 function operand(x: Nd): { values: Compute; step: 0 | 1 } {
-  if (sizeOf(x.shape) > 0 && x.strides.every((s, d) => s === 0 || x.shape[d] === 1)) {
+  if (numelOf(x.shape) > 0 && x.strides.every((s, d) => s === 0 || x.shape[d] === 1)) {
     const one: Nd = { ...x, shape: [], strides: [] };
     return { values: load(one), step: 0 };
   }
@@ -495,7 +494,7 @@ const bigCompare: Record<CompareName, (a: bigint, b: bigint) => boolean> = {
 export const compare: Backend['compare'] = (op, x, y, out) => {
   const a = operand(x);
   const b = operand(y);
-  const o = new Uint8Array(sizeOf(out.shape));
+  const o = new Uint8Array(numelOf(out.shape));
   if (a.values instanceof BigInt64Array && b.values instanceof BigInt64Array) {
     const f = bigCompare[op];
     for (let i = 0; i < o.length; i++) o[i] = f(a.values[i * a.step]!, b.values[i * b.step]!) ? 1 : 0;

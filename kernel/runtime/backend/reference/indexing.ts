@@ -1,10 +1,11 @@
 /** Gather and scatter families. Values move as raw storage bits where nothing is computed. */
+
 import type { TypedArray } from '../../base/index.js';
+import { contiguousStrides, numelOf } from '../../base/index.js';
 import type { Backend, Nd, ScatterMode } from '../backend.js';
 import {
   bigs,
   type Compute,
-  contiguousStrides,
   encode,
   indices,
   isContiguous,
@@ -14,16 +15,15 @@ import {
   offsetsOf,
   raw,
   scratch,
-  sizeOf,
   store,
 } from './access.js';
 import { narrow } from './matmul.js';
 
 function spans(shape: readonly number[], dim: number): { outer: number; n: number; inner: number } {
   return {
-    outer: sizeOf(shape.slice(0, dim)),
+    outer: numelOf(shape.slice(0, dim)),
     n: shape[dim] ?? 1,
-    inner: sizeOf(shape.slice(dim + 1)),
+    inner: numelOf(shape.slice(dim + 1)),
   };
 }
 
@@ -182,7 +182,7 @@ export const scatter: Backend['scatter'] = (mode, out, dim, index, src, includeS
 export const take: Backend['take'] = (x, positions, out) => {
   const v = raw(x) as Float32Array;
   const ids = indices(positions);
-  const total = sizeOf(out.shape);
+  const total = numelOf(out.shape);
   const inner = ids.length === 0 ? 0 : total / ids.length;
   const o = like(x, total) as Float32Array;
   for (let i = 0; i < ids.length; i++) {
@@ -193,7 +193,7 @@ export const take: Backend['take'] = (x, positions, out) => {
 
 export const put: Backend['put'] = (out, positions, src, accumulate) => {
   const ids = indices(positions);
-  const total = sizeOf(src.shape);
+  const total = numelOf(src.shape);
   const inner = ids.length === 0 ? 0 : total / ids.length;
   const v = load(src);
   const cells = new Cells(out, accumulate ? 'add' : 'set', true);

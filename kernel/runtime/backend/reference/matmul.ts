@@ -1,4 +1,5 @@
 /** Matrix products: float32 in double accumulators by row panels, integers exactly. */
+import { numelOf } from '../../base/index.js';
 import type { Backend, Nd } from '../backend.js';
 import {
   bigs,
@@ -10,7 +11,6 @@ import {
   kindOf,
   load,
   raw,
-  sizeOf,
   store,
   target,
 } from './access.js';
@@ -211,9 +211,9 @@ export const attentionBackward: Backend['attentionBackward'] = (
   const [g, qv, kv, vv, ov, lv] = [floats(grad), floats(q), floats(k), floats(v), floats(out), floats(lse)];
   const mv = mask ? floats(mask) : null;
   const gl = gradLse ? floats(gradLse) : null;
-  const rq = new Float64Array(sizeOf(q.shape));
-  const rk = new Float64Array(sizeOf(k.shape));
-  const rv = new Float64Array(sizeOf(v.shape));
+  const rq = new Float64Array(numelOf(q.shape));
+  const rk = new Float64Array(numelOf(k.shape));
+  const rv = new Float64Array(numelOf(v.shape));
   const rm = dmask ? new Float64Array(batch * n * m) : null;
   const s = new Float64Array(m);
   for (let b = 0; b < batch; b++) {

@@ -1,17 +1,7 @@
 /** Softmax, normalisations, negative log likelihood, embedding gradient, Adam. */
-import { decodeTable, encoder, isSmallFloat } from '../../base/index.js';
+import { decodeTable, encoder, isSmallFloat, numelOf } from '../../base/index.js';
 import type { Backend, Nd } from '../backend.js';
-import {
-  doubles,
-  type Floats,
-  floats,
-  indices,
-  isContiguous,
-  rowsAlong,
-  sizeOf,
-  store,
-  target,
-} from './access.js';
+import { doubles, type Floats, floats, indices, isContiguous, rowsAlong, store, target } from './access.js';
 import { narrow } from './matmul.js';
 
 function line(t: Nd, dim: number): Nd {
@@ -71,7 +61,7 @@ export const layerNorm: Backend['layerNorm'] = (x, inner, weight, bias, eps, out
   const w = weight ? floats(weight) : null;
   const b = bias ? floats(bias) : null;
   const o = new Float64Array(v.length);
-  const mu = new Float64Array(sizeOf(mean.shape));
+  const mu = new Float64Array(numelOf(mean.shape));
   const rs = new Float64Array(mu.length);
   for (let r = 0; r < rows; r++) {
     const base = r * inner;
@@ -180,7 +170,7 @@ export const rmsNorm: Backend['rmsNorm'] = (x, inner, weight, eps, out, rstd) =>
   const rows = inner === 0 ? 0 : v.length / inner;
   const w = weight ? floats(weight) : null;
   const o = new Float64Array(v.length);
-  const rs = new Float64Array(sizeOf(rstd.shape));
+  const rs = new Float64Array(numelOf(rstd.shape));
   for (let r = 0; r < rows; r++) {
     const base = r * inner;
     let acc = 0;
@@ -303,7 +293,7 @@ export const adam: Backend['adam'] = (param, grad, expAvg, expAvgSq, maxExpAvgSq
 
 function inPlace(x: Nd): Floats {
   if (!isContiguous(x)) throw new Error('adam needs contiguous operands');
-  return x.data.subarray(x.offset, x.offset + sizeOf(x.shape)) as Floats;
+  return x.data.subarray(x.offset, x.offset + numelOf(x.shape)) as Floats;
 }
 
 export { doubles };

@@ -1,5 +1,5 @@
 /** Reductions, scans and sorting. Floats accumulate in double and round once at the end. */
-import { decodeTable, encoder, isSmallFloat } from '../../base/index.js';
+import { decodeTable, encoder, isSmallFloat, numelOf } from '../../base/index.js';
 import type { Backend, Nd, ReduceName, ScanName } from '../backend.js';
 import {
   bigs,
@@ -12,7 +12,6 @@ import {
   type Numbers,
   rowsAlong,
   scratch,
-  sizeOf,
   store,
   target,
 } from './access.js';
@@ -24,8 +23,8 @@ function split(x: Nd, dims: readonly number[]): { moved: Nd; outer: number; n: n
   const keep = x.shape.map((_, d) => d).filter((d) => !dims.includes(d));
   const order = [...keep, ...[...dims].sort((a, b) => a - b)];
   const moved = { ...x, shape: order.map((d) => x.shape[d]!), strides: order.map((d) => x.strides[d]!) };
-  const outer = sizeOf(keep.map((d) => x.shape[d]!));
-  const n = sizeOf(dims.map((d) => x.shape[d]!));
+  const outer = numelOf(keep.map((d) => x.shape[d]!));
+  const n = numelOf(dims.map((d) => x.shape[d]!));
   return { moved, outer, n };
 }
 

@@ -1,6 +1,7 @@
 /** Elementwise operations through scratch, piece by piece; operands that broadcast are spread into scratch on the way. */
+import { numelOf } from '../../base/index.js';
 import type { Backend, BinaryName, Nd, UnaryName } from '../backend.js';
-import { floats, isContiguous, sizeOf } from '../reference/access.js';
+import { floats, isContiguous } from '../reference/access.js';
 import type { Scratch } from './module.js';
 
 /** Elementwise work goes through scratch in pieces that stay in the L2 cache. */
@@ -16,7 +17,7 @@ export const dense = (x: Nd): Float32Array => floats(x) as Float32Array;
 /** The values of a contiguous float32 output, to be written in place; null when it must go through the reference. */
 export function place(out: Nd): Float32Array | null {
   if (out.dtype !== 'float32' || !isContiguous(out)) return null;
-  return (out.data as Float32Array).subarray(out.offset, out.offset + sizeOf(out.shape));
+  return (out.data as Float32Array).subarray(out.offset, out.offset + numelOf(out.shape));
 }
 
 type SimdUnary =
@@ -71,11 +72,11 @@ function pattern(x: Nd): { period: number } | { repeat: number } | null {
     trailing < rank &&
     isContiguous({ ...x, shape: x.shape.slice(0, trailing), strides: x.strides.slice(0, trailing) })
   )
-    return { repeat: sizeOf(x.shape.slice(trailing)) };
+    return { repeat: numelOf(x.shape.slice(trailing)) };
   let leading = 0;
   while (leading < rank && still[leading]) leading++;
   if (isContiguous({ ...x, shape: x.shape.slice(leading), strides: x.strides.slice(leading) }))
-    return { period: sizeOf(x.shape.slice(leading)) };
+    return { period: numelOf(x.shape.slice(leading)) };
   return null;
 }
 

@@ -1,6 +1,6 @@
 /** The matrix product through scratch, one batch entry at a time. */
+import { contiguousStrides } from '../../base/index.js';
 import type { Backend, Nd } from '../backend.js';
-import { contiguousStrides } from '../reference/access.js';
 import { dense, isF32, place } from './elementwise.js';
 import type { Scratch } from './module.js';
 

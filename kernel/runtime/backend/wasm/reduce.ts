@@ -1,6 +1,7 @@
 /** Sums of rows, of columns and of whole tensors through scratch. Partial sums meet in double precision. */
+import { contiguousStrides, numelOf } from '../../base/index.js';
 import type { Backend, Nd } from '../backend.js';
-import { contiguousStrides, isContiguous, sizeOf } from '../reference/access.js';
+import { isContiguous } from '../reference/access.js';
 import { dense, ELEMENTS_MIN, isF32, place } from './elementwise.js';
 import type { Scratch } from './module.js';
 
@@ -78,7 +79,7 @@ export function reduceKernels(reference: Backend, scratch: Scratch): Pick<Backen
   /** The operand and what to do with it; null where the reference serves. */
   function plan(x: Nd, dims: readonly number[], out: Nd): (Ordered & { out: Float32Array }) | null {
     const o = isF32(x) ? place(out) : null;
-    if (!o || sizeOf(x.shape) < ELEMENTS_MIN || o.length === 0) return null;
+    if (!o || numelOf(x.shape) < ELEMENTS_MIN || o.length === 0) return null;
     const found = ordered(x, dims);
     // Results come in the order of memory: right where that is the order of dimensions.
     if (!found || found.kept.some((d, i) => i > 0 && d < found.kept[i - 1]!)) return null;

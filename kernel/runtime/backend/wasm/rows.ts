@@ -1,6 +1,6 @@
 /** Softmax and norms through scratch, block by block of whole rows. */
+import { numelOf } from '../../base/index.js';
 import type { Backend, Nd } from '../backend.js';
-import { sizeOf } from '../reference/access.js';
 import { dense, ELEMENTS_MIN, isF32, PIECE, place } from './elementwise.js';
 import type { Scratch } from './module.js';
 
@@ -98,7 +98,7 @@ export function rowKernels(
   ): boolean {
     if (!isF32(grad, x, mean, rstd, weight)) return false;
     const targets = [dx, dw, db].map((t) => (t ? place(t) : null));
-    if ([dx, dw, db].some((t, i) => t && !targets[i]) || inner === 0 || sizeOf(x.shape) < ELEMENTS_MIN)
+    if ([dx, dw, db].some((t, i) => t && !targets[i]) || inner === 0 || numelOf(x.shape) < ELEMENTS_MIN)
       return false;
     const [xo, wo, bo] = targets;
     const [g, v, r] = [dense(grad), dense(x), dense(rstd)];

@@ -3,7 +3,7 @@ import { ShardbookError } from '../../base/index.js';
 import { type DispatchMode, withMode } from '../dispatch.js';
 import { memory, storageOf } from '../memory.js';
 import type { OpName } from '../opnames.js';
-import { defaultGenerator } from '../ops/random.js';
+import { defaultGenerator } from '../ops/generator.js';
 import { enableGrad, savedTensorsHooks, state } from '../state.js';
 import { Tensor } from '../tensor.js';
 

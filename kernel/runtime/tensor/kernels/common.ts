@@ -1,17 +1,9 @@
 /** What kernels of all families share: allocation, casts, promotion, permuted dense layouts. */
 import { ShardbookError } from '../../base/index.js';
-import { bool, type DType, DType as DTypeClass, getDefaultDtype, resultType } from '../dtype.js';
+import { type DType, DType as DTypeClass, getDefaultDtype, resultType } from '../dtype.js';
 import { opError } from '../errors.js';
 import type { OpName, OpParams } from '../opnames.js';
-import {
-  broadcastShapes,
-  contiguousStrides,
-  denseOrder,
-  expandStrides,
-  numelOf,
-  type Shape,
-  sameShape,
-} from '../shape.js';
+import { broadcastShapes, denseOrder, expandStrides, numelOf, type Shape, sameShape } from '../shape.js';
 import { getBackend } from '../state.js';
 import { Storage } from '../storage.js';
 import { type Device, Tensor } from '../tensor.js';
@@ -255,5 +247,3 @@ export function elementwise(
 function sameStrides(a: Tensor, b: Tensor): boolean {
   return a.strides.every((s, d) => s === b.strides[d] || a.shape[d] === 1);
 }
-
-export { bool, contiguousStrides };

@@ -3,7 +3,7 @@ import type { BinaryName, CompareName, PredicateName, UnaryName } from '../../ba
 import { bool, type DType, float32, float64, getDefaultDtype, int64, promoteTypes } from '../dtype.js';
 import { opError } from '../errors.js';
 import type { NoParams } from '../opnames.js';
-import { denseOrder } from '../shape.js';
+import { contiguousStrides, denseOrder } from '../shape.js';
 import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
 import {
@@ -12,7 +12,6 @@ import {
   broadcast,
   cast,
   contiguous,
-  contiguousStrides,
   deviceOf,
   elementwise,
   floating,

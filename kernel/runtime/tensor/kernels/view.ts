@@ -5,16 +5,7 @@ import { contiguousStrides, denseOrder, numelOf, sameShape, viewStrides } from '
 import { getBackend } from '../state.js';
 import type { Tensor } from '../tensor.js';
 import { Tensor as TensorClass } from '../tensor.js';
-import {
-  alloc,
-  allocRaw,
-  allocStrided,
-  cast,
-  contiguous,
-  expanded,
-  type KernelTable,
-  viewOf,
-} from './common.js';
+import { alloc, allocRaw, allocStrided, contiguous, expanded, type KernelTable, viewOf } from './common.js';
 
 function drop(x: readonly number[], dims: readonly number[]): number[] {
   return x.filter((_, d) => !dims.includes(d));
@@ -333,5 +324,3 @@ function triangle(op: string, x: Tensor, keep: (row: number, column: number) => 
   getBackend().where(expanded(mask, x.shape).nd(), x.nd(), expanded(zero, x.shape).nd(), out.nd());
   return out;
 }
-
-export { cast, contiguousStrides };

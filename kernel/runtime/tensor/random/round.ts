@@ -1,19 +1,9 @@
 /** Rounding to the narrow float types (as float32 values) and fused multiply-add. */
 
-import { decodeTable, toBfloat16Bits, toFloat16Bits } from '../../base/index.js';
+import { type DTypeName, decodeTable, toBfloat16Bits, toFloat16Bits } from '../../base/index.js';
 
 /** The dtypes that random fills know, by name. */
-export type RandomDtype =
-  | 'float64'
-  | 'float32'
-  | 'float16'
-  | 'bfloat16'
-  | 'int64'
-  | 'int32'
-  | 'int16'
-  | 'int8'
-  | 'uint8'
-  | 'bool';
+export type RandomDtype = Exclude<DTypeName, `float8_${string}`>;
 
 export type RandomFloat = 'float64' | 'float32' | 'float16' | 'bfloat16';
 

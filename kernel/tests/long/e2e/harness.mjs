@@ -1,7 +1,7 @@
 /** Starts `shardbook start` and a browser for a test, counts what passes, and leaves nothing behind. */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,8 +30,15 @@ export function browserPath() {
   return BROWSERS.find((path) => path !== undefined && path !== '' && existsSync(path));
 }
 
-/** A process of `shardbook start`, its address, and what it printed. */
+/** `spawnShardbook` that must come up. */
 export async function startShardbook(args) {
+  const shardbook = await spawnShardbook(args);
+  expect(shardbook.url, `shardbook did not start: ${shardbook.output}`);
+  return shardbook;
+}
+
+/** A process of `shardbook start`, its address where it has one, and what it printed. */
+export async function spawnShardbook(args) {
   const child = spawn(process.execPath, [join(root, 'dist/cli.js'), 'start', '--no-open', ...args], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -57,6 +64,17 @@ export async function stopShardbook(shardbook) {
   const ended = await Promise.race([shardbook.exited, sleep(10_000)]);
   if (ended === undefined) shardbook.child.kill('SIGKILL');
   return ended;
+}
+
+/** A learner's copy of a lesson, as it is on disk. */
+export async function notebookOnDisk(workspace, name) {
+  return JSON.parse(await readFile(join(workspace, `lessons/${name}.ipynb`), 'utf8'));
+}
+
+/** What the server has noted of the lessons; nothing before it does. */
+export async function progressOnDisk(workspace) {
+  const text = await readFile(join(workspace, 'progress.json'), 'utf8').catch(() => '{"lessons":{}}');
+  return JSON.parse(text).lessons;
 }
 
 /** `tablet`: a touch screen, without a mouse. */
@@ -117,6 +135,11 @@ export class Checks {
       console.log(`FAIL  ${name}\n      ${String(error?.stack ?? error).replaceAll('\n', '\n      ')}`);
       await onFailure(name).catch(() => {});
     }
+  }
+
+  /** `check` that takes a picture of what failed. */
+  picturing(shot) {
+    return (name, body) => this.check(name, body, () => shot(`failed-${this.failed}`));
   }
 
   finish() {

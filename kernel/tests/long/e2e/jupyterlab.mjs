@@ -7,6 +7,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { browserPath, Checks, eventually, openBrowser, root } from './harness.mjs';
+import { camera, notebookPage } from './notebook-page.mjs';
 
 const jupyter = process.env.SHARDBOOK_JUPYTER ?? 'jupyter';
 const { status, stdout } = spawnSync(jupyter, ['lab', '--version'], { encoding: 'utf8' });
@@ -37,7 +38,7 @@ async function testJupyterLab() {
   const prefix = join(folder, 'prefix');
   const install = ['kernel', 'install', '--prefix', prefix, '--world', '2'];
   spawnSync(process.execPath, [join(root, 'dist/cli.js'), ...install], { stdio: 'ignore' });
-  const cell = (source) => ({
+  const codeCell = (source) => ({
     cell_type: 'code',
     metadata: {},
     source,
@@ -57,7 +58,7 @@ async function testJupyterLab() {
       'console.log("rank", rank)',
       "import { half } from './helper.ts';\nconst inner = { deep: [rank, half(8)] };\nconst second = base * 2;\nconsole.log(second, inner);\nsecond + 1",
       "console.log('begun'); for (;;) {}",
-    ].map(cell),
+    ].map(codeCell),
   };
   await writeFile(join(folder, 'work.ipynb'), JSON.stringify(notebook));
   await writeFile(
@@ -81,26 +82,11 @@ async function testJupyterLab() {
     },
   );
   const { page, close } = await openBrowser();
-  const output = (index) =>
-    page.locator('.jp-Notebook .jp-Cell').nth(index).locator('.jp-OutputArea').innerText();
-  const code = (index) => page.locator('.jp-Notebook .jp-Cell').nth(index).locator('.cm-content').first();
-  const run = async (index) => {
-    await code(index).click();
-    await page.keyboard.press('Control+Enter');
-  };
-  /** For people: pictures of what is checked, into the folder that SHARDBOOK_SCREENSHOTS names. */
-  const picture = async (name) => {
-    const { SHARDBOOK_SCREENSHOTS: pictures } = process.env;
-    if (pictures) await page.screenshot({ path: join(pictures, `${name}.png`) });
-  };
+  const { cell, code, run, shows } = notebookPage(page, { patience: 120_000 });
+  /** Of what is checked, into the folder that SHARDBOOK_SCREENSHOTS names. */
+  const picture = camera(page, process.env.SHARDBOOK_SCREENSHOTS);
   const idle = () =>
     page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').waitFor({ timeout: 120_000 });
-  const shows = (index, text) =>
-    eventually(
-      async () => (await output(index)).includes(text) || (await output(index)),
-      `"${text}"`,
-      120_000,
-    );
   try {
     await checks.check('JupyterLab opens the notebook with the kernel', async () => {
       await eventually(
@@ -129,9 +115,9 @@ async function testJupyterLab() {
       async () => {
         const button = page.locator('.jp-DebuggerBugButton:not([disabled])');
         await button.click();
-        const cell = page.locator('.jp-Notebook .jp-Cell').nth(3);
+        const stopped = cell(3);
         // Each gutter begins with an invisible element.
-        const gutter = cell.locator('.cm-gutter.cm-breakpoint-gutter .cm-gutterElement');
+        const gutter = stopped.locator('.cm-gutter.cm-breakpoint-gutter .cm-gutterElement');
         await gutter.nth(4).click();
         await page.locator('.jp-DebuggerBreakpoint', { hasText: '4' }).waitFor();
         await page.locator('.jp-DebuggerKernelSource-source', { hasText: 'helper.ts' }).waitFor();
@@ -150,11 +136,11 @@ async function testJupyterLab() {
         await includes(stack, ':4');
         await includes(variables, 'second');
         await includes(variables, '80');
-        await cell.locator('.jp-DebuggerEditor-highlight', { hasText: 'console.log' }).waitFor();
+        await stopped.locator('.jp-DebuggerEditor-highlight', { hasText: 'console.log' }).waitFor();
         await picture('stopped');
         await page.locator('[data-command="debugger:next"]').click();
         await includes(stack, ':5');
-        await cell.locator('.jp-DebuggerEditor-highlight', { hasText: 'second + 1' }).waitFor();
+        await stopped.locator('.jp-DebuggerEditor-highlight', { hasText: 'second + 1' }).waitFor();
         await picture('stepped');
         await page.locator('[data-command="debugger:continue"]').click();
         await idle();
@@ -164,7 +150,7 @@ async function testJupyterLab() {
         await gutter.nth(4).click();
         await page.locator('.jp-DebuggerBreakpoint').waitFor({ state: 'detached' });
         await button.click();
-        await cell.locator('.cm-breakpoint-gutter').first().waitFor({ state: 'detached' });
+        await stopped.locator('.cm-breakpoint-gutter').first().waitFor({ state: 'detached' });
       },
     );
     await checks.check('Tab completes', async () => {
@@ -186,11 +172,7 @@ async function testJupyterLab() {
     });
     await checks.check('an interrupt ends an endless cell and keeps the variables', async () => {
       await run(4);
-      await page
-        .locator('.jp-Notebook .jp-Cell')
-        .nth(4)
-        .locator('.jp-InputPrompt', { hasText: '[*]' })
-        .waitFor();
+      await cell(4).locator('.jp-InputPrompt', { hasText: '[*]' }).waitFor();
       // The loop has begun when its first print is there.
       await shows(4, 'begun');
       await page.keyboard.press('Escape');

@@ -1,7 +1,18 @@
 /** What a learner does in a lesson: predict, look at the cluster, check an exercise, lose the browser or the server, and come back. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { eventually, expect, here, openBrowser, root, startShardbook, stopShardbook } from './harness.mjs';
+import {
+  eventually,
+  expect,
+  here,
+  notebookOnDisk,
+  openBrowser,
+  progressOnDisk,
+  root,
+  startShardbook,
+  stopShardbook,
+} from './harness.mjs';
+import { camera, namelessControls, notebookPage } from './notebook-page.mjs';
 
 /** Cells of learn/study.md. */
 const CHOICE = 2;
@@ -16,40 +27,14 @@ export async function testLearning({ folder, checks, shots }) {
   const lessons = join(here, 'learn');
   const args = ['--workspace', workspace, '--lessons', lessons];
   let shardbook = await startShardbook(['--port', '0', ...args]);
-  expect(shardbook.url, `shardbook did not start: ${shardbook.output}`);
   const origin = new URL(shardbook.url).origin;
   const browser = await openBrowser();
   const { page, problems } = browser;
-  const shot = async (name) => {
-    if (!shots) return;
-    await mkdir(shots, { recursive: true });
-    await page.screenshot({ path: join(shots, `${name}.png`) });
-  };
-  const check = (name, body) => checks.check(name, body, () => shot(`failed-${checks.failed}`));
-  const cell = (index) => page.locator('.jp-Notebook .jp-Cell').nth(index);
-  const output = async (index) => (await cell(index).locator('.jp-OutputArea').allInnerTexts()).join('\n');
-  const code = (index) => cell(index).locator('.cm-content').first();
-  const onDisk = async () => JSON.parse(await readFile(join(workspace, 'lessons/study.ipynb'), 'utf8'));
-  const progress = async () =>
-    JSON.parse(await readFile(join(workspace, 'progress.json'), 'utf8').catch(() => '{"lessons":{}}')).lessons
-      .study;
-  const idle = (count) =>
-    eventually(
-      async () => (await page.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === count,
-      `${count} idle ranks`,
-      60_000,
-    );
-  const runCell = async (index) => {
-    await code(index).click();
-    await page.keyboard.press('Control+Enter');
-  };
-  const replaceCell = async (index, text) => {
-    await code(index).click();
-    await page.keyboard.press('Control+A');
-    await page.keyboard.insertText(text);
-  };
-  const tool = (name) => page.getByRole('toolbar').getByRole('button', { name, exact: true });
-  const part = (index) => cell(index).locator('.sb-part');
+  const { cell, code, output, part, tool, replace, run, count, opened, idle, saved, shows } =
+    notebookPage(page);
+  const shot = camera(page, shots);
+  const check = checks.picturing(shot);
+  const progress = async () => (await progressOnDisk(workspace)).study;
 
   await check('the curriculum is painted, and the notebook usable, soon', async () => {
     await page.goto(shardbook.url);
@@ -93,7 +78,7 @@ export async function testLearning({ folder, checks, shots }) {
     await page.locator('[data-lesson="later"]').hover();
     await page.locator('[data-lesson="study"].sb-is-before').waitFor();
     await page.locator('.sb-next').click();
-    await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
+    await opened();
     await idle(4);
   });
 
@@ -121,7 +106,7 @@ export async function testLearning({ folder, checks, shots }) {
   });
 
   await check('an output stays covered until it is predicted, then says whether that was right', async () => {
-    await runCell(CHOICE);
+    await run(CHOICE);
     await part(CHOICE).getByText('its output is covered').waitFor();
     expect(!(await cell(CHOICE).locator('.jp-OutputArea-output').first().isVisible()), 'the output is shown');
     await shot('predict');
@@ -129,10 +114,7 @@ export async function testLearning({ folder, checks, shots }) {
     await part(CHOICE).getByRole('button', { name: 'Predict', exact: true }).click();
     await part(CHOICE).getByText('Not this time').waitFor();
     await part(CHOICE).getByText('The right answer: four lines').waitFor();
-    await eventually(
-      async () => (await output(CHOICE)).includes('line of rank 3') || (await output(CHOICE)),
-      'the output',
-    );
+    await shows(CHOICE, 'line of rank 3');
     await eventually(
       async () => (await progress())?.predicted['study-2']?.right === false,
       'the prediction in the file',
@@ -142,22 +124,20 @@ export async function testLearning({ folder, checks, shots }) {
   await check(
     'a prediction in words: keys do not reach the notebook, the cell runs and is compared',
     async () => {
-      const cells = await page.locator('.jp-Notebook .jp-Cell').count();
+      const cells = await count();
       const text = part(FREE).getByRole('textbox');
       await text.click();
       await page.keyboard.type('add dd b: 6 everywhere');
       expect((await text.inputValue()) === 'add dd b: 6 everywhere', await text.inputValue());
-      expect(
-        (await page.locator('.jp-Notebook .jp-Cell').count()) === cells,
-        'the keys changed the notebook',
-      );
+      expect((await count()) === cells, 'the keys changed the notebook');
       await part(FREE).getByRole('button', { name: 'Predict', exact: true }).click();
       await part(FREE).getByRole('button', { name: 'Run and compare' }).click();
       await part(FREE).getByRole('button', { name: 'I was right' }).click();
       await part(FREE).getByText('Right', { exact: true }).waitFor();
       expect((await output(FREE)).includes('6'), await output(FREE));
       await eventually(
-        async () => (await onDisk()).cells[FREE].metadata.shardbook.predicted?.right === true,
+        async () =>
+          (await notebookOnDisk(workspace, 'study')).cells[FREE].metadata.shardbook.predicted?.right === true,
         'it in the notebook',
       );
       await shot('predicted');
@@ -167,7 +147,7 @@ export async function testLearning({ folder, checks, shots }) {
   await check('the cluster panel shows ranks, mesh, memory by category and collectives', async () => {
     const panel = page.getByRole('complementary', { name: 'Cluster' });
     if (!(await panel.isVisible())) await tool('Cluster').click();
-    await runCell(MESH);
+    await run(MESH);
     await panel.locator('.sb-mesh', { hasText: 'dp=2, tp=2' }).waitFor();
     expect((await panel.locator('.sb-cluster-ranks li').count()) === 4, 'four ranks');
     const memory = await panel.locator('.sb-memory').innerText();
@@ -181,8 +161,7 @@ export async function testLearning({ folder, checks, shots }) {
   });
 
   await check('the cluster panel shows the variables of every rank', async () => {
-    await replaceCell(FREE, 'const shared = [1, 2];\nconst apart = rank * 10;');
-    await page.keyboard.press('Control+Enter');
+    await run(FREE, 'const shared = [1, 2];\nconst apart = rank * 10;');
     const panel = page.getByRole('complementary', { name: 'Cluster' });
     const row = (name) => panel.locator('.sb-variables tr', { has: page.getByText(name, { exact: true }) });
     await row('shared').getByText('[ 1, 2 ]').waitFor();
@@ -196,11 +175,10 @@ export async function testLearning({ folder, checks, shots }) {
   });
 
   await check('the cluster panel is live while a cell runs', async () => {
-    await replaceCell(
+    await run(
       FREE,
       'if (!dist.isInitialized()) dist.initProcessGroup();\nfor (;;) {\n  dist.barrier();\n  await new Promise((done) => setTimeout(done, 20));\n}',
     );
-    await page.keyboard.press('Control+Enter');
     const panel = page.getByRole('complementary', { name: 'Cluster' });
     await panel.getByText(', so far').waitFor();
     await panel.locator('.sb-timeline .sb-call').first().waitFor();
@@ -208,11 +186,11 @@ export async function testLearning({ folder, checks, shots }) {
     await idle(4);
     await panel.getByText(', so far').waitFor({ state: 'detached' });
     // The next checks run this cell as the lesson has it.
-    await replaceCell(FREE, 'const sum = torch.tensor([rank]);\ndist.allReduce(sum);\nsum');
+    await replace(FREE, 'const sum = torch.tensor([rank]);\ndist.allReduce(sum);\nsum');
   });
 
   await check('a deadlock is reported rank by rank, with a way to the line', async () => {
-    await runCell(DEADLOCK);
+    await run(DEADLOCK);
     const report = page.getByRole('region', { name: 'Deadlock report' });
     await report.waitFor();
     const text = await report.innerText();
@@ -229,9 +207,7 @@ export async function testLearning({ folder, checks, shots }) {
   await check('Check runs the public checks: feedback and hints, then a pass and the solution', async () => {
     const submit = async (file) => {
       const text = await readFile(join(root, 'solutions/ring-all-reduce', file), 'utf8');
-      await code(EXERCISE).click();
-      await page.keyboard.press('Control+A');
-      await page.keyboard.insertText(text);
+      await replace(EXERCISE, text);
       await part(EXERCISE).getByRole('button', { name: 'Check' }).click();
     };
     expect(
@@ -247,11 +223,7 @@ export async function testLearning({ folder, checks, shots }) {
     await part(EXERCISE).getByText('Hint 1 of 5').waitFor();
     await cell(EXERCISE).scrollIntoViewIfNeeded();
     await shot('exercise');
-    const solution = await readFile(join(root, 'solutions/ring-all-reduce/reference.ts'), 'utf8');
-    await code(EXERCISE).click();
-    await page.keyboard.press('Control+A');
-    await page.keyboard.insertText(solution);
-    await part(EXERCISE).getByRole('button', { name: 'Check' }).click();
+    await submit('reference.ts');
     await part(EXERCISE).getByText('All checks pass').waitFor({ timeout: 120_000 });
     await part(EXERCISE).getByRole('button', { name: 'Solution' }).click();
     await part(EXERCISE).getByText('A solution').waitFor();
@@ -262,12 +234,9 @@ export async function testLearning({ folder, checks, shots }) {
   await check(
     'HTML of outputs is shown as it came, and runs nothing; after a reload it is the learner’s own still',
     async () => {
-      await runCell(HTML);
+      await run(HTML);
       await cell(HTML).locator('b.made').waitFor();
-      await eventually(
-        async () => (await page.locator('.sb-save-state').innerText()) === 'Saved',
-        'the save',
-      );
+      await saved();
       await page.reload();
       await cell(HTML).locator('b', { hasText: 'bold' }).waitFor();
       expect((await page.evaluate(() => window.hacked)) === undefined, 'an output ran code in the page');
@@ -318,11 +287,10 @@ export async function testLearning({ folder, checks, shots }) {
     );
     await page.goto(`${origin}/#/lesson/study`);
     await page.waitForSelector('[data-shown="#/lesson/study"]');
-    await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
+    await opened();
   });
 
   await check('keys of JupyterLab: command mode, headings, copies, list of keys', async () => {
-    const count = () => page.locator('.jp-Notebook .jp-Cell').count();
     await code(HTML).click();
     const before = await count();
     await page.keyboard.press('Escape');
@@ -349,7 +317,7 @@ export async function testLearning({ folder, checks, shots }) {
   await check('on a tablet the panels are drawers, everything is in reach, dark too', async () => {
     await page.setViewportSize({ width: 1024, height: 768 });
     await page.reload();
-    await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
+    await opened();
     await idle(4);
     await page.getByRole('navigation', { name: 'Table of contents' }).waitFor({ state: 'hidden' });
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -371,7 +339,7 @@ export async function testLearning({ folder, checks, shots }) {
     await tool('Cluster').click();
     await page.setViewportSize({ width: 1280, height: 800 });
     await page.reload();
-    await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
+    await opened();
     expect(
       (await page.evaluate(() => document.documentElement.dataset.theme)) === 'dark',
       'the choice was forgotten',
@@ -382,31 +350,17 @@ export async function testLearning({ folder, checks, shots }) {
 
   await check('every control of the lesson has an accessible name', async () => {
     await part(CHOICE).waitFor();
-    const nameless = await page
-      .locator(
-        'button:visible, select:visible, input:visible, textarea:visible, a:visible, [role="textbox"]:visible',
-      )
-      .evaluateAll((nodes) =>
-        nodes
-          .filter((node) => {
-            const labelled =
-              node.getAttribute('aria-label') || node.title || node.getAttribute('aria-labelledby');
-            return !(labelled || node.textContent.trim() || node.closest('label')?.textContent.trim());
-          })
-          .map((node) => node.outerHTML.slice(0, 200)),
-      );
+    const nameless = await namelessControls(page);
     expect(nameless.length === 0, nameless.join('\n'));
   });
 
   await check('after a crash of the page nothing typed is lost, and the kernel is still there', async () => {
-    await runCell(FREE);
-    await eventually(async () => (await page.locator('.sb-save-state').innerText()) === 'Saved', 'the save');
+    await run(FREE);
+    await saved();
     await page.route('**/api/contents/**', (route) =>
       route.request().method() === 'PUT' ? route.abort() : route.continue(),
     );
-    await code(HTML).click();
-    await page.keyboard.press('Control+A');
-    await page.keyboard.insertText('sum.add(1000)');
+    await replace(HTML, 'sum.add(1000)');
     await eventually(
       async () =>
         page.evaluate(() => Object.values(localStorage).some((text) => text.includes('sum.add(1000)'))),
@@ -423,11 +377,8 @@ export async function testLearning({ folder, checks, shots }) {
       'the draft',
     );
     await idle(4);
-    await runCell(HTML);
-    await eventually(
-      async () => (await output(HTML)).includes('1006') || (await output(HTML)),
-      'the variable of before',
-    );
+    await run(HTML);
+    await shows(HTML, '1006', 'the variable of before');
     problems.splice(
       0,
       problems.length,
@@ -436,21 +387,17 @@ export async function testLearning({ folder, checks, shots }) {
   });
 
   await check('a server that is started again takes over at the same address', async () => {
-    await eventually(async () => (await page.locator('.sb-save-state').innerText()) === 'Saved', 'the save');
+    await saved();
     shardbook.child.kill('SIGKILL');
     await shardbook.exited;
     await page.getByText('Connecting to the kernel').waitFor();
     shardbook = await startShardbook(['--port', new URL(origin).port, ...args]);
-    expect(shardbook.url, shardbook.output);
     await page.goto(shardbook.url);
     await page.goto(`${origin}/#/lesson/study`);
     await idle(4);
     expect((await code(HTML).innerText()) === 'sum.add(1000)', await code(HTML).innerText());
-    await runCell(FREE);
-    await eventually(
-      async () => (await output(FREE)).includes('6') || (await output(FREE)),
-      'a cell of the new kernel',
-    );
+    await run(FREE);
+    await shows(FREE, '6', 'a cell of the new kernel');
     problems.splice(
       0,
       problems.length,
@@ -481,7 +428,7 @@ export async function testLearning({ folder, checks, shots }) {
       (await progress()).checked['ring-all-reduce'].passed === true,
       'the passed exercise was forgotten',
     );
-    const kept = JSON.parse(await readFile(join(workspace, 'lessons/study.before-reset-1.ipynb'), 'utf8'));
+    const kept = await notebookOnDisk(workspace, 'study.before-reset-1');
     expect(kept.cells[HTML].source === 'sum.add(1000)', kept.cells[HTML].source);
   });
 
@@ -491,16 +438,14 @@ export async function testLearning({ folder, checks, shots }) {
       const tablet = await openBrowser({ tablet: true });
       try {
         const touch = tablet.page;
+        const touched = notebookPage(touch);
         await touch.goto(shardbook.url);
         await touch.locator('[data-lesson="study"] h3 a').tap();
-        await touch.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
-        const bar = (name) => touch.getByRole('toolbar').getByRole('button', { name, exact: true });
-        await eventually(
-          async () => (await touch.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === 4,
-          'idle ranks',
-        );
-        const first = touch.locator('.jp-Notebook .jp-Cell').nth(CHOICE);
-        await first.locator('.cm-content').first().tap();
+        await touched.opened();
+        const bar = touched.tool;
+        await touched.idle(4);
+        const first = touched.cell(CHOICE);
+        await touched.code(CHOICE).tap();
         await bar('Run').tap();
         await first.locator('.jp-InputPrompt', { hasText: /\[\d+\]/ }).waitFor();
         const small = await touch
@@ -520,10 +465,7 @@ export async function testLearning({ folder, checks, shots }) {
         await contents.getByRole('button', { name: 'End' }).tap();
         await eventually(
           async () =>
-            touch
-              .locator('.jp-Notebook .jp-Cell')
-              .nth(HTML - 1)
-              .evaluate((node) => node.getBoundingClientRect().top < innerHeight),
+            touched.cell(HTML - 1).evaluate((node) => node.getBoundingClientRect().top < innerHeight),
           'the end in view',
         );
         const wide = await touch.evaluate(() => document.documentElement.scrollWidth - innerWidth);

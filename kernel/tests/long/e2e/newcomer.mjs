@@ -1,7 +1,14 @@
 /** A newcomer's way through 0.1 and 0.2: predict, run, be wrong, take a hint, check, come back after a restart. */
-import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { eventually, expect, openBrowser, startShardbook, stopShardbook } from './harness.mjs';
+import {
+  expect,
+  notebookOnDisk,
+  openBrowser,
+  progressOnDisk,
+  startShardbook,
+  stopShardbook,
+} from './harness.mjs';
+import { camera, notebookPage } from './notebook-page.mjs';
 
 const FIRST = 'what-is-fsdp2';
 const SECOND = 'adopting-fsdp2';
@@ -9,64 +16,38 @@ const SECOND = 'adopting-fsdp2';
 export async function testNewcomer({ folder, checks, shots }) {
   const workspace = join(folder, 'newcomer');
   let shardbook = await startShardbook(['--port', '0', '--workspace', workspace]);
-  expect(shardbook.url, `shardbook did not start: ${shardbook.output}`);
   const origin = new URL(shardbook.url).origin;
   const browser = await openBrowser();
   const { page, problems } = browser;
-  const shot = async (name) => {
-    if (!shots) return;
-    await mkdir(shots, { recursive: true });
-    await page.screenshot({ path: join(shots, `newcomer-${name}.png`) });
-  };
+  const { cell, part, replace, opened, idle, saved, runAll } = notebookPage(page);
+  const shot = camera(page, shots, 'newcomer-');
   const inTheDark = async (name) => {
     await page.emulateMedia({ colorScheme: 'dark' });
     await shot(`${name}-dark`);
     await page.emulateMedia({ colorScheme: 'light' });
   };
-  const check = (name, body) => checks.check(name, body, () => shot(`failed-${checks.failed}`));
+  const check = checks.picturing(shot);
   /** Cells of a lesson by what their metadata says. */
   const find = async (lesson, wanted) => {
-    const notebook = JSON.parse(await readFile(join(workspace, `lessons/${lesson}.ipynb`), 'utf8'));
+    const notebook = await notebookOnDisk(workspace, lesson);
     const at = notebook.cells.findIndex(({ metadata }) => wanted(metadata.shardbook ?? {}));
     expect(at >= 0, `no such cell in ${lesson}`);
     return { at, words: notebook.cells[at].metadata.shardbook };
   };
-  const cell = (index) => page.locator('.jp-Notebook .jp-Cell').nth(index);
-  const part = (index) => cell(index).locator('.sb-part');
-  const code = (index) => cell(index).locator('.cm-content').first();
   const press = (index, name) => part(index).getByRole('button', { name, exact: true }).click();
-  const progress = async () =>
-    JSON.parse(await readFile(join(workspace, 'progress.json'), 'utf8').catch(() => '{"lessons":{}}'))
-      .lessons;
   const open = async (lesson) => {
     await page.goto(`${origin}/#/lesson/${lesson}`);
     await page.waitForSelector(`[data-shown="#/lesson/${lesson}"]`);
-    await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
-    await eventually(
-      async () => (await page.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === 4,
-      'four idle ranks',
-      90_000,
-    );
+    await opened();
+    await idle(4, 90_000);
   };
-  const runAll = async () => {
-    await page.getByRole('button', { name: 'Run all' }).click();
-    await eventually(
-      async () => {
-        const texts = await page.locator('.jp-CodeCell .jp-InputPrompt').allInnerTexts();
-        return texts.every((text) => /\[\d+\]/.test(text)) || texts.join(' ');
-      },
-      'every cell to have run',
-      180_000,
-    );
-  };
-
   await check('0.1 opens from the map, runs, and covers what is to be predicted', async () => {
     await page.goto(shardbook.url);
     await page.locator(`[data-lesson="${FIRST}"] h3 a`).click();
-    await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
+    await opened();
     await shot('first');
     await inTheDark('first');
-    await runAll();
+    await runAll(180_000);
     const { at } = await find(FIRST, ({ predict }) => predict !== undefined);
     await cell(at).scrollIntoViewIfNeeded();
     expect(
@@ -135,16 +116,14 @@ export async function testNewcomer({ folder, checks, shots }) {
     await press(at, 'Hint');
     await part(at).getByText(words.task.hints[0]).waitFor();
     await shot('task');
-    await code(at).click();
-    await page.keyboard.press('Control+A');
-    await page.keyboard.insertText(words.task.solution);
+    await replace(at, words.task.solution);
     await press(at, 'Check');
     await part(at).getByText('Solved').waitFor();
   });
 
   await check('0.2 runs, with a prediction by choice', async () => {
     await open(SECOND);
-    await runAll();
+    await runAll(180_000);
     const { at, words } = await find(SECOND, ({ predict }) => predict?.choices !== undefined);
     await part(at).getByLabel(words.predict.choices[words.predict.answer]).check();
     await press(at, 'Predict');
@@ -155,8 +134,8 @@ export async function testNewcomer({ folder, checks, shots }) {
   });
 
   await check('progress is kept over a restart of the server', async () => {
-    await eventually(async () => (await page.locator('.sb-save-state').innerText()) === 'Saved', 'the save');
-    const before = await progress();
+    await saved();
+    const before = await progressOnDisk(workspace);
     expect(
       Object.values(before[FIRST].predicted).some(({ right }) => right === false),
       JSON.stringify(before),
@@ -169,7 +148,6 @@ export async function testNewcomer({ folder, checks, shots }) {
     await page.goto('about:blank');
     await stopShardbook(shardbook);
     shardbook = await startShardbook(['--port', new URL(origin).port, '--workspace', workspace]);
-    expect(shardbook.url, shardbook.output);
     await page.goto(shardbook.url);
     const bar = page.locator(`[data-lesson="${FIRST}"]`).getByRole('progressbar');
     await bar.waitFor();

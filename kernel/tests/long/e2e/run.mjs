@@ -2,7 +2,7 @@
  * The app in a real browser, against the built package: `node kernel/tests/long/e2e/run.mjs [--shots DIR] [--only app|learn|newcomer|first]`.
  * Every step is one that a learner takes; nothing may reach another host or write an error to the console.
  */
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
@@ -11,13 +11,16 @@ import {
   eventually,
   expect,
   here,
+  notebookOnDisk,
   openBrowser,
   root,
+  spawnShardbook,
   startShardbook,
   stopShardbook,
 } from './harness.mjs';
 import { testLearning } from './learn.mjs';
 import { testNewcomer } from './newcomer.mjs';
+import { camera, namelessControls, notebookPage } from './notebook-page.mjs';
 
 const shots = process.argv.includes('--shots')
   ? process.argv[process.argv.indexOf('--shots') + 1]
@@ -44,29 +47,12 @@ async function testApp() {
   const workspace = join(folder, 'workspace');
   const lessons = join(here, 'lessons');
   const shardbook = await startShardbook(['--port', '0', '--workspace', workspace, '--lessons', lessons]);
-  expect(shardbook.url, `shardbook did not start: ${shardbook.output}`);
   const origin = new URL(shardbook.url).origin;
   const browser = await openBrowser();
   const { page, problems } = browser;
-  const shot = async (name) => {
-    if (!shots) return;
-    await mkdir(shots, { recursive: true });
-    await page.screenshot({ path: join(shots, `${name}.png`) });
-  };
-  const check = (name, body) => checks.check(name, body, () => shot(`failed-${checks.failed}`));
-  const cell = (index) => page.locator('.jp-Notebook .jp-Cell').nth(index);
-  const output = (index) => cell(index).locator('.jp-OutputArea').innerText();
-  const code = (index) => cell(index).locator('.cm-content').first();
-  const onDisk = async () => JSON.parse(await readFile(join(workspace, 'lessons/tour.ipynb'), 'utf8'));
-  const replace = async (index, text) => {
-    await code(index).click();
-    await page.keyboard.press('Control+A');
-    await page.keyboard.insertText(text);
-  };
-  const run = async (index, text) => {
-    await replace(index, text);
-    await page.keyboard.press('Control+Enter');
-  };
+  const { cell, code, output, replace, run, count, opened, idle, saved, shows } = notebookPage(page);
+  const shot = camera(page, shots);
+  const check = checks.picturing(shot);
   const HELLO = 1;
   const BASE = 2;
   const SUM = 3;
@@ -115,15 +101,12 @@ async function testApp() {
 
   await check('a lesson opens as a notebook', async () => {
     await page.locator('[data-lesson="tour"] h3 a').click();
-    await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
+    await opened();
     await page.waitForSelector('.jp-RenderedMarkdown h1');
     expect((await page.title()) === 'A tour of four ranks - Shardbook', await page.title());
     await page.locator('.sb-admonition-note').waitFor();
     await page.locator('mjx-container').first().waitFor();
-    await eventually(
-      async () => (await page.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === 4,
-      'four idle ranks',
-    );
+    await idle(4);
   });
 
   await check('TypeScript is highlighted', async () => {
@@ -140,10 +123,7 @@ async function testApp() {
     'run all shows the outputs of four ranks, a result, a plot, and the rank that failed',
     async () => {
       await page.getByRole('button', { name: 'Run all' }).click();
-      await eventually(
-        async () => (await output(LAST)).includes('the last cell ran') || (await output(LAST)),
-        'the last output',
-      );
+      await shows(LAST, 'the last cell ran', 'the last output');
       const hello = await output(HELLO);
       for (const rank of [0, 1, 2, 3])
         expect(hello.includes(`hello from rank ${rank}`), `no output of rank ${rank}: ${hello}`);
@@ -164,29 +144,23 @@ async function testApp() {
   await check('edits are saved to the workspace, with outputs, and the lesson stays as it was', async () => {
     const before = await readFile(join(lessons, 'tour.md'), 'utf8');
     await run(SUM, 'base + 3');
-    await eventually(async () => (await output(SUM)).includes('43') || (await output(SUM)), '43');
+    await shows(SUM, '43');
     await eventually(async () => {
-      const { cells } = await onDisk();
+      const { cells } = await notebookOnDisk(workspace, 'tour');
       return (
         (cells[SUM].source === 'base + 3' && JSON.stringify(cells[SUM].outputs).includes('43')) || cells[SUM]
       );
     }, 'the edit on disk');
-    await eventually(
-      async () => (await page.locator('.sb-save-state').innerText()) === 'Saved',
-      'the page to say so',
-    );
+    await saved();
     expect((await readFile(join(lessons, 'tour.md'), 'utf8')) === before, 'the lesson was changed');
   });
 
   await check('a reload finds the notebook, its outputs and its kernel again', async () => {
     await page.reload();
-    await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
+    await opened();
     expect((await output(SUM)).includes('43'), `the output is gone: ${await output(SUM)}`);
     await run(SUM, 'base + 4');
-    await eventually(
-      async () => (await output(SUM)).includes('44') || (await output(SUM)),
-      'the variable of before',
-    );
+    await shows(SUM, '44', 'the variable of before');
   });
 
   await check('Tab completes from the kernel', async () => {
@@ -209,28 +183,16 @@ async function testApp() {
     await page.locator('.sb-ranks .sb-rank[data-state="running"]').first().waitFor();
     await page.getByRole('button', { name: 'Interrupt' }).click();
     await eventually(async () => (await output(LAST)).length > 0, 'the error of the interrupt');
-    await eventually(
-      async () => (await page.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === 4,
-      'idle ranks',
-    );
+    await idle(4);
     await run(SUM, 'base + 5');
-    await eventually(
-      async () => (await output(SUM)).includes('45') || (await output(SUM)),
-      'the variable of before',
-    );
+    await shows(SUM, '45', 'the variable of before');
   });
 
   await check('the world size can be chosen', async () => {
     await page.getByLabel('World size').selectOption('2');
-    await eventually(
-      async () => (await page.locator('.sb-ranks .sb-rank[data-state="idle"]').count()) === 2,
-      'two ranks',
-    );
+    await idle(2);
     await run(HELLO, 'console.log(`${rank} of ${worldSize}`);');
-    await eventually(
-      async () => (await output(HELLO)).includes('1 of 2') || (await output(HELLO)),
-      'the output of two ranks',
-    );
+    await shows(HELLO, '1 of 2', 'the output of two ranks');
     expect(!(await output(HELLO)).includes('3 of'), 'there should be no rank 3');
   });
 
@@ -249,7 +211,6 @@ async function testApp() {
   });
 
   await check('keys work as in JupyterLab', async () => {
-    const count = () => page.locator('.jp-Notebook .jp-Cell').count();
     const before = await count();
     await code(LAST).click();
     await page.keyboard.press('Escape');
@@ -267,18 +228,12 @@ async function testApp() {
       async () => (await code(SUM).innerText()) === 'base + 2' || (await code(SUM).innerText()),
       'the text of the lesson',
     );
-    const kept = JSON.parse(await readFile(join(workspace, 'lessons/tour.before-reset-1.ipynb'), 'utf8'));
+    const kept = await notebookOnDisk(workspace, 'tour.before-reset-1');
     expect(kept.cells[SUM].source === 'base + 6', `kept: ${kept.cells[SUM].source}`);
   });
 
   await check('every control has an accessible name', async () => {
-    const nameless = await page
-      .locator('button:visible, select:visible, input:visible, a:visible')
-      .evaluateAll((nodes) =>
-        nodes
-          .filter((node) => !(node.getAttribute('aria-label') || node.textContent.trim() || node.title))
-          .map((node) => node.outerHTML.slice(0, 200)),
-      );
+    const nameless = await namelessControls(page);
     expect(nameless.length === 0, nameless.join('\n'));
   });
 
@@ -286,12 +241,9 @@ async function testApp() {
     await page.getByRole('link', { name: 'Lessons' }).click();
     await page.locator('.sb-tag-started').first().waitFor();
     await page.locator('[data-lesson="after-the-tour"] h3 a').click();
-    await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
+    await opened();
     await page.getByRole('button', { name: 'Run all' }).click();
-    await eventually(
-      async () => (await output(1)).includes('rank 1 of 2') || (await output(1)),
-      'the output of two ranks',
-    );
+    await shows(1, 'rank 1 of 2', 'the output of two ranks');
   });
 
   await check('dark colours follow the system', async () => {
@@ -313,7 +265,7 @@ async function testApp() {
   });
 
   await check('a port in use is said clearly', async () => {
-    const second = await startShardbook(['--port', new URL(origin).port, '--workspace', workspace]);
+    const second = await spawnShardbook(['--port', new URL(origin).port, '--workspace', workspace]);
     const { code: status } = await second.exited;
     expect(status === 2 && second.output.includes('it is in use'), `${status}: ${second.output}`);
   });
@@ -335,40 +287,23 @@ async function testApp() {
 
 /** The curriculum's own first lesson: every cell runs as its author meant. */
 async function testFirstLesson() {
-  const shardbook = await startShardbook([
-    '--port',
-    '0',
-    '--workspace',
-    join(folder, 'own'),
-    '--lessons',
-    join(root, 'lessons'),
-  ]);
-  expect(shardbook.url, `shardbook did not start: ${shardbook.output}`);
+  const workspace = join(folder, 'own');
+  const lessons = join(root, 'lessons');
+  const shardbook = await startShardbook(['--port', '0', '--workspace', workspace, '--lessons', lessons]);
   const { page, problems, close } = await openBrowser();
-  const shot = async (name) => shots && (await page.screenshot({ path: join(shots, `${name}.png`) }));
+  const { opened, saved, runAll } = notebookPage(page);
+  const shot = camera(page, shots);
   await checks.check(
     "the curriculum's first lesson runs from the first cell to the last",
     async () => {
       await page.goto(shardbook.url);
       await page.locator('.sb-lesson h3 a').first().click();
-      await page.waitForSelector('.jp-Notebook .jp-CodeCell .cm-content');
+      await opened();
       await shot('first-lesson');
-      await page.getByRole('button', { name: 'Run all' }).click();
-      const prompts = page.locator('.jp-CodeCell .jp-InputPrompt');
-      await eventually(
-        async () => {
-          const texts = await prompts.allInnerTexts();
-          return texts.every((text) => /\[\d+\]/.test(text)) || texts;
-        },
-        'every cell to have run',
-        120_000,
-      );
+      await runAll(120_000);
       const path = new URL(page.url()).hash.split('/').at(-1);
-      await eventually(
-        async () => (await page.locator('.sb-save-state').innerText()) === 'Saved',
-        'the notebook to be saved',
-      );
-      const notebook = JSON.parse(await readFile(join(folder, 'own/lessons', `${path}.ipynb`), 'utf8'));
+      await saved();
+      const notebook = await notebookOnDisk(workspace, path);
       const unmeant = notebook.cells.filter(
         (cell) =>
           cell.outputs?.some((output) => output.output_type === 'error') &&

@@ -1,0 +1,21 @@
+/** What is published as `nn`: modules; functions without state are published as `F`. */
+export * from './activation.js';
+export * from './attention.js';
+export { joinKwargs, splitKwargs } from './call.js';
+export * from './checkpoint-wrapper.js';
+export * from './containers.js';
+export * from './conv.js';
+export { deepcopy } from './copy.js';
+export * from './dropout.js';
+export * as functional from './functional/index.js';
+export { functionalCall } from './functional-call.js';
+export * from './hooks.js';
+export * as init from './init.js';
+export * from './linear.js';
+export * from './loss.js';
+export { Module } from './module.js';
+export * from './normalization.js';
+export { Buffer, isParameter, markParameter, Parameter } from './parameter.js';
+export { isModule, stateOf } from './state.js';
+export * from './transformer.js';
+export * as utils from './utils.js';
