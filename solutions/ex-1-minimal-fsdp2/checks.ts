@@ -2,12 +2,14 @@ import type { CheckContext, CheckKit, CheckTable, HostTensor, HostValue } from '
 
 const VOCABULARY = 32;
 const LENGTH = 6;
+/** Rows of the model's position embedding. */
+const POSITIONS = 16;
 
 export default (kit: CheckKit): CheckTable => {
-  const tokens = (context: CheckContext, label: string, batch: number): HostTensor => {
+  const tokens = (context: CheckContext, label: string, batch: number, length = LENGTH): HostTensor => {
     const random = new kit.Random(kit.deriveSeed(context.seed, label));
-    const values = Array.from({ length: batch * LENGTH }, () => random.integer(0, VOCABULARY - 1));
-    return kit.tensor(values, [batch, LENGTH], 'int64');
+    const values = Array.from({ length: batch * length }, () => random.integer(0, VOCABULARY - 1));
+    return kit.tensor(values, [batch, length], 'int64');
   };
   const train = (context: CheckContext, world: number, steps: number, batch = 2) => {
     const name = `world ${world}, batch ${batch}, ${steps} steps`;
@@ -26,12 +28,20 @@ export default (kit: CheckKit): CheckTable => {
   };
   return {
     forward: async (context) => {
-      const name = 'logits of ids i64[2, 6]';
-      await kit.sameAsReference(
-        context,
-        { name, work: { inputs: [[tokens(context, 'forward', 2)]], harness: true, call: 'logits' } },
-        { tolerance: { terms: 64 } },
-      );
+      // The last: one sequence, as long as there are positions.
+      for (const [batch, length] of [
+        [2, LENGTH],
+        [3, 1],
+        [1, POSITIONS],
+      ] as const) {
+        const name = `logits of ids i64[${batch}, ${length}]`;
+        const ids = tokens(context, length === LENGTH ? 'forward' : name, batch, length);
+        await kit.sameAsReference(
+          context,
+          { name, work: { inputs: [[ids]], harness: true, call: 'logits' } },
+          { tolerance: { terms: 64 } },
+        );
+      }
     },
     sharded: async (context) => {
       for (const world of context.worlds.filter((size) => size > 1)) {
