@@ -11,7 +11,7 @@ import { compileFiles, readSubmission, type SourceFile, type Submission } from '
 import { deriveSeed } from './random.js';
 import { type Case, type CaseRun, HARNESS_FILE, RankWorld } from './rank-world.js';
 import { type CheckReport, REPORT_FORMAT, type Report, type TypeNote } from './report.js';
-import { Cage, makeKit, type Recipe, requireSandbox } from './sandbox/index.js';
+import { Cage, type Kit, makeKit, type Recipe, requireSandbox } from './sandbox/index.js';
 import { checkTypes } from './type-check.js';
 import { CheckFailure, type Feedback, type Verdict } from './verdict.js';
 import { PART_FILE, partOfRuntime } from './withheld.js';
@@ -54,20 +54,88 @@ export async function gradeSubmission(options: GradeOptions): Promise<Report> {
   }
 }
 
+/** One grading under way. */
+interface Grading {
+  readonly options: GradeOptions;
+  /** As far as it is graded. */
+  readonly exercise: Exercise;
+  readonly seed: number;
+  readonly started: number;
+  readonly kit: Kit;
+  readonly cage: Cage;
+  readonly worlds: RankWorld[];
+  submission: Submission | undefined;
+  types: readonly TypeNote[];
+}
+
 async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Promise<Report> {
-  const { packageRoot } = options;
+  const { packageRoot, seed = DEFAULT_SEED } = options;
   const exercise = options.publicOnly === true ? publicPart(options.exercise) : options.exercise;
   const table = await checksOf(exercise, packageRoot);
   const kit = makeKit(packageRoot);
   const started = Date.now();
   // Real paths: the permission model compares them, and a temporary folder may be a link.
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-grade-')));
-  const largest = Math.max(...exercise.worlds);
-  const cage = new Cage(kit, folder, recipe, { memoryMb: exercise.limits.memoryMb, ranks: largest });
-  let submission: Submission | undefined;
-  let types: readonly TypeNote[] = [];
-  const seed = options.seed ?? DEFAULT_SEED;
-  const report = (verdict: Verdict, rest: Partial<Report>): Report => ({
+  const ranks = Math.max(...exercise.worlds);
+  const cage = new Cage(kit, folder, recipe, { memoryMb: exercise.limits.memoryMb, ranks });
+  const worlds: RankWorld[] = [];
+  const about = { options, exercise, seed, started, kit, cage, worlds };
+  const grading: Grading = { ...about, submission: undefined, types: [] };
+  try {
+    return await judge(grading, table);
+  } catch (error) {
+    if (!(error instanceof CheckFailure)) throw error;
+    return reportOf(grading, error.verdict, { feedback: error.feedback });
+  } finally {
+    for (const world of worlds) world.stop();
+    await cage.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function judge(grading: Grading, table: CheckTable): Promise<Report> {
+  const { options, exercise, seed, started, cage, worlds } = grading;
+  const submission = readSubmission(options.file, exercise);
+  grading.submission = submission;
+  if (options.runStarter !== true && isStarter(submission, exercise)) {
+    const feedback = { message: 'This is the starter as it was handed out' };
+    return reportOf(grading, 'not-attempted', { feedback });
+  }
+  const sources = submission.files.map(({ name }) => name);
+  const startAhead = options.stopAtFailure !== true;
+  const world = new RankWorld({ ...worldOptions(exercise), cage, sources, startAhead });
+  worlds.push(world);
+  // It starts while the submission is compiled.
+  world.warm();
+  const { packageRoot } = options;
+  await writeModules(cage.folder, submission.files, exercise, packageRoot, cage.inside, submission.kind);
+  if (exercise.typesBlock) {
+    const [first] = await askTypes(grading, submission);
+    if (first !== undefined) {
+      const message = `It has type errors, which this exercise does not allow: ${first.message}`;
+      return reportOf(grading, 'compile-error', { feedback: { ...first, message } });
+    }
+  }
+  const checks = await runChecks(exercise, table, {
+    world,
+    reference: new Reference(exercise, options, worlds),
+    seed,
+    hiddenSeed: hiddenSeed(seed, options.secret),
+    placed: (feedback) => placed(submission, feedback),
+    stopAtFailure: options.stopAtFailure === true,
+    deadline: started + SUBMISSION_SECONDS * 1000,
+  });
+  const verdict = overall(checks);
+  const prints = world.prints().flatMap((text, rank) => (text === '' ? [] : [{ rank, text }]));
+  if (verdict !== 'pass' && verdict !== 'infra-error' && options.types !== false && !exercise.typesBlock)
+    await askTypes(grading, submission);
+  const score = { earned: sum(checks.map(({ earned }) => earned)), possible: possible(checks) };
+  return reportOf(grading, verdict, { checks, score, prints });
+}
+
+function reportOf(grading: Grading, verdict: Verdict, rest: Partial<Report>): Report {
+  const { options, exercise, seed, started, kit, cage, submission, types } = grading;
+  return {
     format: REPORT_FORMAT,
     exercise: { id: exercise.id, title: exercise.title },
     submission: {
@@ -85,87 +153,38 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
     },
     seed,
     verdict,
-    score: { earned: 0, possible: sum(exercise.checks.map(({ weight }) => weight)) },
+    score: { earned: 0, possible: possible(exercise.checks) },
     checks: [],
     types,
     notes: shortened(submission?.notes ?? [], MOST_NOTES),
     prints: [],
     ...rest,
-    ...(rest.feedback === undefined ? {} : { feedback: placed(bounded(rest.feedback)) }),
+    ...(rest.feedback === undefined ? {} : { feedback: placed(submission, bounded(rest.feedback)) }),
     milliseconds: Date.now() - started,
-  });
-  const worlds: RankWorld[] = [];
-  const placed = (feedback: Feedback): Feedback => {
-    if (submission === undefined || feedback.line === undefined) return feedback;
-    const { file, ...rest } = feedback;
-    const place = submission.place(feedback.line, file);
-    return place.file === submission.name ? rest : { ...rest, ...place };
   };
-  try {
-    submission = readSubmission(options.file, exercise);
-    if (options.runStarter !== true && isStarter(submission, exercise)) {
-      return report('not-attempted', { feedback: { message: 'This is the starter as it was handed out' } });
-    }
-    const world = new RankWorld({
-      cage,
-      limits: exercise.limits,
-      exports: exercise.exports,
-      comm: exercise.comm,
-      store: exercise.store,
-      harness: exercise.harness !== undefined,
-      sources: submission.files.map(({ name }) => name),
-      largest,
-      startAhead: options.stopAtFailure !== true,
-    });
-    worlds.push(world);
-    // It starts while the submission is compiled.
-    world.warm();
-    await writeModules(folder, submission.files, exercise, packageRoot, cage.inside, submission.kind);
-    const askTypes = async (): Promise<readonly TypeNote[]> => {
-      const { notes, failure } = await checkTypes(
-        cage,
-        packageRoot,
-        submission!.files.map(({ name }) => name),
-      );
-      const { name } = submission!.files[0]!;
-      const all = [...notes, ...(failure === undefined ? [] : [{ file: name, line: 1, message: failure }])];
-      types = all.map((note) => ({ ...note, ...submission!.place(note.line, note.file) }));
-      return all;
-    };
-    if (exercise.typesBlock) {
-      const [first] = await askTypes();
-      if (first !== undefined) {
-        const message = `It has type errors, which this exercise does not allow: ${first.message}`;
-        return report('compile-error', { feedback: { ...first, message } });
-      }
-    }
-    const reference = new Reference(exercise, options, worlds);
-    const checks = await runChecks(exercise, table, {
-      world,
-      reference,
-      seed,
-      hiddenSeed: hiddenSeed(seed, options.secret),
-      placed,
-      stopAtFailure: options.stopAtFailure === true,
-      deadline: started + SUBMISSION_SECONDS * 1000,
-    });
-    const verdict = overall(checks);
-    const prints = world.prints().flatMap((text, rank) => (text === '' ? [] : [{ rank, text }]));
-    if (verdict !== 'pass' && verdict !== 'infra-error' && options.types !== false && !exercise.typesBlock)
-      await askTypes();
-    return report(verdict, {
-      checks,
-      score: { earned: sum(checks.map(({ earned }) => earned)), possible: sum(checks.map((c) => c.weight)) },
-      prints,
-    });
-  } catch (error) {
-    if (!(error instanceof CheckFailure)) throw error;
-    return report(error.verdict, { feedback: error.feedback });
-  } finally {
-    for (const world of worlds) world.stop();
-    await cage.close();
-    rmSync(folder, { recursive: true, force: true });
-  }
+}
+
+/** Feedback with the place in what was handed in, not in what was made of it. */
+function placed(submission: Submission | undefined, feedback: Feedback): Feedback {
+  if (submission === undefined || feedback.line === undefined) return feedback;
+  const { file, ...rest } = feedback;
+  const place = submission.place(feedback.line, file);
+  return place.file === submission.name ? rest : { ...rest, ...place };
+}
+
+/** Type errors, with lines of the compiled files; the report gets them with those of the submission. */
+async function askTypes(grading: Grading, submission: Submission): Promise<readonly TypeNote[]> {
+  const { cage, options } = grading;
+  const names = submission.files.map(({ name }) => name);
+  const { notes, failure } = await checkTypes(cage, options.packageRoot, names);
+  const all = [...notes, ...(failure === undefined ? [] : [{ file: names[0]!, line: 1, message: failure }])];
+  grading.types = all.map((note) => ({ ...note, ...submission.place(note.line, note.file) }));
+  return all;
+}
+
+/** What the exercise says of the ranks of its submissions, and of its reference. */
+function worldOptions({ limits, exports, comm, store, harness, worlds }: Exercise) {
+  return { limits, exports, comm, store, harness: harness !== undefined, largest: Math.max(...worlds) };
 }
 
 async function writeModules(
@@ -253,10 +272,9 @@ class Reference {
     const exercise = this.exercise;
     const options = this.options;
     const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-reference-')));
-    const largest = Math.max(...exercise.worlds);
     const cage = new Cage(makeKit(options.packageRoot), folder, undefined, {
       memoryMb: exercise.limits.memoryMb,
-      ranks: largest,
+      ranks: Math.max(...exercise.worlds),
     });
     const text = readFileSync(join(solutionsOf(exercise), 'reference.ts'), 'utf8');
     await writeModules(
@@ -268,14 +286,9 @@ class Reference {
       'file',
     );
     const world = new RankWorld({
+      ...worldOptions(exercise),
       cage,
-      limits: exercise.limits,
-      exports: exercise.exports,
-      comm: exercise.comm,
-      store: exercise.store,
-      harness: exercise.harness !== undefined,
       sources: ['reference.ts'],
-      largest,
       startAhead: false,
     });
     const stop = world.stop.bind(world);
@@ -435,6 +448,10 @@ function isStarter({ kind, files }: Submission, exercise: Exercise): boolean {
 
 function titleOf(exercise: Exercise, id: string): string {
   return exercise.checks.find((check) => check.id === id)?.title ?? id;
+}
+
+function possible(checks: readonly { readonly weight: number }[]): number {
+  return sum(checks.map(({ weight }) => weight));
 }
 
 function sum(values: readonly number[]): number {
