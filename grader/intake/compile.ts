@@ -1,11 +1,11 @@
 /**
- * Compiles submissions in a thread beside the grader: TypeScript only parses them and takes the types off, nothing of them is
- * run. The thread can be ended, since a source can be made to take any time to parse.
+ * Compiles submissions in a process beside the grader: TypeScript only parses them and takes the types off, nothing of them is
+ * run. The process can be ended, since a source can be made to take any time to parse. And the grader stays small, which
+ * it copies the page tables of for each rank that it starts.
  */
+import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { Worker } from 'node:worker_threads';
-import { startDeadline, threadsWaitedMs } from '../sandbox/index.js';
+import { startDeadline, waitedMs } from '../sandbox/index.js';
 import { CheckFailure } from '../verdict.js';
 import type { CompileAnswer, CompileRequest } from '../wire.js';
 
@@ -22,9 +22,9 @@ interface Waiting {
   readonly settle: (answer: CompileAnswer | Error) => void;
 }
 
-/** One submission after the other: what one of them does to the thread is its own matter, the next ones get a new thread. */
+/** One submission after the other: what one of them does to the process is its own matter, the next ones get a new one. */
 class Compiler {
-  private worker: Worker | undefined;
+  private worker: ChildProcess | undefined;
   private readonly queue: Waiting[] = [];
   private current: Waiting | undefined;
   private cancelDeadline = (): void => {};
@@ -47,23 +47,30 @@ class Compiler {
     this.current = this.queue.shift();
     if (this.current === undefined) {
       this.worker?.unref();
+      this.worker?.channel?.unref();
       return;
     }
     this.worker ??= this.start();
-    this.worker.ref();
+    const { worker } = this;
+    worker.ref();
+    worker.channel?.ref();
     const id = ++this.ids;
-    this.cancelDeadline = startDeadline(SECONDS, threadsWaitedMs, () =>
+    const waited = (): number => waitedMs(worker.pid);
+    this.cancelDeadline = startDeadline(SECONDS, waited, () =>
       this.end(new Error(`it took longer than ${SECONDS} s`)),
     );
-    this.worker.postMessage({ ...this.current.request, id });
+    // What fails to be sent is heard of by the end of the process.
+    worker.send({ ...this.current.request, id }, () => {});
   }
 
-  private start(): Worker {
-    const worker = new Worker(pathToFileURL(this.runner), {
-      argv: ['--compile'],
+  private start(): ChildProcess {
+    const worker = fork(this.runner, ['--compile'], {
       env: {},
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+      execArgv: [`--max-old-space-size=${HEAP_MB}`],
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
+    running.add(worker);
+    worker.on('exit', () => running.delete(worker));
     const isOurs = (): boolean => this.worker === worker;
     worker.on('message', (answer: CompileAnswer) => {
       if (isOurs() && answer.id === this.ids) this.settle(answer);
@@ -88,11 +95,15 @@ class Compiler {
   private end(error: Error): void {
     const { worker } = this;
     this.worker = undefined;
-    void worker?.terminate();
+    worker?.kill('SIGKILL');
     this.settle(error);
   }
 }
 
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const worker of running) worker.kill('SIGKILL');
+});
 const compilers = new Map<string, Compiler>();
 
 /** Takes the types off and resolves imports; throws a `compile-error`. */

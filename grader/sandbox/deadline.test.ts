@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { startDeadline, threadsWaitedMs, waitedMs } from './deadline.js';
+import { startDeadline, waitedMs } from './deadline.js';
 
 const expired = (seconds: number, waited: () => number): Promise<number> => {
   const started = performance.now();
@@ -49,12 +49,5 @@ describe.runIf(process.platform === 'linux')('waitedMs()', () => {
     }
     expect(waitedMs(undefined)).toBe(0);
     expect(waitedMs(2 ** 22 + 1)).toBe(0);
-  });
-});
-
-describe.runIf(process.platform === 'linux')('threadsWaitedMs()', () => {
-  it('counts the threads beside the main one too', () => {
-    const main = waitedMs(process.pid);
-    expect(threadsWaitedMs()).toBeGreaterThan(main);
   });
 });

@@ -2,7 +2,7 @@
  * Limits on time that a busy machine does not shorten: what a process spends waiting for a processor that others have is
  * added, as the system counts it (Linux: run delay in `schedstat`). A process that sleeps or computes gains nothing by it.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
 /** However busy the machine is, a limit is stretched at most so far. */
 const LONGEST = 6;
@@ -10,13 +10,6 @@ const LONGEST = 6;
 /** Milliseconds that the main thread of a process has waited for a processor so far; 0 where the system does not say. */
 export function waitedMs(pid: number | undefined): number {
   return pid === undefined ? 0 : runDelayMs(`/proc/${pid}`);
-}
-
-/** The same of all threads of this process together: which of them a Worker is, Node does not say. */
-export function threadsWaitedMs(): number {
-  if (process.platform !== 'linux') return 0;
-  const threads = readdirSync('/proc/self/task');
-  return threads.reduce((sum, thread) => sum + runDelayMs(`/proc/self/task/${thread}`), 0);
 }
 
 function runDelayMs(folder: string): number {

@@ -1,6 +1,5 @@
-/** Compiles submissions for the grader, in a thread that it can end: parses, takes the types off, resolves imports. Nothing is run. */
+/** Compiles submissions for the grader, in a process that it can end: parses, takes the types off, resolves imports. Nothing is run. */
 import { dirname, join as joinPath, normalize } from 'node:path/posix';
-import { parentPort } from 'node:worker_threads';
 import ts from 'typescript';
 import type { CompileAnswer, CompileRequest } from '../../../../grader/wire.js';
 
@@ -17,7 +16,7 @@ class Refusal extends Error {
 }
 
 export function serveCompiler(): void {
-  parentPort!.on('message', (request: CompileRequest) => parentPort!.postMessage(answer(request)));
+  process.on('message', (request: CompileRequest) => process.send!(answer(request)));
 }
 
 function answer(request: CompileRequest): CompileAnswer {

@@ -2,12 +2,15 @@
  * Loads the program of a rank, which is one classic script with the whole runtime in it. A script, unlike a module, can be taken
  * as the engine has compiled it before: a process starts in half the time, and a grading starts one for each rank.
  */
-import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 import type * as program from './grader-rank.js';
+
+const require = createRequire(import.meta.url);
+// As a module, `node:fs` would load all that it can hand on.
+const { readFileSync } = require('node:fs') as typeof import('node:fs');
 
 /** A function that multiplies and adds with one rounding: valid where the engine has relaxed SIMD switched on. */
 const RELAXED = [
@@ -30,11 +33,7 @@ export const compiled: (() => Uint8Array) | undefined =
     : undefined;
 
 const module: { exports: unknown } = { exports: {} };
-(script.runInThisContext() as (...scope: unknown[]) => void)(
-  module.exports,
-  createRequire(import.meta.url),
-  module,
-);
+(script.runInThisContext() as (...scope: unknown[]) => void)(module.exports, require, module);
 
 export const { serve, shardbook } = module.exports as typeof program;
 
