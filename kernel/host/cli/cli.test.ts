@@ -1,6 +1,9 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { packageRoot } from './paths.js';
 
 function shardbook(command: string): { status: number | null; text: string } {
@@ -37,3 +40,41 @@ test.each([
 test('a reader that stops early is no failure', () => {
   expect(shardbook('$SHARDBOOK lesson list | head -1').text).toMatch(/^Layer 0[^\n]*\n$/);
 }, 60_000);
+
+describe('shardbook run', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'shardbook-cli-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const script = (code: string): string => {
+    const path = join(folder, 'script.ts');
+    writeFileSync(path, code);
+    return path;
+  };
+
+  test('hands on the exit code, and the environment as it was given', () => {
+    const names = "Object.keys(process.env).filter((name) => /^MALLOC_|ALLOCATOR/.test(name)).join(' ')";
+    const path = script(`console.log('env:', ${names});\nprocess.exit(7);`);
+    const ended = shardbook(`MALLOC_TOP_PAD_=65536 $SHARDBOOK run --nproc 1 ${path}`);
+    expect(ended.text).toContain('env: MALLOC_TOP_PAD_\n');
+    expect(ended.status).toBe(7);
+  }, 60_000);
+
+  test('ends all its processes on one interrupt, also one that is sent to all of them', async () => {
+    const path = script("console.log('pid', process.pid);\nfor (;;) {}");
+    for (const all of [false, true]) {
+      const child = spawn(
+        process.execPath,
+        [join(packageRoot(), 'dist/cli.js'), 'run', '--nproc', '2', path],
+        {
+          stdio: ['ignore', 'pipe', 'inherit'],
+          detached: true,
+        },
+      );
+      const [said] = (await once(child.stdout, 'data')) as [Buffer];
+      const [, pid] = /pid (\d+)/.exec(said.toString())!;
+      process.kill(all ? -child.pid! : child.pid!, 'SIGINT');
+      const [code] = (await once(child, 'exit')) as [number | null];
+      expect(code).toBe(130);
+      expect(() => process.kill(Number(pid), 0)).toThrow('ESRCH');
+    }
+  }, 60_000);
+});
