@@ -24,6 +24,9 @@ export interface OneDim {
   dim: number;
 }
 
+/** What becomes of the losses of the elements. */
+export type LossReduction = 'none' | 'mean' | 'sum';
+
 /** Shape of the result: of the input whose gradient it is. */
 export interface Sized {
   shape: readonly number[];
@@ -141,6 +144,8 @@ interface SpecialParams {
   embedding: { paddingIdx: number; scaleGradByFreq: boolean };
   embeddingBackward: { rows: number; paddingIdx: number; scaleGradByFreq: boolean };
   mm: NoParams;
+  mv: NoParams;
+  dot: NoParams;
   bmm: NoParams;
   addmm: { beta: number; alpha: number };
   baddbmm: { beta: number; alpha: number };
@@ -152,8 +157,17 @@ interface SpecialParams {
   layerNormBackward: { inner: readonly number[]; mask: readonly [boolean, boolean, boolean] };
   rmsNorm: { inner: readonly number[]; eps: number };
   rmsNormBackward: { inner: readonly number[]; mask: readonly [boolean, boolean] };
-  nllLoss: { reduction: 'none' | 'mean' | 'sum'; ignoreIndex: number };
-  nllLossBackward: { reduction: 'none' | 'mean' | 'sum'; ignoreIndex: number };
+  nllLoss: { reduction: LossReduction; ignoreIndex: number };
+  nllLossBackward: { reduction: LossReduction; ignoreIndex: number };
+  mseLoss: { reduction: LossReduction };
+  mseLossBackward: { reduction: LossReduction };
+  smoothL1Loss: { reduction: LossReduction; beta: number };
+  smoothL1LossBackward: { reduction: LossReduction; beta: number };
+  huberLoss: { reduction: LossReduction; delta: number };
+  huberLossBackward: { reduction: LossReduction; delta: number };
+  binaryCrossEntropy: { reduction: LossReduction };
+  binaryCrossEntropyBackward: { reduction: LossReduction };
+  binaryCrossEntropyWithLogits: { reduction: LossReduction };
   dropoutMask: { scale: number };
   attention: { scale: number; causal: boolean };
   attentionBackward: { scale: number; causal: boolean; needs: readonly [boolean, boolean, boolean, boolean] };

@@ -12,6 +12,7 @@ import * as dt from './dtype.js';
 import * as creation from './ops/creation.js';
 import * as fusedOps from './ops/fused.js';
 import * as indexing from './ops/indexing.js';
+import * as lossOps from './ops/losses.js';
 import * as matmulOps from './ops/matmul.js';
 import * as p from './ops/pointwise.js';
 import * as random from './ops/random.js';
@@ -110,6 +111,7 @@ export const torch = {
   ...matmulOps,
   ...random,
   ...fusedOps,
+  ...lossOps,
   ...dt.dtypes,
   double: dt.float64,
   float: dt.float32,

@@ -1,6 +1,6 @@
 /** Matrix products, from their index equations. */
 import { type AxisRule, Cut, cut, type RuleTable, type Slot, type Way } from './rule.js';
-import { avg, cutUnder, R, sum } from './shared.js';
+import { avg, cutUnder, R, replicasLast, sum } from './shared.js';
 
 /** The ways of `left, right -> out`: cut a batch, contracted or free index, or pass one pending sum through. */
 function productWays(left: string, right: string, out: string): Way[] {
@@ -55,6 +55,12 @@ function biased(left: string, right: string, out: string): AxisRule<'addmm'> & A
 
 export const matmulRules: RuleTable = {
   mm: product('mk', 'kn', 'mn'),
+  // PyTorch has no rule for the product with a vector, and takes it apart.
+  mv: {
+    kind: 'axis',
+    ways: (call) => replicasLast(call, productWays('mk', 'k', 'm')),
+  },
+  dot: { kind: 'axis', ways: () => productWays('i', 'i', '') },
   bmm: product('bmk', 'bkn', 'bmn'),
   addmm: biased('mk', 'kn', 'mn'),
   baddbmm: biased('bmk', 'bkn', 'bmn'),

@@ -141,8 +141,12 @@ export const pointwiseRules = {
   xlogy: two(
     [0, 1],
     (c) =>
-      f.mul(c.grad, f.whereOp(f.logicalAnd(f.eq(c.input(0), 0), f.le(c.input(1), 0)), 0, f.log(c.input(1)))),
-    (c) => f.mul(c.grad, f.div(c.input(0), c.input(1))),
+      applyOp(
+        'maskedFill',
+        [f.xlogy(c.grad, c.input(1)), f.bitwiseAnd(f.eq(c.input(0), 0), f.le(c.input(1), 0))],
+        { value: 0 },
+      ),
+    (c) => f.div(f.mul(c.grad, c.input(0)), c.input(1)),
   ),
   gcd: no,
   lcm: no,
