@@ -49,6 +49,8 @@ interface SpecialParams {
   gelu: { approximate: 'none' | 'tanh' };
   geluBackward: { approximate: 'none' | 'tanh' };
   thresholdBackward: { threshold: number };
+  hardtanh: { min: number; max: number };
+  hardtanhBackward: { min: number; max: number };
   sigmoidBackward: NoParams;
   tanhBackward: NoParams;
   siluBackward: NoParams;
@@ -65,7 +67,8 @@ interface SpecialParams {
   toCopy: { dtype: DType; device: Device };
   copy: NoParams;
   fill: { value: number | bigint };
-  fullLike: { value: number | bigint };
+  /** unset: the values mean nothing, only the room for them. */
+  fullLike: { value: number | bigint; unset?: boolean };
   newZeros: Sized;
   sum: Dims & { dtype: DType | null };
   nansum: Dims & { dtype: DType | null };

@@ -171,27 +171,30 @@ export interface WeightedOptions extends ReductionOptions {
   weight?: Tensor | null;
 }
 
-function weigh(loss: Tensor, weight: Tensor | null | undefined): Tensor {
-  return weight ? loss.mul(weight) : loss;
-}
-
 /** (input - target)^2, by default its mean. */
 export function mseLoss(input: Tensor, target: Tensor, options: WeightedOptions = {}): Tensor {
   const [a, b] = pair('mseLoss', input, target);
   const { reduction = 'mean', weight } = options;
   checkReduction('mseLoss', reduction);
   if (!weight) return torch.mseLoss(a, b, reduction);
-  if (!sameShape(weight, input)) throw cannot('mseLoss', [input, weight], 'the shapes differ');
-  const weighted = a.sub(b).pow(2).mul(weight);
+  return weightedMean('mseLoss', input, a.sub(b).pow(2), weight, reduction);
+}
+
+/** Of weighted losses: a mean divides by what the weights add up to. */
+function weightedMean(op: string, input: Tensor, loss: Tensor, weight: Tensor, reduction: Reduction): Tensor {
+  if (!sameShape(weight, input)) throw cannot(op, [input, weight], 'the weight has another shape');
+  const weighted = loss.mul(weight);
   if (reduction === 'none') return weighted;
-  const total = weighted.sum();
-  return reduction === 'sum' ? total : total.div(weight.sum());
+  return reduction === 'sum' ? weighted.sum() : weighted.sum().div(weight.sum());
 }
 
 /** |input - target|, by default its mean. */
 export function l1Loss(input: Tensor, target: Tensor, options: WeightedOptions = {}): Tensor {
   const [a, b] = pair('l1Loss', input, target);
-  return reduce('l1Loss', weigh(a.sub(b).abs(), options.weight), options.reduction);
+  const { reduction = 'mean', weight } = options;
+  checkReduction('l1Loss', reduction);
+  const loss = a.sub(b).abs();
+  return weight ? weightedMean('l1Loss', input, loss, weight, reduction) : reduce('l1Loss', loss, reduction);
 }
 
 /** 0.5 * d^2 / beta where |d| < beta, else |d| - beta / 2, with d = input - target; `beta` defaults to 1. */

@@ -4,9 +4,8 @@
  */
 import type { LossReduction } from '../../../tensor/index.js';
 import type { Placement } from '../placements.js';
-import type { DTensorSpec } from '../spec.js';
 import type { AxisRule, RuleCall, RuleTable, Way } from './rule.js';
-import { avg, elementwise, R, replicasLast, sum } from './shared.js';
+import { avg, elementwise, pendingAmong, R, replicasLast, sum } from './shared.js';
 
 type Loss = 'mseLoss' | 'smoothL1Loss' | 'huberLoss' | 'binaryCrossEntropy' | 'binaryCrossEntropyWithLogits';
 type LossBackward =
@@ -41,22 +40,16 @@ const OF_DIFFERENCE: readonly Pass[] = [
 ];
 const OF_TARGET: readonly Pass[] = [[R, R, avg]];
 
-const pendingIn = (input: DTensorSpec | null | undefined, p: Placement): boolean =>
-  input?.placements.some(({ key }) => key === p.key) ?? false;
-
 const backward = <K extends LossBackward>(passes: readonly Pass[]): AxisRule<K> => ({
   kind: 'axis',
   ways: (call) => {
     const [, x] = call.inputs;
     const ways = elementwise(call.inputs, x!.shape);
-    const known = passes.filter((pass) =>
-      pass.every((p) => !p.isPartial() || call.inputs.some((input) => pendingIn(input, p))),
-    );
-    const through = known.map((pass): Way => {
+    const through = passes.map((pass): Way => {
       const pending = pass.find((p) => p.isPartial())!;
       return { out: [pending], in: call.inputs.map((input, i) => (input ? (pass[i] ?? R) : null)) };
     });
-    return replicasLast(call, [...ways, ...through]);
+    return replicasLast(call, [...ways, ...pendingAmong(call, through)]);
   },
 });
 

@@ -1,7 +1,9 @@
 /** Backward rules of losses of pairs. */
 import { applyOp } from '../../dispatch.js';
+import { float32 } from '../../dtype.js';
 import type { LossReduction, OpName, OpParams } from '../../opnames.js';
 import * as f from '../../ops/pointwise.js';
+import * as v from '../../ops/views.js';
 import { numelOf } from '../../shape.js';
 import type { Tensor } from '../../tensor.js';
 import type { BackwardTable, Rule, RuleContext } from '../record.js';
@@ -65,9 +67,14 @@ export const lossRules = {
     grad: (c) => {
       const [x, y, weight] = [c.input(0), c.input(1), c.inputOrNull(2)];
       const weigh = (g: Tensor): Tensor => (weight ? f.mul(g, weight) : g);
+      // Minus the logit, rounded once.
+      const byTarget = (): Tensor => {
+        const wide = x.dtype.itemsize < 4 ? v.to(x, float32) : x;
+        return v.to(f.log(f.sub(f.reciprocal(wide), 1)), x.dtype);
+      };
       return [
         c.needs[0] ? applyOp('binaryCrossEntropyBackward', [c.grad, x, y, weight], c.params) : null,
-        c.needs[1] ? perElement(c, 1, weigh(f.mul(f.log(f.sub(f.reciprocal(x), 1)), c.grad))) : null,
+        c.needs[1] ? perElement(c, 1, weigh(f.mul(byTarget(), c.grad))) : null,
       ];
     },
   },
