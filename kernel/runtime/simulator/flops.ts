@@ -14,6 +14,8 @@ const volume = (shape: Shape): number => shape.reduce((a, b) => a * b, 1);
 /** By operation: from the shapes of inputs and results. Others do one operation per element of their results. */
 const FLOPS: Readonly<Record<string, (inputs: readonly Shape[], results: readonly Shape[]) => number>> = {
   mm: ([a, b]) => 2 * a![0]! * a![1]! * b![1]!,
+  mv: ([a]) => 2 * a![0]! * a![1]!,
+  dot: ([a]) => 2 * a![0]!,
   addmm: ([, a, b]) => 2 * a![0]! * a![1]! * b![1]!,
   bmm: ([a, b]) => 2 * volume(a!) * b![2]!,
   baddbmm: ([, a, b]) => 2 * volume(a!) * b![2]!,

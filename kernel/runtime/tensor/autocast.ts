@@ -5,8 +5,18 @@ import type { OpName } from './opnames.js';
 import { state } from './state.js';
 import type { Tensor } from './tensor.js';
 
-const lower = new Set<OpName>(['mm', 'bmm', 'addmm', 'baddbmm', 'attention']);
-const widen = new Set<OpName>(['prod', 'cumprod', 'nllLoss', 'logcumsumexp']);
+const lower = new Set<OpName>(['mm', 'mv', 'dot', 'bmm', 'addmm', 'baddbmm', 'attention']);
+const widen = new Set<OpName>([
+  'prod',
+  'cumprod',
+  'nllLoss',
+  'mseLoss',
+  'smoothL1Loss',
+  'huberLoss',
+  'binaryCrossEntropy',
+  'binaryCrossEntropyWithLogits',
+  'logcumsumexp',
+]);
 const widest = new Set<OpName>(['cat', 'stack', 'indexCopy']);
 
 export function autocastInputs(

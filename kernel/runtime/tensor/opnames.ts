@@ -24,6 +24,9 @@ export interface OneDim {
   dim: number;
 }
 
+/** What becomes of the losses of the elements. */
+export type LossReduction = 'none' | 'mean' | 'sum';
+
 /** Shape of the result: of the input whose gradient it is. */
 export interface Sized {
   shape: readonly number[];
@@ -46,6 +49,8 @@ interface SpecialParams {
   gelu: { approximate: 'none' | 'tanh' };
   geluBackward: { approximate: 'none' | 'tanh' };
   thresholdBackward: { threshold: number };
+  hardtanh: { min: number; max: number };
+  hardtanhBackward: { min: number; max: number };
   sigmoidBackward: NoParams;
   tanhBackward: NoParams;
   siluBackward: NoParams;
@@ -62,7 +67,8 @@ interface SpecialParams {
   toCopy: { dtype: DType; device: Device };
   copy: NoParams;
   fill: { value: number | bigint };
-  fullLike: { value: number | bigint };
+  /** unset: the values mean nothing, only the room for them. */
+  fullLike: { value: number | bigint; unset?: boolean };
   newZeros: Sized;
   sum: Dims & { dtype: DType | null };
   nansum: Dims & { dtype: DType | null };
@@ -141,6 +147,8 @@ interface SpecialParams {
   embedding: { paddingIdx: number; scaleGradByFreq: boolean };
   embeddingBackward: { rows: number; paddingIdx: number; scaleGradByFreq: boolean };
   mm: NoParams;
+  mv: NoParams;
+  dot: NoParams;
   bmm: NoParams;
   addmm: { beta: number; alpha: number };
   baddbmm: { beta: number; alpha: number };
@@ -152,8 +160,17 @@ interface SpecialParams {
   layerNormBackward: { inner: readonly number[]; mask: readonly [boolean, boolean, boolean] };
   rmsNorm: { inner: readonly number[]; eps: number };
   rmsNormBackward: { inner: readonly number[]; mask: readonly [boolean, boolean] };
-  nllLoss: { reduction: 'none' | 'mean' | 'sum'; ignoreIndex: number };
-  nllLossBackward: { reduction: 'none' | 'mean' | 'sum'; ignoreIndex: number };
+  nllLoss: { reduction: LossReduction; ignoreIndex: number };
+  nllLossBackward: { reduction: LossReduction; ignoreIndex: number };
+  mseLoss: { reduction: LossReduction };
+  mseLossBackward: { reduction: LossReduction };
+  smoothL1Loss: { reduction: LossReduction; beta: number };
+  smoothL1LossBackward: { reduction: LossReduction; beta: number };
+  huberLoss: { reduction: LossReduction; delta: number };
+  huberLossBackward: { reduction: LossReduction; delta: number };
+  binaryCrossEntropy: { reduction: LossReduction };
+  binaryCrossEntropyBackward: { reduction: LossReduction };
+  binaryCrossEntropyWithLogits: { reduction: LossReduction };
   dropoutMask: { scale: number };
   attention: { scale: number; causal: boolean };
   attentionBackward: { scale: number; causal: boolean; needs: readonly [boolean, boolean, boolean, boolean] };

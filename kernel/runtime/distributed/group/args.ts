@@ -74,6 +74,12 @@ export function requiredGroup(group: Group | null | undefined, op: string): Proc
   });
 }
 
+/** A group that must be named: PyTorch does not take the world for none here. */
+export function givenGroup(group: Group | null | undefined, op: string): ProcessGroup {
+  if (group !== null && group !== undefined) return requiredGroup(group, op);
+  throw badArgument(op, 'no group was given', 'name the group; the world is dist.group.WORLD');
+}
+
 /** Position in the group of a root that is given as a global rank or as a group rank. */
 export function rootIndex(
   op: string,

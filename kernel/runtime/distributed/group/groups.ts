@@ -5,6 +5,7 @@ import {
   badArgument,
   collective,
   describeCall,
+  givenGroup,
   memberGroup,
   named,
   type Positional,
@@ -269,7 +270,7 @@ export function getProcessGroupRanks(group?: Group | null): number[] {
 
 /** Position of a global rank in the group. */
 export function getGroupRank(group: Group | null | undefined, globalRank: number): number {
-  const found = requiredGroup(group, 'getGroupRank');
+  const found = givenGroup(group, 'getGroupRank');
   const index = found.ranks.indexOf(globalRank);
   if (index < 0) throw badArgument('getGroupRank', `rank ${globalRank} is not in group ${found.name}`);
   return index;
@@ -277,7 +278,7 @@ export function getGroupRank(group: Group | null | undefined, globalRank: number
 
 /** Global rank at a position of the group. */
 export function getGlobalRank(group: Group | null | undefined, groupRank: number): number {
-  const found = requiredGroup(group, 'getGlobalRank');
+  const found = givenGroup(group, 'getGlobalRank');
   const rank = found.ranks[groupRank];
   if (rank === undefined)
     throw badArgument(

@@ -87,7 +87,7 @@ export function hardtanh(
       message: `Cannot run hardtanh: minVal ${low} is above maxVal ${high}`,
     });
   }
-  return into(input, torch.where(input.le(low), low, torch.where(input.ge(high), high, input)), o.inplace);
+  return into(input, torch.hardtanh(input, low, high), o.inplace);
 }
 
 /** min(max(0, x), 6), elementwise. */

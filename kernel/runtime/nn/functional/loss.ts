@@ -1,7 +1,7 @@
 import { ShardbookError } from '../../base/index.js';
-import { AutogradFunction, type FunctionContext, type Tensor, torch } from '../../tensor/index.js';
+import { type Tensor, torch } from '../../tensor/index.js';
 import { named } from '../options.js';
-import { logSoftmax, logsigmoid } from './activation.js';
+import { logSoftmax } from './activation.js';
 import { cosineSimilarity, pairwiseDistance } from './linear.js';
 import {
   cannot,
@@ -171,20 +171,30 @@ export interface WeightedOptions extends ReductionOptions {
   weight?: Tensor | null;
 }
 
-function weigh(loss: Tensor, weight: Tensor | null | undefined): Tensor {
-  return weight ? loss.mul(weight) : loss;
-}
-
 /** (input - target)^2, by default its mean. */
 export function mseLoss(input: Tensor, target: Tensor, options: WeightedOptions = {}): Tensor {
   const [a, b] = pair('mseLoss', input, target);
-  return reduce('mseLoss', weigh(a.sub(b).square(), options.weight), options.reduction);
+  const { reduction = 'mean', weight } = options;
+  checkReduction('mseLoss', reduction);
+  if (!weight) return torch.mseLoss(a, b, reduction);
+  return weightedMean('mseLoss', input, a.sub(b).pow(2), weight, reduction);
+}
+
+/** Of weighted losses: a mean divides by what the weights add up to. */
+function weightedMean(op: string, input: Tensor, loss: Tensor, weight: Tensor, reduction: Reduction): Tensor {
+  if (!sameShape(weight, input)) throw cannot(op, [input, weight], 'the weight has another shape');
+  const weighted = loss.mul(weight);
+  if (reduction === 'none') return weighted;
+  return reduction === 'sum' ? weighted.sum() : weighted.sum().div(weight.sum());
 }
 
 /** |input - target|, by default its mean. */
 export function l1Loss(input: Tensor, target: Tensor, options: WeightedOptions = {}): Tensor {
   const [a, b] = pair('l1Loss', input, target);
-  return reduce('l1Loss', weigh(a.sub(b).abs(), options.weight), options.reduction);
+  const { reduction = 'mean', weight } = options;
+  checkReduction('l1Loss', reduction);
+  const loss = a.sub(b).abs();
+  return weight ? weightedMean('l1Loss', input, loss, weight, reduction) : reduce('l1Loss', loss, reduction);
 }
 
 /** 0.5 * d^2 / beta where |d| < beta, else |d| - beta / 2, with d = input - target; `beta` defaults to 1. */
@@ -193,7 +203,7 @@ export function smoothL1Loss(
   target: Tensor,
   options: ReductionOptions & { beta?: number } = {},
 ): Tensor {
-  const { beta = 1, reduction } = options;
+  const { beta = 1, reduction = 'mean' } = options;
   if (beta < 0)
     throw new ShardbookError({
       code: 'SB_NN_ARGUMENT',
@@ -201,10 +211,8 @@ export function smoothL1Loss(
     });
   if (beta === 0) return l1Loss(input, target, options);
   const [a, b] = pair('smoothL1Loss', input, target);
-  const difference = a.sub(b);
-  const size = difference.abs();
-  const loss = torch.where(size.lt(beta), difference.square().mul(0.5 / beta), size.sub(0.5 * beta));
-  return reduce('smoothL1Loss', loss, reduction);
+  checkReduction('smoothL1Loss', reduction);
+  return torch.smoothL1Loss(a, b, reduction, beta);
 }
 
 /** 0.5 * d^2 where |d| <= delta, else delta * (|d| - delta / 2), with d = input - target; `delta` defaults to 1. */
@@ -213,17 +221,17 @@ export function huberLoss(
   target: Tensor,
   options: WeightedOptions & { delta?: number } = {},
 ): Tensor {
-  const { delta = 1, reduction, weight } = options;
+  const { delta = 1, reduction = 'mean', weight } = options;
   if (!(delta > 0))
     throw new ShardbookError({
       code: 'SB_NN_ARGUMENT',
       message: `Cannot run huberLoss: delta is ${delta}, wanted more than 0`,
     });
   const [a, b] = pair('huberLoss', input, target);
-  const difference = a.sub(b);
-  const size = difference.abs();
-  const loss = torch.where(size.le(delta), difference.square().mul(0.5), size.sub(0.5 * delta).mul(delta));
-  return reduce('huberLoss', weigh(loss, weight), reduction);
+  checkReduction('huberLoss', reduction);
+  if (!weight) return torch.huberLoss(a, b, reduction, delta);
+  if (!sameShape(weight, input)) throw cannot('huberLoss', [input, weight], 'the shapes differ');
+  return reduce('huberLoss', torch.huberLoss(a, b, 'none', delta).mul(weight), reduction);
 }
 
 /** Negative log likelihood of `target` under normal distributions of mean `input` and variance `variance`. */
@@ -286,44 +294,7 @@ export function binaryCrossEntropy(
   const { weight: w = null, reduction = 'mean' } = named<WeightedOptions>([weight, options], ['weight']);
   checkReduction('binaryCrossEntropy', reduction);
   if (!sameShape(input, target)) throw cannot('binaryCrossEntropy', [input, target], 'the shapes differ');
-  for (const [what, t] of [
-    ['probability', input],
-    ['target', target],
-  ] as const) {
-    if (t.isMeta || t.numel() === 0 || t.ge(0).logicalAnd(t.le(1)).all().item()) continue;
-    throw cannot(
-      'binaryCrossEntropy',
-      [input, target],
-      `a ${what} is not in 0 to 1`,
-      'use binaryCrossEntropyWithLogits for unnormalised scores',
-    );
-  }
-  return reduce('binaryCrossEntropy', weigh(BinaryCrossEntropy.apply(input, target) as Tensor, w), reduction);
-}
-
-/** Its logarithms are cut off at -100, and its gradient is finite also where they are. */
-class BinaryCrossEntropy extends AutogradFunction {
-  static override forward(ctx: FunctionContext, input: Tensor, target: Tensor): Tensor {
-    ctx.saveForBackward(input, target);
-    return target
-      .sub(1)
-      .mul(input.neg().log1p().clamp({ min: -100 }))
-      .sub(target.mul(input.log().clamp({ min: -100 })));
-  }
-
-  static override backward(ctx: FunctionContext, grad: Tensor): (Tensor | null)[] {
-    const [input, target] = ctx.savedTensors as [Tensor, Tensor];
-    const [needsInput, needsTarget] = ctx.needsInputGrad;
-    const slope = input.sub(target).div(input.mul(input.neg().add(1)).clamp({ min: 1e-12 }));
-    const targetSlope = needsTarget
-      ? input
-          .neg()
-          .log1p()
-          .clamp({ min: -100 })
-          .sub(input.log().clamp({ min: -100 }))
-      : null;
-    return [needsInput ? grad.mul(slope) : null, targetSlope === null ? null : grad.mul(targetSlope)];
-  }
+  return torch.binaryCrossEntropy(input, target, w, reduction);
 }
 
 export interface BceWithLogitsOptions extends WeightedOptions {
@@ -346,13 +317,7 @@ export function binaryCrossEntropyWithLogits(
   checkReduction('binaryCrossEntropyWithLogits', reduction);
   if (!sameShape(input, target))
     throw cannot('binaryCrossEntropyWithLogits', [input, target], 'the shapes differ');
-  const negative = target.neg().add(1).mul(input);
-  const positive = logsigmoid(input);
-  const loss =
-    posWeight === null
-      ? negative.sub(positive)
-      : negative.sub(posWeight.sub(1).mul(target).add(1).mul(positive));
-  return reduce('binaryCrossEntropyWithLogits', weigh(loss, w), reduction);
+  return torch.binaryCrossEntropyWithLogits(input, target, w, posWeight, reduction);
 }
 
 export interface KlDivOptions {

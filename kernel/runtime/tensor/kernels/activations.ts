@@ -24,6 +24,8 @@ const oneMinus = (x: Tensor): Tensor => one(k.sub([number(1), x], { alpha: 1 }, 
 const plusOne = (x: Tensor): Tensor => one(k.add([x, number(1)], { alpha: 1 }, null));
 const where = (condition: Tensor, a: Tensor, b: Tensor | number): Tensor =>
   one(k.where([condition, a, typeof b === 'number' ? number(b) : b], {}, null));
+const below = (x: Tensor, value: number): Tensor => one(k.le([x, number(value)], {}, null));
+const atLeast = (x: Tensor, value: number): Tensor => one(k.ge([x, number(value)], {}, null));
 const above = (x: Tensor, value: number): Tensor => one(k.gt([x, number(value)], {}, null));
 
 export const activationKernels = {
@@ -44,6 +46,15 @@ export const activationKernels = {
     const [grad, x] = inputs as Pair;
     const low = mul(one(k.exp([mul(x, inputScale)], {}, null)), alpha * scale * inputScale);
     return mul(grad, where(one(k.le([x, number(0)], {}, null)), low, scale));
+  },
+  hardtanh: ([x], { min, max }) => {
+    const upper = one(k.where([atLeast(x!, max), number(max), x!], {}, null));
+    return one(k.where([below(x!, min), number(min), upper], {}, null));
+  },
+  hardtanhBackward: (inputs, { min, max }) => {
+    const [grad, x] = inputs as Pair;
+    const outside = one(k.logicalOr([below(x, min), atLeast(x, max)], {}, null));
+    return one(k.where([outside, number(0), grad], {}, null));
   },
   leakyReluBackward: (inputs, { negativeSlope }) => {
     const [grad, x] = inputs as Pair;

@@ -37,6 +37,8 @@ function checkProduct(op: string, a: Tensor, b: Tensor, ndim: number): void {
     throw opError(op, [a, b], `batch sizes ${a.shape[0]} and ${b.shape[0]} differ`);
 }
 
+const column = (x: Tensor): Tensor => viewOf(x, [x.shape[0]!, 1], [x.strides[0]!, 1]);
+
 function lift(x: Tensor): Tensor {
   return viewOf(x, [1, ...x.shape], [0, ...x.strides]);
 }
@@ -102,6 +104,11 @@ function statShape(x: Tensor, inner: readonly number[]): number[] {
 
 export const fusedKernels = {
   mm: ([a, b]) => product('mm', a!, b!, null, 1, 1),
+  mv: ([a, b]) => {
+    const out = product('mm', a!, column(b!), null, 1, 1);
+    return viewOf(out, [out.shape[0]!], [1]);
+  },
+  dot: ([a, b]) => viewOf(product('mm', lift(a!), column(b!), null, 1, 1), [], []),
   bmm: ([a, b]) => product('bmm', a!, b!, null, 1, 1),
   addmm: ([c, a, b], { alpha, beta }) => product('addmm', a!, b!, c!, alpha, beta),
   baddbmm: ([c, a, b], { alpha, beta }) => product('baddbmm', a!, b!, c!, alpha, beta),

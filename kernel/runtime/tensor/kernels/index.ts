@@ -5,6 +5,7 @@ import type { KernelTable } from './common.js';
 import { elementwiseKernels } from './elementwise.js';
 import { fusedKernels } from './fused.js';
 import { indexingKernels } from './indexing.js';
+import { lossKernels } from './losses.js';
 import { reduceKernels } from './reduce.js';
 import { viewKernels } from './view.js';
 
@@ -15,6 +16,7 @@ export const kernels: KernelTable = {
   ...reduceKernels,
   ...indexingKernels,
   ...fusedKernels,
+  ...lossKernels,
   ...backwardKernels,
 };
 

@@ -65,7 +65,10 @@ export const scalarTensor = (value: Scalar, o: TensorOptions = {}): Tensor =>
 
 /** A tensor of the shape, dtype and device of `x`. */
 export function emptyLike(x: Tensor, o: TensorOptions = {}): Tensor {
-  if (x.constructor !== Tensor) return fullLike(x, 0, o);
+  if (x.constructor !== Tensor && (o.device ?? x.device) === x.device) {
+    const made = applyOp('fullLike', [x], { value: 0, unset: true });
+    return finish(o.dtype ? made.to(o.dtype) : made, o);
+  }
   const order = denseOrder(x.shape, x.strides);
   return finish(
     allocStrided(

@@ -32,9 +32,9 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
       `convert with .to(torch.${a.dtype.name})`,
       'SB_DTYPE',
     );
-  if (n === 1 && m === 1) return reshape(mm(unsqueeze(a, 0), unsqueeze(b, 1)), []);
+  if (n === 1 && m === 1) return applyOp('dot', [a, b], {});
   if (n === 1 && m === 2) return squeeze(mm(unsqueeze(a, 0), b), 0);
-  if (n === 2 && m === 1) return squeeze(mm(a, unsqueeze(b, 1)), 1);
+  if (n === 2 && m === 1) return applyOp('mv', [a, b], {});
   if (n === 2 && m === 2) return mm(a, b);
   if (m === 1) return squeeze(matmul(a, unsqueeze(b, 1)), -1);
   if (n === 1) return squeeze(matmul(unsqueeze(a, 0), b), -2);

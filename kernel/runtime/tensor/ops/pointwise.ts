@@ -2,7 +2,7 @@
 import type { BinaryName, CompareName, PredicateName, UnaryName } from '../../backend/backend.js';
 import { applyInplace, applyOp } from '../dispatch.js';
 import { bool, type DType, float32, getDefaultDtype } from '../dtype.js';
-import { opError } from '../errors.js';
+import { expectTensor, opError } from '../errors.js';
 import { none } from '../opnames.js';
 import type { Tensor } from '../tensor.js';
 import { type Operand, plain, type Scalar, wrap } from './scalar.js';
@@ -32,6 +32,22 @@ const binary =
   (name: Plain) =>
   (x: Operand, other: Operand): Tensor =>
     applyOp(name, [wrap(x), wrap(other)], none);
+/** The first is a tensor, the second may be a number. */
+const ofTensor =
+  (name: Plain) =>
+  (x: Tensor, other: Operand): Tensor =>
+    applyOp(name, [x, wrap(other)], none);
+/** Of tensors alone: PyTorch takes no number here. */
+const pair =
+  (name: Plain | CompareName) =>
+  (x: Tensor, other: Tensor): Tensor =>
+    applyOp(name, [x, other], none);
+const pair_ =
+  (name: Plain | CompareName) =>
+  (x: Tensor, other: Tensor): Tensor => {
+    expectTensor(name, other);
+    return applyInplace(name, [x, other], none);
+  };
 const binary_ =
   (name: Plain) =>
   (x: Tensor, other: Operand): Tensor =>
@@ -183,14 +199,14 @@ export const [eq_, ne_, lt_, le_, gt_, ge_] = [
   compare_('ge'),
 ];
 export const [logicalAnd, logicalOr, logicalXor] = [
-  compare('logicalAnd'),
-  compare('logicalOr'),
-  compare('logicalXor'),
+  pair('logicalAnd'),
+  pair('logicalOr'),
+  pair('logicalXor'),
 ];
 export const [logicalAnd_, logicalOr_, logicalXor_] = [
-  compare_('logicalAnd'),
-  compare_('logicalOr'),
-  compare_('logicalXor'),
+  pair_('logicalAnd'),
+  pair_('logicalOr'),
+  pair_('logicalXor'),
 ];
 
 export interface AlphaOptions {
@@ -206,7 +222,10 @@ export const add = (x: Operand, other: Operand, o: AlphaOptions = {}): Tensor =>
   applyOp('add', [wrap(x), wrap(other)], { alpha: alphaOf(o, x, other) });
 export const sub = (x: Operand, other: Operand, o: AlphaOptions = {}): Tensor =>
   applyOp('sub', [wrap(x), wrap(other)], { alpha: alphaOf(o, x, other) });
-export const rsub = (x: Operand, other: Operand, o: AlphaOptions = {}): Tensor => sub(other, x, o);
+export const rsub = (x: Tensor, other: Operand, o: AlphaOptions = {}): Tensor => {
+  expectTensor('rsub', x);
+  return sub(other, x, o);
+};
 export const add_ = (x: Tensor, other: Operand, o: AlphaOptions = {}): Tensor =>
   applyInplace('add', [x, wrap(other)], { alpha: alphaOf(o, x, other) });
 export const sub_ = (x: Tensor, other: Operand, o: AlphaOptions = {}): Tensor =>
@@ -214,26 +233,26 @@ export const sub_ = (x: Tensor, other: Operand, o: AlphaOptions = {}): Tensor =>
 export const [mul, pow, atan2, maximum, minimum] = [
   binary('mul'),
   binary('pow'),
-  binary('atan2'),
-  binary('maximum'),
-  binary('minimum'),
+  pair('atan2'),
+  pair('maximum'),
+  pair('minimum'),
 ];
 export const [fmax, fmin, remainder, fmod, copysign] = [
-  binary('fmax'),
-  binary('fmin'),
+  pair('fmax'),
+  pair('fmin'),
   binary('remainder'),
-  binary('fmod'),
-  binary('copysign'),
+  ofTensor('fmod'),
+  ofTensor('copysign'),
 ];
 export const [hypot, logaddexp, logaddexp2, xlogy, gcd] = [
-  binary('hypot'),
-  binary('logaddexp'),
-  binary('logaddexp2'),
+  pair('hypot'),
+  pair('logaddexp'),
+  pair('logaddexp2'),
   binary('xlogy'),
-  binary('gcd'),
+  pair('gcd'),
 ];
 export const [lcm, bitwiseAnd, bitwiseOr, bitwiseXor] = [
-  binary('lcm'),
+  pair('lcm'),
   binary('bitwiseAnd'),
   binary('bitwiseOr'),
   binary('bitwiseXor'),
@@ -246,7 +265,7 @@ export const [bitwiseLeftShift, bitwiseRightShift, floorDivide] = [
 export const [mul_, pow_, atan2_, remainder_, fmod_] = [
   binary_('mul'),
   binary_('pow'),
-  binary_('atan2'),
+  pair_('atan2'),
   binary_('remainder'),
   binary_('fmod'),
 ];
@@ -255,7 +274,7 @@ export const [bitwiseAnd_, bitwiseOr_, bitwiseXor_] = [
   binary_('bitwiseOr'),
   binary_('bitwiseXor'),
 ];
-export const [floorDivide_, copysign_, hypot_] = [binary_('divFloor'), binary_('copysign'), binary_('hypot')];
+export const [floorDivide_, copysign_, hypot_] = [binary_('divFloor'), binary_('copysign'), pair_('hypot')];
 export const [bitwiseLeftShift_, bitwiseRightShift_] = [binary_('leftShift'), binary_('rightShift')];
 export { bitwiseNot as invert, mul as multiply, neg as negative, sub as subtract };
 
@@ -322,8 +341,8 @@ export { clamp as clip };
 export interface ValueOptions {
   value?: Scalar;
 }
-export const addcmul = (x: Tensor, a: Operand, b: Operand, o: ValueOptions = {}): Tensor =>
-  applyOp('addcmul', [x, wrap(a), wrap(b)], { value: Number(o.value ?? 1) });
+export const addcmul = (x: Tensor, a: Tensor, b: Tensor, o: ValueOptions = {}): Tensor =>
+  applyOp('addcmul', [x, a, b], { value: Number(o.value ?? 1) });
 export const addcdiv = (x: Tensor, a: Operand, b: Operand, o: ValueOptions = {}): Tensor =>
   applyOp('addcdiv', [x, wrap(a), wrap(b)], { value: Number(o.value ?? 1) });
 export const addcmul_ = (x: Tensor, a: Operand, b: Operand, o: ValueOptions = {}): Tensor =>
@@ -381,7 +400,7 @@ export const hardtanh = (
   max = 1,
 ): Tensor =>
   typeof min === 'number' ? hardtanhClamp(x, min, max) : hardtanhClamp(x, min.minVal ?? -1, min.maxVal ?? 1);
-const hardtanhClamp = (x: Tensor, min: number, max: number): Tensor => applyOp('clamp', [x], { min, max });
+const hardtanhClamp = (x: Tensor, min: number, max: number): Tensor => applyOp('hardtanh', [x], { min, max });
 export const relu6 = (x: Tensor): Tensor => hardtanhClamp(x, 0, 6);
 
 export interface NanToNumOptions {

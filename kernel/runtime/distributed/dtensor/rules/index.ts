@@ -2,6 +2,7 @@
 import { backwardRules } from './backward.js';
 import { fusedRules } from './fused.js';
 import { indexingRules } from './indexing.js';
+import { lossRules } from './losses.js';
 import { matmulRules } from './matmul.js';
 import { pointwiseRules } from './pointwise.js';
 import { reduceRules } from './reduce.js';
@@ -15,6 +16,7 @@ export const rules: RuleTable = {
   ...viewRules,
   ...reduceRules,
   ...fusedRules,
+  ...lossRules,
   ...indexingRules,
   ...tensorRules,
   ...backwardRules,

@@ -1,9 +1,15 @@
 /** Matrix products, from their index equations. */
+import { type Placement, Shard } from '../placements.js';
 import { type AxisRule, Cut, cut, type RuleTable, type Slot, type Way } from './rule.js';
-import { avg, cutUnder, R, sum } from './shared.js';
+import { avg, cutUnder, pendingAmong, R, replicasLast, sum } from './shared.js';
 
 /** The ways of `left, right -> out`: cut a batch, contracted or free index, or pass one pending sum through. */
-function productWays(left: string, right: string, out: string): Way[] {
+function productWays(
+  left: string,
+  right: string,
+  out: string,
+  linear: readonly Placement[] = [sum, avg],
+): Way[] {
   const ways: Way[] = [];
   const slot = (term: string, letter: string): Slot =>
     term.includes(letter) ? cut(term.indexOf(letter)) : R;
@@ -25,7 +31,7 @@ function productWays(left: string, right: string, out: string): Way[] {
     }
   }
   // Linear in each factor alone.
-  for (const pending of [sum, avg]) {
+  for (const pending of linear) {
     ways.push({ out: [pending], in: [pending, R] }, { out: [pending], in: [R, pending] });
   }
   return ways;
@@ -55,6 +61,13 @@ function biased(left: string, right: string, out: string): AxisRule<'addmm'> & A
 
 export const matmulRules: RuleTable = {
   mm: product('mk', 'kn', 'mn'),
+  // PyTorch has no rule for the product with a vector, and takes it apart.
+  mv: {
+    kind: 'axis',
+    ways: (call) => replicasLast(call, pendingAmong(call, productWays('mk', 'k', 'm', [sum]))),
+  },
+  // Its rule is older than the passing of pending sums, and cuts what is whole.
+  dot: { kind: 'axis', ways: () => [{ out: [sum], in: [Shard(0), Shard(0)] }] },
   bmm: product('bmk', 'bkn', 'bmn'),
   addmm: biased('mk', 'kn', 'mn'),
   baddbmm: biased('bmk', 'bkn', 'bmn'),

@@ -81,7 +81,7 @@ const takenApart: AxisRule<OpName> = {
 };
 
 export const pointwiseRules: RuleTable = {
-  ...each(['softplusBackward', 'leakyReluBackward'], takenApart),
+  ...each(['softplusBackward', 'leakyReluBackward', 'hardtanhBackward'], takenApart),
   ...each(['add', 'sub'], pointwise(ADDITIVE)),
   mul: pointwise(MULTIPLY) as AxisRule<'mul'>,
   div: pointwise(DIVIDE, numeratorIsTensor) as AxisRule<'div'>,
@@ -183,6 +183,7 @@ export const pointwiseRules: RuleTable = {
       'elu',
       'softplus',
       'leakyRelu',
+      'hardtanh',
       'hardswish',
       'hardsigmoid',
       'maskedFill',

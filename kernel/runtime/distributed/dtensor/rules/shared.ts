@@ -13,7 +13,7 @@ import {
 } from '../placements.js';
 import type { DTensorSpec } from '../spec.js';
 import {
-  type Cut,
+  Cut,
   cut,
   type MeshRule,
   type Rule,
@@ -65,6 +65,16 @@ function everywhere(inputs: readonly (DTensorSpec | null)[], slot: Slot): Slot[]
  */
 export function replicasLast(call: RuleCall, ways: readonly Way[]): Way[] {
   return [...ways, { out: call.outputs.map(() => R), in: everywhere(call.inputs, R) }];
+}
+
+/**
+ * Of the ways of an op that PyTorch takes apart, those whose pending reductions some input has: it tries no others.
+ */
+export function pendingAmong(call: RuleCall, ways: readonly Way[]): Way[] {
+  const known = new Set(call.inputs.flatMap((input) => (input?.placements ?? []).map(({ key }) => key)));
+  const isKnown = (slot: Slot): boolean =>
+    slot === null || slot instanceof Cut || !slot.isPartial() || known.has(slot.key);
+  return ways.filter((way) => way.in.every(isKnown));
 }
 
 /** Nothing pending and nothing cut along `dims`. */

@@ -18,7 +18,11 @@ import { allReplicated, cannot, each, follows, isCut, R, reduced, shifted, uncut
 const same = follows<'detach' | 'alias' | 'fill' | 'viewDtype'>((_call, x) => [x.placements, x.placements]);
 
 /** New values in the shape of the input: nothing is pending in them. */
-const like = follows<'fullLike'>((_call, x) => [reduced(x.placements), x.placements]);
+const like = follows<'fullLike'>((call, x) => [
+  // Nothing is pending in new values; what has none yet lies as its model does.
+  call.params.unset ? x.placements : reduced(x.placements),
+  x.placements,
+]);
 
 /** Ops that look at the whole matrix. */
 const whole = follows<'tril' | 'triu' | 'diagonal'>((_call, x) => [

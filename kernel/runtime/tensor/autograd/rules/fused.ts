@@ -1,7 +1,7 @@
 /** Backward rules of matrix products, softmax, norms, losses and attention. */
 import { applyMulti, applyOp } from '../../dispatch.js';
 import { softmax } from '../../ops/fused.js';
-import { bmm } from '../../ops/matmul.js';
+import { bmm, outer } from '../../ops/matmul.js';
 import * as f from '../../ops/pointwise.js';
 import * as r from '../../ops/reductions.js';
 import * as v from '../../ops/views.js';
@@ -115,6 +115,20 @@ const matrixProducts = (c: Ctx, base: number, scale: number): (Tensor | null)[] 
 
 export const fusedRules = {
   mm: { save: needed(0), grad: (c) => matrixProducts(c, 0, 1) },
+  mv: {
+    save: needed(0),
+    grad: (c) => [
+      c.needs[0] ? outer(c.grad, c.input(1)) : null,
+      c.needs[1] ? applyOp('mv', [t(c.input(0)), c.grad], {}) : null,
+    ],
+  },
+  dot: {
+    save: needed(0),
+    grad: (c) => [
+      c.needs[0] ? f.mul(c.grad, c.input(1)) : null,
+      c.needs[1] ? f.mul(c.grad, c.input(0)) : null,
+    ],
+  },
   bmm: { save: needed(0), grad: (c) => bothProducts(c, 0, bmm, 1) },
   addmm: {
     save: needed(1),

@@ -2,6 +2,7 @@
 import type { BackwardTable } from '../record.js';
 import { fusedRules } from './fused.js';
 import { indexingRules } from './indexing.js';
+import { lossRules } from './losses.js';
 import { pointwiseRules } from './pointwise.js';
 import { reductionsRules } from './reductions.js';
 import { unaryRules } from './unary.js';
@@ -12,6 +13,7 @@ export const rules: BackwardTable = {
   ...viewsRules,
   ...indexingRules,
   ...fusedRules,
+  ...lossRules,
   ...unaryRules,
   ...pointwiseRules,
 };

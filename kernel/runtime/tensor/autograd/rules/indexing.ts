@@ -130,17 +130,29 @@ export const indexingRules = {
           applyOp('gather', [g, at], { dim }),
         ];
       }
-      const g = f.mul(c.grad, y);
-      return [
-        c.params.includeSelf
-          ? f.div(g, x)
-          : f.mul(
-              c.grad,
-              applyOp('scatter', [x.onesLike(), at, s.zerosLike()], { dim, reduce: null, includeSelf: true }),
-            ),
-        null,
-        f.div(applyOp('gather', [g, at], { dim }), s),
-      ];
+      // A product without one of its factors that is zero is no quotient: that factor counts as one.
+      const one = (t: Tensor, mask: Tensor): Tensor => applyOp('maskedFill', [t, mask], { value: 1 });
+      const scattered = (base: Tensor, from: Tensor): Tensor =>
+        applyOp('scatter', [base, at, from], c.params);
+      const pick = (g: Tensor): Tensor => applyOp('gather', [g, at], { dim });
+      const self = (): Tensor => {
+        const base = one(x, f.eq(x, 0));
+        const g = f.div(f.mul(c.grad, scattered(base, s)), base);
+        return c.params.includeSelf
+          ? g
+          : applyOp('scatter', [g, at, zerosBeside(c.grad, at)], { dim, reduce: null, includeSelf: true });
+      };
+      const source = (): Tensor => {
+        const zero = f.eq(s, 0);
+        const zeros = pick(applyOp('scatterAdd', [x.zerosLike(), at, v.to(zero, x.dtype)], { dim }));
+        const alone = f.logicalAnd(zero, f.eq(zeros, 1));
+        return f.whereOp(
+          alone,
+          pick(f.mul(c.grad, scattered(x, one(s, alone)))),
+          f.div(pick(f.mul(c.grad, y)), one(s, zero)),
+        );
+      };
+      return [c.needs[0] ? self() : null, null, c.needs[2] ? source() : null];
     },
   },
   scatterAdd: {

@@ -19,27 +19,31 @@ function two(save: Rule<never>['save'], a: (c: Ctx) => Tensor, b: (c: Ctx) => Te
   };
 }
 
-const half = (c: Ctx, name: 'gt' | 'lt'): [Tensor, Tensor] => {
-  const [x, y] = [c.input(0), c.input(1)];
-  const g = f.whereOp(f.eq(x, y), f.div(c.grad, 2), c.grad);
-  const first = name === 'gt' ? f.ge(x, y) : f.le(x, y);
-  const second = name === 'gt' ? f.ge(y, x) : f.le(y, x);
-  return [pick(first, g), pick(second, g)];
-};
+/** The gradient but for the places of the mask. */
+const except = (mask: Tensor, g: Tensor): Tensor => applyOp('maskedFill', [g, mask], { value: 0 });
 
-const extremeOf = (name: 'gt' | 'lt'): AnyRule => ({
-  save: [0, 1],
-  grad: (c) => {
-    const [a, b] = half(c, name);
-    return [c.needs[0] ? sumTo(a, c.inMeta[0]!) : null, c.needs[1] ? sumTo(b, c.inMeta[1]!) : null];
-  },
-});
+/** Each input loses the gradient where the other won; they share it where they are equal. */
+const extremeOf = (name: 'gt' | 'lt'): AnyRule => {
+  const [lost, won] = name === 'gt' ? [f.lt, f.gt] : [f.gt, f.lt];
+  const part = (c: Ctx, other: typeof lost): Tensor => {
+    const [x, y] = [c.input(0), c.input(1)];
+    return except(other(x, y), f.whereOp(f.eq(x, y), f.div(c.grad, 2), c.grad));
+  };
+  return two(
+    [0, 1],
+    (c) => part(c, lost),
+    (c) => part(c, won),
+  );
+};
 
 const takeOne = (first: (x: Tensor, y: Tensor) => Tensor): AnyRule => ({
   save: [0, 1],
   grad: (c) => {
-    const m = first(c.input(0), c.input(1));
-    return [sumTo(pick(m, c.grad), c.inMeta[0]!), sumTo(pick(f.logicalNot(m), c.grad), c.inMeta[1]!)];
+    const taken = (): Tensor => first(c.input(0), c.input(1));
+    return [
+      c.needs[0] ? sumTo(except(f.logicalNot(taken()), c.grad), c.inMeta[0]!) : null,
+      c.needs[1] ? sumTo(except(taken(), c.grad), c.inMeta[1]!) : null,
+    ];
   },
 });
 
@@ -141,8 +145,12 @@ export const pointwiseRules = {
   xlogy: two(
     [0, 1],
     (c) =>
-      f.mul(c.grad, f.whereOp(f.logicalAnd(f.eq(c.input(0), 0), f.le(c.input(1), 0)), 0, f.log(c.input(1)))),
-    (c) => f.mul(c.grad, f.div(c.input(0), c.input(1))),
+      applyOp(
+        'maskedFill',
+        [f.xlogy(c.grad, c.input(1)), f.bitwiseAnd(f.eq(c.input(0), 0), f.le(c.input(1), 0))],
+        { value: 0 },
+      ),
+    (c) => f.div(f.mul(c.grad, c.input(0)), c.input(1)),
   ),
   gcd: no,
   lcm: no,
@@ -158,11 +166,10 @@ export const pointwiseRules = {
       const x = c.input(0);
       const lo = c.inMeta[1] ? c.input(1) : c.params.min;
       const hi = c.inMeta[2] ? c.input(2) : c.params.max;
-      let inside = f.eq(x, x);
-      if (lo !== null) inside = f.logicalAnd(inside, f.ge(x, lo));
-      if (hi !== null) inside = f.logicalAnd(inside, f.le(x, hi));
+      const above = lo === null ? null : f.ge(x, lo);
+      const inside = hi === null ? above : above ? f.logicalAnd(above, f.le(x, hi)) : f.le(x, hi);
       return [
-        sumTo(pick(inside, c.grad), c.inMeta[0]!),
+        c.needs[0] ? sumTo(inside ? pick(inside, c.grad) : c.grad, c.inMeta[0]!) : null,
         c.needs[1]
           ? sumTo(
               pick(hi === null ? f.lt(x, lo!) : f.logicalAnd(f.lt(x, lo!), f.lt(c.input(1), hi)), c.grad),

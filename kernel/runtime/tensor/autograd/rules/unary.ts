@@ -105,6 +105,17 @@ export const unaryRules = {
   logicalNot: no,
   isposinf: no,
   isneginf: no,
+  hardtanh: {
+    save: [0],
+    grad: (c) => [applyOp('hardtanhBackward', [c.grad, c.input(0)], c.params)],
+  },
+  hardtanhBackward: {
+    save: [1],
+    grad: (c) => [
+      c.needs[0] ? applyOp('hardtanhBackward', [c.grad, c.input(1)], c.params) : null,
+      c.needs[1] ? c.grad.zerosLike() : null,
+    ],
+  },
   thresholdBackward: {
     save: [1],
     grad: (c) => [
