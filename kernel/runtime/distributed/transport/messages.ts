@@ -18,12 +18,25 @@ export interface MessageKey {
   describe: () => string;
 }
 
+/** What a receive looks for. */
+interface Wanted {
+  sources: readonly number[];
+  key: MessageKey;
+}
+
+interface Found {
+  source: number;
+  post: number;
+}
+
 const CHUNK_MAX = 128 * 1024;
 
 export class Outbox {
   readonly #chunkBytes: number;
   /** Slots that an operation of this rank holds. */
   readonly #held = new Set<number>();
+  /** Receives of this rank that have no message yet, in the order in which they were started. */
+  readonly #waiting = new Set<Wanted>();
   #order = 0;
 
   constructor(
@@ -38,6 +51,7 @@ export class Outbox {
   /** Withdraws everything. */
   reset(): void {
     this.#held.clear();
+    this.#waiting.clear();
     for (let slot = 0; slot < OUTBOX_SLOTS; slot++) {
       Atomics.store(this.table.words, this.table.layout.post(this.rank, slot) + Post.state, PostState.free);
     }
@@ -103,12 +117,7 @@ export class Outbox {
   /** Receives from the first of `sources` that has a message; returns which. */
   *receive(sources: readonly number[], out: Uint8Array, key: MessageKey): Steps<number> {
     const { words } = this.table;
-    let found = this.#find(sources, key);
-    while (found === undefined) {
-      yield;
-      found = this.#find(sources, key);
-    }
-    const { source, post } = found;
+    const { source, post } = yield* this.#match({ sources, key });
     const bytes = Atomics.load(words, post + Post.bytes);
     if (bytes !== out.length || Atomics.load(words, post + Post.print) !== key.print) {
       const sent = this.#readText(post + Post.sent);
@@ -152,29 +161,60 @@ export class Outbox {
     return -1;
   }
 
-  #find(sources: readonly number[], key: MessageKey): { source: number; post: number } | undefined {
-    const { words, layout } = this.table;
-    for (const source of sources) {
-      let best = -1;
-      let bestOrder = 0;
-      for (let slot = 0; slot < OUTBOX_SLOTS; slot++) {
-        const post = layout.post(source, slot);
-        if (Atomics.load(words, post + Post.state) !== PostState.posted) continue;
-        if (Atomics.load(words, post + Post.to) !== this.rank) continue;
-        if (
-          Atomics.load(words, post + Post.tag) !== key.tag ||
-          Atomics.load(words, post + Post.group) !== key.group
-        )
-          continue;
-        const order = Atomics.load(words, post + Post.order);
-        if (best < 0 || order < bestOrder) {
-          best = post;
-          bestOrder = order;
-        }
+  *#match(wanted: Wanted): Steps<Found> {
+    this.#waiting.add(wanted);
+    try {
+      for (;;) {
+        const found = this.#find(wanted);
+        if (found !== undefined) return found;
+        yield;
       }
-      if (best >= 0) return { source, post: best };
+    } finally {
+      this.#waiting.delete(wanted);
+    }
+  }
+
+  #find(wanted: Wanted): Found | undefined {
+    for (const source of wanted.sources) {
+      // What comes from there is for a receive that was started before, whoever looks first.
+      if (this.#isClaimed(source, wanted)) continue;
+      // Messages are posted in the order of the sends: what was before the one that is seen is seen when looked for once more.
+      if (this.#first(source, wanted.key) < 0) continue;
+      return { source, post: this.#first(source, wanted.key) };
     }
     return undefined;
+  }
+
+  #isClaimed(source: number, wanted: Wanted): boolean {
+    const { group, tag } = wanted.key;
+    for (const other of this.#waiting) {
+      if (other === wanted) return false;
+      if (other.key.group === group && other.key.tag === tag && other.sources.includes(source)) return true;
+    }
+    return false;
+  }
+
+  /** The oldest message that is seen from there, or -1. */
+  #first(source: number, key: MessageKey): number {
+    const { words, layout } = this.table;
+    let best = -1;
+    let bestOrder = 0;
+    for (let slot = 0; slot < OUTBOX_SLOTS; slot++) {
+      const post = layout.post(source, slot);
+      if (Atomics.load(words, post + Post.state) !== PostState.posted) continue;
+      if (Atomics.load(words, post + Post.to) !== this.rank) continue;
+      if (
+        Atomics.load(words, post + Post.tag) !== key.tag ||
+        Atomics.load(words, post + Post.group) !== key.group
+      )
+        continue;
+      const order = Atomics.load(words, post + Post.order);
+      if (best < 0 || order < bestOrder) {
+        best = post;
+        bestOrder = order;
+      }
+    }
+    return best;
   }
 
   #checkRefused(post: number, to: number, key: MessageKey): void {
