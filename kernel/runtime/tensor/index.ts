@@ -28,6 +28,8 @@ export { adamStep_ } from './ops/adam.js';
 export * from './ops/fused.js';
 export { Generator } from './ops/generator.js';
 export { type Index, Slice, slice } from './ops/indexing.js';
+/** For `nn.functional`, which gives them PyTorch's options. */
+export * as lossOps from './ops/losses.js';
 
 export { Float, type TensorOptions } from './ops/scalar.js';
 export { keepMemory, takeMemory, useRawMemory } from './pool.js';

@@ -13,7 +13,6 @@ import * as creation from './ops/creation.js';
 import * as fusedOps from './ops/fused.js';
 import * as generators from './ops/generator.js';
 import * as indexing from './ops/indexing.js';
-import * as lossOps from './ops/losses.js';
 import * as matmulOps from './ops/matmul.js';
 import * as p from './ops/pointwise.js';
 import * as random from './ops/random.js';
@@ -113,7 +112,6 @@ export const torch = {
   ...generators,
   ...random,
   ...fusedOps,
-  ...lossOps,
   ...dt.dtypes,
   double: dt.float64,
   float: dt.float32,

@@ -1,5 +1,5 @@
 import { ShardbookError } from '../../base/index.js';
-import { type Tensor, torch } from '../../tensor/index.js';
+import { lossOps, type Tensor, torch } from '../../tensor/index.js';
 import { named } from '../options.js';
 import { logSoftmax } from './activation.js';
 import { cosineSimilarity, pairwiseDistance } from './linear.js';
@@ -176,7 +176,7 @@ export function mseLoss(input: Tensor, target: Tensor, options: WeightedOptions 
   const [a, b] = pair('mseLoss', input, target);
   const { reduction = 'mean', weight } = options;
   checkReduction('mseLoss', reduction);
-  if (!weight) return torch.mseLoss(a, b, reduction);
+  if (!weight) return lossOps.mseLoss(a, b, reduction);
   return weightedMean('mseLoss', input, a.sub(b).pow(2), weight, reduction);
 }
 
@@ -212,7 +212,7 @@ export function smoothL1Loss(
   if (beta === 0) return l1Loss(input, target, options);
   const [a, b] = pair('smoothL1Loss', input, target);
   checkReduction('smoothL1Loss', reduction);
-  return torch.smoothL1Loss(a, b, reduction, beta);
+  return lossOps.smoothL1Loss(a, b, reduction, beta);
 }
 
 /** 0.5 * d^2 where |d| <= delta, else delta * (|d| - delta / 2), with d = input - target; `delta` defaults to 1. */
@@ -229,9 +229,9 @@ export function huberLoss(
     });
   const [a, b] = pair('huberLoss', input, target);
   checkReduction('huberLoss', reduction);
-  if (!weight) return torch.huberLoss(a, b, reduction, delta);
+  if (!weight) return lossOps.huberLoss(a, b, reduction, delta);
   if (!sameShape(weight, input)) throw cannot('huberLoss', [input, weight], 'the shapes differ');
-  return reduce('huberLoss', torch.huberLoss(a, b, 'none', delta).mul(weight), reduction);
+  return reduce('huberLoss', lossOps.huberLoss(a, b, 'none', delta).mul(weight), reduction);
 }
 
 /** Negative log likelihood of `target` under normal distributions of mean `input` and variance `variance`. */
@@ -294,7 +294,7 @@ export function binaryCrossEntropy(
   const { weight: w = null, reduction = 'mean' } = named<WeightedOptions>([weight, options], ['weight']);
   checkReduction('binaryCrossEntropy', reduction);
   if (!sameShape(input, target)) throw cannot('binaryCrossEntropy', [input, target], 'the shapes differ');
-  return torch.binaryCrossEntropy(input, target, w, reduction);
+  return lossOps.binaryCrossEntropy(input, target, w, reduction);
 }
 
 export interface BceWithLogitsOptions extends WeightedOptions {
@@ -317,7 +317,7 @@ export function binaryCrossEntropyWithLogits(
   checkReduction('binaryCrossEntropyWithLogits', reduction);
   if (!sameShape(input, target))
     throw cannot('binaryCrossEntropyWithLogits', [input, target], 'the shapes differ');
-  return torch.binaryCrossEntropyWithLogits(input, target, w, posWeight, reduction);
+  return lossOps.binaryCrossEntropyWithLogits(input, target, w, posWeight, reduction);
 }
 
 export interface KlDivOptions {
