@@ -67,8 +67,11 @@ function hold(answer: Answer, parts: readonly Uint8Array[] = []): void {
     length > COPIED_BYTES
       ? [encodePrefix(answer, length), ...parts]
       : [encodeFrame(answer, parts.length === 1 ? parts[0] : Buffer.concat(parts))];
-  for (const piece of pieces) heldBytes += piece.length;
-  held.push(...pieces);
+  for (const piece of pieces) {
+    heldBytes += piece.length;
+    // Without a method of arrays, which a submission may have changed: what went wrong is still said.
+    held[held.length] = piece;
+  }
   if (heldBytes > COPIED_BYTES) flush();
 }
 

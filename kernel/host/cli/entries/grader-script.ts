@@ -22,7 +22,8 @@ if (!WebAssembly.validate(new Uint8Array(RELAXED))) setFlagsFromString('--experi
 
 const filename = fileURLToPath(new URL('./grader-rank.cjs', import.meta.url));
 const source = `(function (exports, require, module) {${readFileSync(filename, 'utf8')}\n})`;
-const [, kept] = process.argv.slice(2);
+// A submission finds a program without arguments.
+const [, kept] = process.argv.splice(2);
 const cachedData = kept === undefined ? undefined : readIfThere(new URL(kept, import.meta.url));
 const script = new Script(source, { filename, ...(cachedData === undefined ? {} : { cachedData }) });
 
