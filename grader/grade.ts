@@ -105,10 +105,12 @@ async function judge(grading: Grading, table: CheckTable): Promise<Report> {
   const startAhead = options.stopAtFailure !== true;
   const world = new RankWorld({ ...worldOptions(exercise), cage, sources, startAhead });
   worlds.push(world);
-  // It starts while the submission is compiled.
-  world.warm();
   const { packageRoot } = options;
-  await writeModules(cage.folder, submission.files, exercise, packageRoot, cage.inside, submission.kind);
+  const { files, kind } = submission;
+  const written = writeModules(cage.folder, files, exercise, packageRoot, cage.inside, kind);
+  // They start while the submission is compiled.
+  world.warm();
+  await written;
   if (exercise.typesBlock) {
     const [first] = await askTypes(grading, submission);
     if (first !== undefined) {

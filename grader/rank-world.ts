@@ -23,7 +23,7 @@ export const HARNESS_FILE = 'harness.mjs';
 /** How long ranks may take to say where they stood when a deadlock is broken. */
 const UNWIND_MS = 500;
 /** Answers under a shuffled schedule are held back at most so long. */
-const SHUFFLE_MS = 3;
+const SHUFFLE_MS = 1;
 const LONGEST_STACK = 10_000;
 
 export interface Case {
@@ -100,9 +100,10 @@ export class RankWorld implements RankListener {
 
   constructor(private readonly options: WorldOptions) {}
 
-  /** Starts the first process ahead of time, not loaded with the submission yet. */
+  /** Starts processes ahead of time, not loaded with the submission yet: one, as long as it is the one that compiles the runtime. */
   warm(): void {
-    this.startProcesses(1);
+    const { cage, limits, startAhead, largest } = this.options;
+    this.startProcesses(startAhead && cage.hasCode(limits.memoryMb) ? largest : 1);
   }
 
   /** Runs one case; throws a `CheckFailure` for anything but results from all ranks. */
@@ -197,11 +198,11 @@ export class RankWorld implements RankListener {
       memory = false,
     } = work;
     const worldSize = inputs.length;
-    const delays = schedule.startsWith('shuffled') ? new Random(run + Number(schedule.slice(9))) : undefined;
+    const random = schedule.startsWith('shuffled') ? new Random(run + Number(schedule.slice(9))) : undefined;
     const complete = (rank: number, { body, ...completion }: Completion): void => {
       const deliver = (): void => this.ranks[rank]?.send({ type: 'complete', run, ...completion }, body);
-      if (delays === undefined) deliver();
-      else setTimeout(deliver, delays.uniform() * SHUFFLE_MS);
+      if (random === undefined) deliver();
+      else after(random.uniform() * SHUFFLE_MS, deliver);
     };
     const exchange = new Exchange(worldSize, schedule, complete, this.options.store);
     let stuck: string[] | undefined;
@@ -391,6 +392,16 @@ export class RankWorld implements RankListener {
     }
     return undefined;
   }
+}
+
+/** Calls `action` so much later. Timers count whole milliseconds, and what is due in one goes in the order in which it was set. */
+function after(milliseconds: number, action: () => void): void {
+  const due = performance.now() + milliseconds;
+  const look = (): void => {
+    if (performance.now() >= due) action();
+    else setImmediate(look);
+  };
+  setImmediate(look);
 }
 
 function readResult(header: Answer & { type: 'returned' }, body: Uint8Array): RankResult {

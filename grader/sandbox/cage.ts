@@ -19,7 +19,7 @@ import {
 import { delimiter, join } from 'node:path';
 import { Cgroup } from './cgroup.js';
 import { waitedMs } from './deadline.js';
-import { type Kit, keepCode } from './kit.js';
+import { hasCode, type Kit, keepCode } from './kit.js';
 
 export type Isolation = 'process' | 'bubblewrap';
 
@@ -169,6 +169,11 @@ export class Cage {
     } finally {
       if (filter !== undefined) closeSync(filter);
     }
+  }
+
+  /** Whether processes with so much memory find the kit compiled. */
+  hasCode(memoryMb: number): boolean {
+    return hasCode(this.kit, memoryMb);
   }
 
   /** Keeps what a process has compiled of the kit, for those that start after it; see `codeFile`. */

@@ -80,10 +80,14 @@ export function codeFile(memoryMb: number): string {
   return `compiled-${memoryMb}.bin`;
 }
 
+export function hasCode({ folder }: Kit, memoryMb: number): boolean {
+  return existsSync(join(folder, 'dist', codeFile(memoryMb)));
+}
+
 /** Keeps what a process has compiled before it had anything of a submission. */
-export function keepCode({ folder }: Kit, memoryMb: number, code: Uint8Array): void {
-  const file = join(folder, 'dist', codeFile(memoryMb));
-  if (existsSync(file)) return;
+export function keepCode(kit: Kit, memoryMb: number, code: Uint8Array): void {
+  if (hasCode(kit, memoryMb)) return;
+  const file = join(kit.folder, 'dist', codeFile(memoryMb));
   const partial = `${file}.partial`;
   writeFileSync(partial, code);
   renameSync(partial, file);
