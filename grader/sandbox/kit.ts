@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -36,7 +37,6 @@ const SETTLED_MS = 500;
 const ENTRIES = ['grader-runner.js', 'grader-script.js'];
 const PROGRAM = 'grader-rank.cjs';
 const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)["'](\.{1,2}\/[^"']+\.js)["']/g;
-const MAP = /^\/\/# sourceMappingURL=.*$/m;
 const kits = new Map<string, Kit>();
 
 process.on('exit', () => {
@@ -55,8 +55,7 @@ export function makeKit(packageRoot: string): Kit {
   for (const file of files) {
     const target = join(folder, 'dist', file);
     mkdirSync(dirname(target), { recursive: true });
-    // Without their maps, which every process would parse at its start: the places that are shown are the submission's.
-    writeFileSync(target, readFileSync(join(dist, file), 'utf8').replace(MAP, ''));
+    copyFileSync(join(dist, file), target);
     if (!file.startsWith('chunks/')) hash.update(file);
     hash.update(readFileSync(target));
   }
