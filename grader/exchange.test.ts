@@ -42,6 +42,25 @@ describe('Exchange', () => {
     expect(done).toEqual([[1, { handle: 5, body: data, from: 0 }]]);
   });
 
+  it('tells a rank of its complete sends with the next that it waits for, and once', () => {
+    const { exchange, done, send, recv } = world(2, 'rendezvous');
+    send(0, 0, 1);
+    send(0, 1, 1);
+    recv(0, 2, 1);
+    recv(1, 0, 0);
+    send(1, 1, 0);
+    exchange.wait(0, 2);
+    expect(done).toEqual([[0, { handle: 2, body: data, from: 1, sent: [0] }]]);
+    // Said for the count of waits; nobody hears an answer twice.
+    exchange.wait(0, 0);
+    exchange.wait(0, 1);
+    expect(done.length).toBe(1);
+    expect(exchange.forgotten(0)).toEqual([]);
+    recv(1, 2, 0);
+    expect(done[1]).toEqual([0, { handle: 1 }]);
+    expect(exchange.violation).toBeUndefined();
+  });
+
   it('stops a rank that waits ahead of time, gives a number twice or names a tensor of no kind', () => {
     const violation = (act: (of: ReturnType<typeof world>) => unknown): string | undefined => {
       const made = world(2, 'buffered');

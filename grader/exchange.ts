@@ -64,6 +64,8 @@ export interface Completion {
   readonly help?: string;
   readonly code?: string;
   readonly value?: string | number | boolean | string[] | null;
+  /** Sends of the rank that are complete as well and that it has not waited for yet. */
+  readonly sent?: number[];
 }
 
 /** A rank that waits for keys of the store. */
@@ -134,6 +136,8 @@ export class Exchange {
    * without having said that it waits for it.
    */
   private readonly held = new Map<string, Completion>();
+  /** Sends among these, by rank. They have no data, so a rank may hear of them early: it need not ask for each on its own. */
+  private readonly sent = new Map<number, number[]>();
   private readonly waits = new Map<number, number>();
   private readonly finished = new Set<number>();
   private messages = 0;
@@ -265,7 +269,7 @@ export class Exchange {
     const done = this.held.get(id);
     if (done !== undefined) {
       this.held.delete(id);
-      this.deliver(rank, done);
+      this.tell(rank, done);
       return;
     }
     const forKeys = this.keyWaits.get(id);
@@ -305,8 +309,14 @@ export class Exchange {
   /** An operation is over; its rank hears of it when it waits. */
   private complete(rank: number, completion: Completion): void {
     const name = key(rank, completion.handle);
-    if (this.waited.has(name)) this.deliver(rank, completion);
+    if (this.waited.has(name)) this.tell(rank, completion);
     else this.held.set(name, completion);
+  }
+
+  private tell(rank: number, completion: Completion): void {
+    const sent = (this.sent.get(rank) ?? []).filter((handle) => this.held.delete(key(rank, handle)));
+    this.sent.delete(rank);
+    this.deliver(rank, sent.length === 0 ? completion : { ...completion, sent });
   }
 
   /** Messages that were sent and never received. */
@@ -446,6 +456,10 @@ export class Exchange {
     if (!this.open.delete(key(rank, handle))) return;
     if (this.waits.get(rank) === handle) this.waits.delete(rank);
     this.complete(rank, { handle, ...result });
+    if (operation.kind === 'recv' || result.error !== undefined || !this.held.has(key(rank, handle))) return;
+    const sent = this.sent.get(rank);
+    if (sent === undefined) this.sent.set(rank, [handle]);
+    else sent.push(handle);
   }
 }
 

@@ -103,11 +103,14 @@ async function judge(grading: Grading, table: CheckTable): Promise<Report> {
   }
   const sources = submission.files.map(({ name }) => name);
   const startAhead = options.stopAtFailure !== true;
-  const world = new RankWorld({ ...worldOptions(exercise), cage, sources, startAhead });
-  worlds.push(world);
   const { packageRoot } = options;
   const { files, kind } = submission;
   const written = writeModules(cage.folder, files, exercise, packageRoot, cage.inside, kind);
+  // What goes wrong there is heard of below.
+  written.catch(() => {});
+  const program = await cage.rankProgram(exercise.limits.memoryMb);
+  const world = new RankWorld({ ...worldOptions(exercise), cage, program, sources, startAhead });
+  worlds.push(world);
   // They start while the submission is compiled.
   world.warm();
   await written;
@@ -290,6 +293,7 @@ class Reference {
     const world = new RankWorld({
       ...worldOptions(exercise),
       cage,
+      program: await cage.rankProgram(exercise.limits.memoryMb),
       sources: ['reference.ts'],
       startAhead: false,
     });

@@ -1,6 +1,5 @@
 /** The judge: runs a submission in processes of its own and decides outside of them. */
 export {
-  makeMutants,
   newExercise,
   type SelfCheckOptions,
   type SelfCheckResult,

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Limits } from './exercise.js';
-import { type Cage, type CagedProcess, codeFile, startDeadline } from './sandbox/index.js';
+import { type Cage, type CagedProcess, startDeadline } from './sandbox/index.js';
 import { CheckFailure, type Verdict } from './verdict.js';
 import { type Answer, encodeFrame, type Frame, FrameReader, type Request } from './wire.js';
 
@@ -55,10 +55,12 @@ export class RankProcess {
     readonly rank: number,
     private readonly cage: Cage,
     private readonly limits: Limits,
+    /** Arguments of Node, see `Cage.rankProgram`. */
+    program: readonly string[],
     private readonly listener: RankListener,
   ) {
     this.caged = cage.spawn({
-      args: [`${cage.inside.kit}/dist/grader-runner.js`, '--rank', codeFile(limits.memoryMb)],
+      args: program,
       folder: cage.folder,
       memoryMb: limits.memoryMb,
       pipe: true,
@@ -136,10 +138,9 @@ export class RankProcess {
     });
   }
 
-  /** It has nothing of a submission yet: what it holds now is the runtime's, and what it has compiled as well. */
-  private becomeReady({ header, body }: Frame<Answer>): void {
+  /** It has nothing of a submission yet: what it holds now is the runtime's. */
+  private becomeReady({ header }: Frame<Answer>): void {
     if (header.type !== 'ready') throw new Error('something before it was ready');
-    if (body.length > 0) this.cage.keepCode(this.limits.memoryMb, body);
     const megabytes = this.caged.megabytes();
     if (megabytes !== undefined) this.ready = megabytes * 2 ** 20;
     this.start?.succeed();

@@ -66,6 +66,8 @@ export interface CaseRun {
 
 export interface WorldOptions {
   readonly cage: Cage;
+  /** Arguments of Node for a rank, see `Cage.rankProgram`. */
+  readonly program: readonly string[];
   readonly limits: Limits;
   readonly exports: readonly string[];
   readonly comm: CommKind;
@@ -100,10 +102,10 @@ export class RankWorld implements RankListener {
 
   constructor(private readonly options: WorldOptions) {}
 
-  /** Starts processes ahead of time, not loaded with the submission yet: one, as long as it is the one that compiles the runtime. */
+  /** Starts processes ahead of time, not loaded with the submission yet. */
   warm(): void {
-    const { cage, limits, startAhead, largest } = this.options;
-    this.startProcesses(startAhead && cage.hasCode(limits.memoryMb) ? largest : 1);
+    const { startAhead, largest } = this.options;
+    this.startProcesses(startAhead ? largest : 1);
   }
 
   /** Runs one case; throws a `CheckFailure` for anything but results from all ranks. */
@@ -149,9 +151,9 @@ export class RankWorld implements RankListener {
   }
 
   private startProcesses(size: number): void {
-    const { cage, limits } = this.options;
+    const { cage, limits, program } = this.options;
     for (let rank = this.ranks.length; rank < size; rank++)
-      this.ranks.push(new RankProcess(rank, cage, limits, this));
+      this.ranks.push(new RankProcess(rank, cage, limits, program, this));
   }
 
   private async prepare(size: number): Promise<void> {
@@ -179,6 +181,7 @@ export class RankWorld implements RankListener {
         type: 'load',
         url: url(MODULE_FILE),
         exports: [...exports],
+        runtime: pathToFileURL(`${cage.inside.kit}/dist/index.js`).href,
         ...(harness ? { harness: url(HARNESS_FILE) } : {}),
       });
     await loaded;

@@ -65,9 +65,13 @@ export interface WireStoreCall {
   readonly timeoutMs?: number;
 }
 
+/** Where a rank puts the runtime for the module that submissions import it from, as long as that is loaded. */
+export const RUNTIME_KEY = 'shardbook runtime';
+
 /** From the grader to a rank. */
 export type Request =
-  | { type: 'load'; url: string; exports: string[]; harness?: string }
+  /** `runtime`: the module that a submission imports as 'shardbook', see `RUNTIME_KEY`. */
+  | { type: 'load'; url: string; exports: string[]; runtime: string; harness?: string }
   /** Run an exported function (of the harness, with the submission as first argument) on `args`; `run` comes back in every answer. */
   | {
       type: 'run';
@@ -96,11 +100,13 @@ export type Request =
       parts?: number[];
       /** What the store answers. */
       value?: string | number | boolean | string[] | null;
+      /** Sends that are complete as well. */
+      sent?: number[];
     };
 
 /** From a rank to the grader. */
 export type Answer =
-  /** Nothing of a submission is loaded yet. Body: the program as the engine has compiled it, if nothing was kept of it. */
+  /** Nothing of a submission is loaded yet. */
   | { type: 'ready' }
   | { type: 'loaded' }
   | { type: 'load-failed'; failure: Failure }
@@ -147,6 +153,8 @@ export const ITEM_BYTES: Record<WireDType, number> = {
   bool: 1,
 };
 export const PREFIX_BYTES = 8;
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder('utf-8', { fatal: true });
 const LARGEST_HEADER = 1 << 20;
 const LARGEST_BODY = 1 << 26;
 
@@ -172,7 +180,7 @@ export function encodeFrame(header: Request | Answer, body: Uint8Array = new Uin
 
 /** A frame up to its body of `length` bytes, with `room` behind it. */
 export function encodePrefix(header: Request | Answer, length: number, room = 0): Uint8Array {
-  const text = new TextEncoder().encode(JSON.stringify(header));
+  const text = ENCODER.encode(JSON.stringify(header));
   const frame = new Uint8Array(PREFIX_BYTES + text.length + room);
   const view = new DataView(frame.buffer);
   view.setUint32(0, text.length, true);
@@ -193,7 +201,7 @@ export function frameLengths(prefix: Uint8Array): { header: number; body: number
 }
 
 export function decodeHeader<T>(bytes: Uint8Array): T {
-  return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as T;
+  return JSON.parse(DECODER.decode(bytes)) as T;
 }
 
 /** Collects chunks of a stream and hands out whole frames. */

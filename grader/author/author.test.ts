@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadExercise } from '../exercise.js';
 import { DOUBLE, writeFiles } from '../fixtures/exercises.js';
-import { makeMutants, newExercise, type SelfCheckResult, selfCheck } from './index.js';
+import { newExercise, type SelfCheckResult, selfCheck } from './index.js';
+import { makeMutants } from './mutate.js';
 
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 let root = '';

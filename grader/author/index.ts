@@ -1,3 +1,2 @@
-export { makeMutants } from './mutate.js';
 export { type SelfCheckOptions, type SelfCheckResult, selfCheck } from './self-check.js';
 export { newExercise } from './template.js';

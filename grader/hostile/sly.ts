@@ -230,7 +230,9 @@ export const doors: Hostile[] = [
   },
   {
     name: 'cluster',
-    source: asyncFn(`${get('cluster')}.default.fork(); throw new Error('forked');`),
+    source: asyncFn(
+      `const { default: cluster } = ${get('cluster')}; cluster.setupPrimary({ exec: '/tmp/x.js' }); cluster.fork(); throw new Error('forked');`,
+    ),
     verdict: 'runtime-error',
     says: 'restricted',
   },

@@ -41,7 +41,7 @@ export const theft: Hostile[] = [
       "throw new Error('argv ' + process.argv.join() + ' ' + process.execArgv.some((a) => /seed|check/.test(a)));",
     ),
     verdict: 'runtime-error',
-    says: 'grader-runner.js false',
+    says: 'node false',
   },
   {
     name: 'follows a symbolic link',

@@ -19,7 +19,7 @@ import {
 import { delimiter, join } from 'node:path';
 import { Cgroup } from './cgroup.js';
 import { waitedMs } from './deadline.js';
-import { hasCode, type Kit, keepCode } from './kit.js';
+import { engineFlags, type Kit, rankProgram } from './kit.js';
 
 export type Isolation = 'process' | 'bubblewrap';
 
@@ -33,7 +33,7 @@ export interface Recipe {
 }
 
 export interface Launch {
-  /** Arguments of Node: a script and its own. */
+  /** Arguments of Node: a script and its own, or what it begins with. */
   readonly args: readonly string[];
   /** Host folder that the process sees as `inside.folder`. */
   readonly folder: string;
@@ -171,14 +171,9 @@ export class Cage {
     }
   }
 
-  /** Whether processes with so much memory find the kit compiled. */
-  hasCode(memoryMb: number): boolean {
-    return hasCode(this.kit, memoryMb);
-  }
-
-  /** Keeps what a process has compiled of the kit, for those that start after it; see `codeFile`. */
-  keepCode(memoryMb: number, code: Uint8Array): void {
-    keepCode(this.kit, memoryMb, code);
+  /** Arguments of Node for a rank; see `kit.ts`. */
+  rankProgram(memoryMb: number): Promise<readonly string[]> {
+    return rankProgram(this.kit, memoryMb, this.inside.kit);
   }
 
   /** Ends everything in it and leaves nothing behind. */
@@ -267,22 +262,16 @@ export class Cage {
   }
 
   private nodeFlags({ memoryMb, bare, readable = [] }: Launch): string[] {
-    const flags = [
-      `--max-old-space-size=${memoryMb}`,
-      '--enable-source-maps',
-      '--no-warnings',
-      '--no-addons',
-    ];
-    if (bare === true) return flags;
+    const common = ['--enable-source-maps', '--no-warnings', '--no-addons'];
+    if (bare === true) return [`--max-old-space-size=${memoryMb}`, ...common];
     const folders = [
       this.inside.kit,
       this.inside.folder,
       ...readable.map(([host, inside]) => (this.recipe === undefined ? host : inside)),
     ];
     return [
-      ...flags,
-      // No eval: what intake refuses to import would be imported from a text.
-      '--disallow-code-generation-from-strings',
+      ...engineFlags(memoryMb),
+      ...common,
       process.allowedNodeEnvironmentFlags.has('--permission') ? '--permission' : '--experimental-permission',
       ...folders.map((folder) => `--allow-fs-read=${join(folder, '*')}`),
     ];

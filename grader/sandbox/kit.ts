@@ -1,8 +1,8 @@
 /**
- * What a sandboxed process may see of Shardbook: a copy of the runner and of the files that it loads, and nothing else of
- * the build, which also holds the checks. Copied once per grader process, so that a build in between changes nothing.
+ * What a sandboxed process may see of Shardbook: a copy of the programs that are started in it and of the files that these load, and
+ * nothing else of the build, which also holds the checks. Copied once per grader process, so that a build in between changes nothing.
  */
-
+import { type ChildProcess, execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -13,7 +13,6 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
-  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -21,6 +20,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import * as shardbook from 'shardbook';
+import { RUNTIME_KEY } from '../wire.js';
 import { seccompProgram } from './seccomp.js';
 
 export interface Kit {
@@ -34,8 +34,15 @@ export interface Kit {
 
 /** After so long nothing more of a build is written. */
 const SETTLED_MS = 500;
-const ENTRIES = ['grader-runner.js', 'grader-script.js'];
+const ENTRIES = ['grader-runner.js'];
 const PROGRAM = 'grader-rank.cjs';
+const SNAPSHOT_SECONDS = 20;
+/** Runs the program under its bare name: traces of a process that begins with its snapshot name no folder of this machine. */
+const SNAPSHOT_SCRIPT = `const { readFileSync } = require('node:fs');
+const { Script } = require('node:vm');
+const source = readFileSync(process.argv[2], 'utf8');
+new Script(\`(function (require) {\${source}\n})\`, { filename: '${PROGRAM}' }).runInThisContext()(require);
+`;
 const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)["'](\.{1,2}\/[^"']+\.js)["']/g;
 const kits = new Map<string, Kit>();
 
@@ -61,8 +68,9 @@ export function makeKit(packageRoot: string): Kit {
   }
   // What a submission imports: of the same script as its rank, or it would have another Tensor.
   const names = Object.keys(shardbook).join(', ');
-  const given = `import { shardbook } from './grader-script.js';\nexport const { ${names} } = shardbook;\n`;
+  const given = `export const { ${names} } = globalThis[${JSON.stringify(RUNTIME_KEY)}];\n`;
   writeFileSync(join(folder, 'dist', 'index.js'), given);
+  writeFileSync(join(folder, 'dist', 'snapshot.cjs'), SNAPSHOT_SCRIPT);
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
   const program = seccompProgram();
   const seccomp = program === undefined ? undefined : join(folder, 'seccomp.bpf');
@@ -74,22 +82,44 @@ export function makeKit(packageRoot: string): Kit {
   return kit;
 }
 
-/** Where processes with so much memory find the program as the engine has compiled it, beside the runner: it is of use under equal flags only. */
-export function codeFile(memoryMb: number): string {
-  return `compiled-${memoryMb}.bin`;
+/** Flags that the engine wants to be the same for a process and for the snapshot that it begins with. */
+export function engineFlags(memoryMb: number): string[] {
+  // No eval: what intake refuses to import would be imported from a text.
+  return [`--max-old-space-size=${memoryMb}`, '--disallow-code-generation-from-strings'];
 }
 
-export function hasCode({ folder }: Kit, memoryMb: number): boolean {
-  return existsSync(join(folder, 'dist', codeFile(memoryMb)));
+const snapshots = new Map<string, Promise<string | undefined>>();
+const building = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of building) child.kill('SIGKILL');
+});
+
+/**
+ * Arguments of Node for a rank with so much memory; `inside` is where it sees the kit. It begins with a snapshot, made the first time, or
+ * from the script itself where this Node makes none.
+ */
+export async function rankProgram(kit: Kit, memoryMb: number, inside: string): Promise<readonly string[]> {
+  const key = `${kit.folder} ${memoryMb}`;
+  const snapshot = snapshots.get(key) ?? makeSnapshot(kit, memoryMb);
+  snapshots.set(key, snapshot);
+  const name = await snapshot;
+  return name === undefined ? [`${inside}/dist/${PROGRAM}`] : ['--snapshot-blob', `${inside}/dist/${name}`];
 }
 
-/** Keeps what a process has compiled before it had anything of a submission. */
-export function keepCode(kit: Kit, memoryMb: number, code: Uint8Array): void {
-  if (hasCode(kit, memoryMb)) return;
-  const file = join(kit.folder, 'dist', codeFile(memoryMb));
-  const partial = `${file}.partial`;
-  writeFileSync(partial, code);
-  renameSync(partial, file);
+/** Its name in the kit; undefined where it could not be made. Nothing of a submission is near. */
+async function makeSnapshot(kit: Kit, memoryMb: number): Promise<string | undefined> {
+  const name = `rank-${memoryMb}.blob`;
+  const dist = join(kit.folder, 'dist');
+  const flags = [...engineFlags(memoryMb), '--snapshot-blob', join(dist, name), '--build-snapshot'];
+  const scripts = [join(dist, 'snapshot.cjs'), join(dist, PROGRAM)];
+  return new Promise((resolve) => {
+    const options = { env: {}, timeout: SNAPSHOT_SECONDS * 1000, killSignal: 'SIGKILL' } as const;
+    const child = execFile(process.execPath, [...flags, ...scripts], options, (error) => {
+      building.delete(child);
+      resolve(error === null ? name : undefined);
+    });
+    building.add(child);
+  });
 }
 
 /** Copies of graders that were killed. */

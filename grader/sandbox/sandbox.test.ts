@@ -59,7 +59,7 @@ describe('shardbook grade --untrusted', () => {
 describe('closure()', () => {
   it('leaves the checks and what they expect outside of what a submission can read', () => {
     const dist = join(root, 'dist');
-    const text = [...closure(dist, ['grader-runner.js', 'grader-script.js']), 'grader-rank.cjs']
+    const text = [...closure(dist, ['grader-runner.js']), 'grader-rank.cjs']
       .map((file) => readFileSync(join(dist, file), 'utf8'))
       .join('\n');
     for (const word of ['expectSum', 'ringAllReduceChecks', 'bytes-per-rank', 'deriveSeed', 'solutionsOf'])

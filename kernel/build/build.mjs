@@ -22,7 +22,6 @@ const ENTRIES = {
   'conform-worker': 'kernel/host/cli/entries/conform-worker.ts',
   'run-worker': 'kernel/host/cli/entries/run-worker.ts',
   'grader-runner': 'kernel/host/cli/entries/grader-runner.ts',
-  'grader-script': 'kernel/host/cli/entries/grader-script.ts',
   bench: 'kernel/bench/bench.ts',
   'bench-rank': 'kernel/bench/bench-rank.ts',
 };
@@ -63,7 +62,8 @@ async function buildRankProgram() {
     outdir: dist,
     outExtension: { '.js': '.cjs' },
     bundle: true,
-    format: 'cjs',
+    // A snapshot is made of a script that has `require` and nothing else of a module.
+    format: 'iife',
     platform: 'node',
     target: 'node20',
     keepNames: true,

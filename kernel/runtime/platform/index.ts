@@ -34,10 +34,9 @@ export function rawMemory(bytes: number): ArrayBuffer {
   return Buffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer;
 }
 
-const nap = new Int32Array(new SharedArrayBuffer(4));
-
 /** Blocks this thread. In steps, so that a thread that sleeps long can be interrupted. */
 export function sleep(milliseconds: number): void {
+  const nap = new Int32Array(new SharedArrayBuffer(4));
   const end = performance.now() + milliseconds;
   for (let left = milliseconds; left > 0; left = end - performance.now()) {
     Atomics.wait(nap, 0, 0, Math.min(left, 50));

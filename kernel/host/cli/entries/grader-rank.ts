@@ -1,14 +1,16 @@
 /**
  * A rank of a submission, in a process of its own that the grader starts. It answers questions over one pipe: inputs in,
- * the bytes of the outputs out. It holds no expectation and forms no judgement. Built with the whole runtime into one classic
- * script, see `grader-script.ts`.
+ * the bytes of the outputs out. It holds no expectation and forms no judgement.
+ *
+ * Built with the whole runtime into one classic script, so that the grader can have a snapshot made of it: what a process is
+ * once it has loaded the runtime, which a new process takes over in half the time. It runs as it is where there is none.
  *
  * No process group exists in this process: a submission talks to other ranks through the `comm` that it is given, or not
  * at all. What goes over `comm` passes through the grader, which counts it.
  */
 import { readSync, writeSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { setFlagsFromString, startupSnapshot } from 'node:v8';
+import { constants, runInNewContext, Script } from 'node:vm';
 import {
   type Answer,
   byteCount,
@@ -20,7 +22,9 @@ import {
   frameLengths,
   PREFIX_BYTES,
   type Request,
+  RUNTIME_KEY,
 } from '../../../../grader/wire.js';
+import * as shardbook from '../../../runtime/index.js';
 import { onMemory, ShardbookError, type Tensor, torch } from '../../../runtime/index.js';
 import { joinWorld } from './grader-dist.js';
 import {
@@ -33,10 +37,10 @@ import {
 } from './grader-tensors.js';
 import { describeValue, readValue, writeValue } from './grader-values.js';
 
-/** What a submission imports as 'shardbook'. */
-export * as shardbook from '../../../runtime/index.js';
-
 const PIPE = 3;
+const NOTHING = new Uint8Array(0);
+/** Elements of a tensor that the runtime's kernels are used for. */
+const LARGE = 1 << 14;
 /** Up to here one write of a copy is faster than several writes. */
 const COPIED_BYTES = 1 << 16;
 
@@ -196,7 +200,10 @@ export class Link {
       this.collect?.();
       const frame = hear();
       if (frame.header.type !== 'complete' || frame.header.run !== this.run) continue;
-      this.completions.set(frame.header.handle, frame as Frame<Completion>);
+      const { run, handle: about, sent = [] } = frame.header;
+      this.completions.set(about, frame as Frame<Completion>);
+      for (const other of sent)
+        this.completions.set(other, { header: { type: 'complete', run, handle: other }, body: NOTHING });
     }
   }
 }
@@ -221,8 +228,22 @@ function requireTensor(value: unknown, what: string): void {
   });
 }
 
-/** A script has no `import()` of its own. */
 type ImportModule = (url: string) => Promise<Record<string, unknown>>;
+
+/** With which a script of a snapshot, which has no `import()` of its own, gets one; Node 20.12 is the first to have it. */
+const LOADER = (constants as Partial<typeof constants> | undefined)?.USE_MAIN_CONTEXT_DEFAULT_LOADER;
+
+function importer(importModuleDynamically = LOADER): ImportModule {
+  if (importModuleDynamically === undefined) return (url) => import(url) as ReturnType<ImportModule>;
+  return new Script('(url) => import(url)', { importModuleDynamically }).runInThisContext() as ImportModule;
+}
+
+/** The module that submissions import as 'shardbook' hands on what it finds here while it is loaded. */
+async function giveRuntime(importModule: ImportModule, url: string): Promise<void> {
+  Object.defineProperty(globalThis, RUNTIME_KEY, { value: shardbook, configurable: true });
+  await importModule(url);
+  Reflect.deleteProperty(globalThis, RUNTIME_KEY);
+}
 
 /** What a harness gets of the submission. */
 interface Loaded {
@@ -235,6 +256,7 @@ async function load(
   request: Request & { type: 'load' },
 ): Promise<Loaded | undefined> {
   try {
+    await giveRuntime(importModule, request.runtime);
     const harness = request.harness === undefined ? {} : await importModule(request.harness);
     const submission = await importModule(request.url);
     const missing = request.exports.find((name) => typeof submission[name] !== 'function');
@@ -299,6 +321,8 @@ async function run(loaded: Loaded, request: Request & { type: 'run' }, body: Uin
 function startMeasuring(run: number): { collect: () => void; end: () => void } {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
+  // The runtime's kernels are compiled when a tensor is large enough for them: their memory is not the submission's.
+  torch.zeros([LARGE]).add(1);
   collect();
   say({ type: 'measure', run });
   while (hear().header.type !== 'go');
@@ -329,7 +353,7 @@ function describeFailure(error: unknown): Failure {
   }
 }
 
-/** Does what submissions do first: the engine compiles a function when it is called, and keeps it with the script. */
+/** Does what submissions do first: the engine compiles a function when it is called, and a snapshot keeps what it has compiled. */
 function useOnce(): void {
   const bytes = new Uint8Array(24);
   const [a, b] = [makeTensor({ dtype: 'float32', shape: [6] }, bytes), torch.ones([2, 3])];
@@ -349,11 +373,22 @@ function useOnce(): void {
   isAliased([a], [flat]);
 }
 
-/** Answers the grader until it is gone. `compiled` gives what the engine has compiled of this script, for the grader to keep. */
-export async function serve(
-  importModule: ImportModule,
-  compiled: (() => Uint8Array) | undefined,
-): Promise<void> {
+/** Prints go out as they are made: a loop that prints must reach the limit of output, not fill the memory first. */
+function printAtOnce(): void {
+  for (const name of ['stdout', 'stderr'] as const) {
+    // Most submissions print nothing, and to make a stream takes some milliseconds.
+    const { get } = Object.getOwnPropertyDescriptor(process, name)!;
+    const stream = (): unknown => {
+      const made = get!.call(process) as { _handle?: { setBlocking?(on: boolean): void } };
+      made._handle?.setBlocking?.(true);
+      return made;
+    };
+    Object.defineProperty(process, name, { get: stream, enumerable: true, configurable: true });
+  }
+}
+
+/** Answers the grader until it is gone. */
+async function serve(): Promise<void> {
   let submitted: Loaded | undefined;
   let current: number | undefined;
   let isLoading = false;
@@ -374,12 +409,11 @@ export async function serve(
       });
     process.exit(0);
   });
-  // Prints go out as they are made: a loop that prints must reach the limit of output, not fill the memory first.
-  for (const stream of [process.stdout, process.stderr]) {
-    (stream as { _handle?: { setBlocking?(on: boolean): void } })._handle?.setBlocking?.(true);
-  }
-  if (compiled !== undefined) useOnce();
-  say({ type: 'ready' }, compiled === undefined ? [] : [compiled()]);
+  // Most cases are over before optimised code would pay for its making: the engine waits longer with it. Ignored where it has no such flag.
+  setFlagsFromString('--interrupt-budget=1000000');
+  printAtOnce();
+  const importModule = importer();
+  say({ type: 'ready' });
   for (;;) {
     const { header, body } = hear();
     if (header.type === 'load') {
@@ -397,3 +431,9 @@ export async function serve(
     }
   }
 }
+
+if (startupSnapshot.isBuildingSnapshot()) {
+  if (LOADER === undefined) throw new Error('What begins with a snapshot could not import a submission here');
+  useOnce();
+  startupSnapshot.setDeserializeMainFunction(() => void serve());
+} else void serve();

@@ -1,17 +1,15 @@
 /** The step of Adam through scratch, piece by piece. */
 import type { AdamParams, Backend } from '../backend.js';
 import { dense, ELEMENTS_MIN, isF32, PIECE, place } from './elementwise.js';
-import type { Kernels, Scratch } from './module.js';
+import type { Scratch } from './module.js';
 
 export function adamKernels(reference: Backend, scratch: Scratch): Pick<Backend, 'adam'> {
-  const { kernels } = scratch;
-
   const adam: Backend['adam'] = (param, grad, expAvg, expAvgSq, maxExpAvgSq, p) => {
     const [w, m, v] = [place(param), place(expAvg), place(expAvgSq)];
     if (!w || !m || !v || maxExpAvgSq || !isF32(grad) || w.length < ELEMENTS_MIN) {
       return reference.adam(param, grad, expAvg, expAvgSq, maxExpAvgSq, p);
     }
-    adamPieces(scratch, kernels, w, dense(grad), m, v, p);
+    adamPieces(scratch, w, dense(grad), m, v, p);
   };
 
   return { adam };
@@ -19,7 +17,6 @@ export function adamKernels(reference: Backend, scratch: Scratch): Pick<Backend,
 
 function adamPieces(
   scratch: Scratch,
-  kernels: Kernels,
   w: Float32Array,
   g: Float32Array,
   m: Float32Array,
@@ -44,7 +41,21 @@ function adamPieces(
     scratch.set(ga, g.subarray(i, i + n));
     scratch.set(ma, m.subarray(i, i + n));
     scratch.set(va, v.subarray(i, i + n));
-    kernels.adam(wa, ga, ma, va, (n + 3) & ~3, p.beta1, p.beta2, p.eps, stepSize, root2, decay, l2, sign);
+    scratch.kernels.adam(
+      wa,
+      ga,
+      ma,
+      va,
+      (n + 3) & ~3,
+      p.beta1,
+      p.beta2,
+      p.eps,
+      stepSize,
+      root2,
+      decay,
+      l2,
+      sign,
+    );
     scratch.read(wa, n, w, i);
     scratch.read(ma, n, m, i);
     scratch.read(va, n, v, i);

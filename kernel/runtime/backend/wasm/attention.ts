@@ -11,8 +11,6 @@ export function attentionKernels(
   reference: Backend,
   scratch: Scratch,
 ): Pick<Backend, 'attention' | 'attentionBackward'> {
-  const { kernels } = scratch;
-
   const attention: Backend['attention'] = (q, k, v, mask, p, out, lse) => {
     const o = isF32(q, k, v, mask) ? place(out) : null;
     const l = place(lse);
@@ -22,7 +20,7 @@ export function attentionKernels(
     const [qv, kv, vv] = [dense(q), dense(k), dense(v)];
     const mv = mask ? dense(mask) : null;
     const block = Math.min(n, QUERY_BLOCK);
-    const work = Math.max(kernels.matmulScratch(m), kernels.matmulScratch(e)) >> 2;
+    const work = Math.max(scratch.kernels.matmulScratch(m), scratch.kernels.matmulScratch(e)) >> 2;
     scratch.start(block * (d + e + 2 * m + 1) + m * (d + e) + work + 128);
     const [qa, ka, va] = [scratch.take(block * d), scratch.take(m * d), scratch.take(m * e)];
     const [sa, oa, la, wa] = [
@@ -41,9 +39,9 @@ export function attentionKernels(
         // Keys beyond the last query of a causal block are seen by none of its rows.
         scratch.set(qa, qv.subarray(r * d, (r + count) * d));
         if (mv) scratch.set(maskAt, mv.subarray(r * m, (r + count) * m));
-        kernels.matmul(qa, d, 1, ka, 1, d, sa, count, m, d, false, wa);
-        kernels.attentionRows(sa, maskAt, la, count, m, p.scale, p.causal ? i : -1);
-        kernels.matmul(sa, m, 1, va, e, 1, oa, count, e, m, false, wa);
+        scratch.kernels.matmul(qa, d, 1, ka, 1, d, sa, count, m, d, false, wa);
+        scratch.kernels.attentionRows(sa, maskAt, la, count, m, p.scale, p.causal ? i : -1);
+        scratch.kernels.matmul(sa, m, 1, va, e, 1, oa, count, e, m, false, wa);
         scratch.read(oa, count * e, o, r * e);
         scratch.read(la, count, l, r);
       }
@@ -90,7 +88,12 @@ export function attentionKernels(
     const mv = mask ? dense(mask) : null;
     const gl = gradLse ? dense(gradLse) : null;
     const block = Math.min(n, QUERY_BLOCK);
-    const work = Math.max(kernels.matmulScratch(m), kernels.matmulScratch(e), kernels.matmulScratch(d)) >> 2;
+    const work =
+      Math.max(
+        scratch.kernels.matmulScratch(m),
+        scratch.kernels.matmulScratch(e),
+        scratch.kernels.matmulScratch(d),
+      ) >> 2;
     scratch.start(block * (2 * d + 2 * e + 3 * m + 3) + 2 * m * (d + e) + work + 256);
     const take = (count: number) => scratch.take(count);
     const [ka, va, dka, dva] = [take(m * d), take(m * e), take(m * d), take(m * e)];
@@ -112,15 +115,15 @@ export function attentionKernels(
         scratch.set(la, lv.subarray(r, r + count));
         if (mv) scratch.set(maskAt, mv.subarray(r * m, (r + count) * m));
         if (gl) scratch.set(lseGradAt, gl.subarray(r, r + count));
-        kernels.matmul(qa, d, 1, ka, 1, d, sa, count, m, d, false, wa);
-        kernels.matmul(ga, e, 1, va, 1, e, pa, count, m, e, false, wa);
-        kernels.rowDots(ga, oa, lseGradAt, ta, count, e);
-        kernels.attentionGradRows(sa, pa, maskAt, la, ta, count, m, p.scale, p.causal ? i : -1);
+        scratch.kernels.matmul(qa, d, 1, ka, 1, d, sa, count, m, d, false, wa);
+        scratch.kernels.matmul(ga, e, 1, va, 1, e, pa, count, m, e, false, wa);
+        scratch.kernels.rowDots(ga, oa, lseGradAt, ta, count, e);
+        scratch.kernels.attentionGradRows(sa, pa, maskAt, la, ta, count, m, p.scale, p.causal ? i : -1);
         if (mo) scratch.read(pa, count * m, mo, r * m);
-        kernels.matmul(sa, 1, m, ga, e, 1, dva, m, e, count, true, wa);
-        kernels.scale(pa, p.scale, (count * m + 3) & ~3);
-        kernels.matmul(pa, m, 1, ka, d, 1, dqa, count, d, m, false, wa);
-        kernels.matmul(pa, 1, m, qa, d, 1, dka, m, d, count, true, wa);
+        scratch.kernels.matmul(sa, 1, m, ga, e, 1, dva, m, e, count, true, wa);
+        scratch.kernels.scale(pa, p.scale, (count * m + 3) & ~3);
+        scratch.kernels.matmul(pa, m, 1, ka, d, 1, dqa, count, d, m, false, wa);
+        scratch.kernels.matmul(pa, 1, m, qa, d, 1, dka, m, d, count, true, wa);
         scratch.read(dqa, count * d, qo, r * d);
       }
       scratch.read(dka, m * d, ko, b * m * d);

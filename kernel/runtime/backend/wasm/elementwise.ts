@@ -84,9 +84,6 @@ export function elementwiseKernels(
   reference: Backend,
   scratch: Scratch,
 ): Pick<Backend, 'unary' | 'binary' | 'axpy' | 'gelu' | 'geluBackward' | 'thresholdBackward'> {
-  const { kernels } = scratch;
-  const fused = kernels.isFused();
-
   function source(x: Nd): Source {
     if (!isContiguous(x)) {
       const p = pattern(x);
@@ -143,35 +140,35 @@ export function elementwiseKernels(
     unary(op, x, out) {
       const o = UNARY.has(op) ? simd(out, x) : null;
       if (!o) return reference.unary(op, x, out);
-      pieces([x], o, ([a], to, n) => kernels[op as SimdUnary](a!, to, n));
+      pieces([x], o, ([a], to, n) => scratch.kernels[op as SimdUnary](a!, to, n));
     },
     binary(op, a, b, out) {
       const o = BINARY.has(op) ? simd(out, a, b) : null;
       if (!o) return reference.binary(op, a, b, out);
-      pieces([a, b], o, ([p, q], to, n) => kernels[op as SimdBinary](p!, q!, to, n));
+      pieces([a, b], o, ([p, q], to, n) => scratch.kernels[op as SimdBinary](p!, q!, to, n));
     },
     axpy(alpha, a, b, out) {
       // PyTorch rounds a + alpha b once.
-      const o = fused || alpha === 1 || alpha === -1 ? simd(out, a, b) : null;
-      if (!o) return reference.axpy(alpha, a, b, out);
-      pieces([a, b], o, ([p, q], to, n) => kernels.axpy(Number(alpha), p!, q!, to, n));
+      const o = simd(out, a, b);
+      if (!o || (alpha !== 1 && alpha !== -1 && !scratch.isFused)) return reference.axpy(alpha, a, b, out);
+      pieces([a, b], o, ([p, q], to, n) => scratch.kernels.axpy(Number(alpha), p!, q!, to, n));
     },
     gelu(x, out, approximate) {
       const o = simd(out, x);
       if (!o) return reference.gelu(x, out, approximate);
-      const kernel = approximate === 'tanh' ? kernels.geluTanh : kernels.gelu;
+      const kernel = approximate === 'tanh' ? scratch.kernels.geluTanh : scratch.kernels.gelu;
       pieces([x], o, ([a], to, n) => kernel(a!, to, n));
     },
     geluBackward(grad, x, out, approximate) {
       const o = simd(out, grad, x);
       if (!o) return reference.geluBackward(grad, x, out, approximate);
-      const kernel = approximate === 'tanh' ? kernels.geluTanhBackward : kernels.geluBackward;
+      const kernel = approximate === 'tanh' ? scratch.kernels.geluTanhBackward : scratch.kernels.geluBackward;
       pieces([grad, x], o, ([g, a], to, n) => kernel(g!, a!, to, n));
     },
     thresholdBackward(grad, y, threshold, out) {
       const o = simd(out, grad, y);
       if (!o) return reference.thresholdBackward(grad, y, threshold, out);
-      pieces([grad, y], o, ([g, a], to, n) => kernels.thresholdBackward(g!, a!, to, n, threshold));
+      pieces([grad, y], o, ([g, a], to, n) => scratch.kernels.thresholdBackward(g!, a!, to, n, threshold));
     },
   };
 }

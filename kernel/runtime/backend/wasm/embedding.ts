@@ -8,7 +8,6 @@ import type { Scratch } from './module.js';
 const WIDTH_MIN = 16;
 
 export function embeddingKernels(reference: Backend, scratch: Scratch): Pick<Backend, 'embeddingBackward'> {
-  const { kernels } = scratch;
   return {
     embeddingBackward(grad, index, rows, paddingIdx, scaleByFreq, out) {
       const o = isF32(grad) ? place(out) : null;
@@ -38,7 +37,7 @@ export function embeddingKernels(reference: Backend, scratch: Scratch): Pick<Bac
           const part = list.slice(start, start + block);
           for (const [r, i] of part.entries())
             scratch.set(from + 4 * r * width, g.subarray(i * width, (i + 1) * width));
-          kernels.columnSums(from, sums, part.length, width);
+          scratch.kernels.columnSums(from, sums, part.length, width);
         }
         const scale = scaleByFreq ? 1 / list.length : 1;
         const totals = scratch.doubles(sums, width);

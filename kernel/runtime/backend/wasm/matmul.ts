@@ -8,8 +8,6 @@ import type { Scratch } from './module.js';
 export const PRODUCT_MIN = 4096;
 
 export function productKernels(reference: Backend, scratch: Scratch): Pick<Backend, 'matmul'> {
-  const { kernels } = scratch;
-
   const matmul: Backend['matmul'] = (a, b, out, bias = null, alpha = 1, beta = 1) => {
     const o = isF32(a, b, bias) ? place(out) : null;
     const [count, m, k] = a.shape as [number, number, number];
@@ -20,12 +18,12 @@ export function productKernels(reference: Backend, scratch: Scratch): Pick<Backe
     const x = operand(a);
     const y = operand(b);
     // Kernel scratch is in bytes; one batch entry is in WASM memory at a time.
-    scratch.start(x.extent + y.extent + m * n + n + kernels.matmulScratch(n) / 4 + 64);
+    scratch.start(x.extent + y.extent + m * n + n + scratch.kernels.matmulScratch(n) / 4 + 64);
     const xa = scratch.take(x.extent);
     const ya = scratch.take(y.extent);
     const c = scratch.take(m * n);
     const r = row ? scratch.put(row) : 0;
-    const work = scratch.take(kernels.matmulScratch(n) >> 2);
+    const work = scratch.take(scratch.kernels.matmulScratch(n) >> 2);
     let lastX = -1;
     let lastY = -1;
     for (let s = 0; s < count; s++) {
@@ -36,8 +34,8 @@ export function productKernels(reference: Backend, scratch: Scratch): Pick<Backe
       if (ys !== lastY) scratch.set(ya, y.data.subarray(ys, ys + y.extent));
       lastX = xs;
       lastY = ys;
-      kernels.matmul(xa, x.rs, x.cs, ya, y.rs, y.cs, c, m, n, k, false, work);
-      if (r) kernels.addRow(c, r, m, n);
+      scratch.kernels.matmul(xa, x.rs, x.cs, ya, y.rs, y.cs, c, m, n, k, false, work);
+      if (r) scratch.kernels.addRow(c, r, m, n);
       scratch.read(c, m * n, o, s * m * n);
     }
   };

@@ -131,37 +131,55 @@ function decode(base64: string): Uint8Array<ArrayBuffer> {
 /** The fastest module this engine takes. `enableRelaxed` may switch relaxed SIMD on where an engine has it but hides it. */
 function compile(enableRelaxed: (() => void) | undefined): WebAssembly.Module {
   const relaxed = decode(relaxedKernels);
-  if (enableRelaxed && !WebAssembly.validate(relaxed)) enableRelaxed();
-  return new WebAssembly.Module(WebAssembly.validate(relaxed) ? relaxed : decode(plainKernels));
+  // What cannot be compiled is found out by compiling: to validate first would read the module twice.
+  for (const enable of [undefined, enableRelaxed]) {
+    try {
+      enable?.();
+      return new WebAssembly.Module(relaxed);
+    } catch (error) {
+      if (!(error instanceof WebAssembly.CompileError)) throw error;
+    }
+  }
+  return new WebAssembly.Module(decode(plainKernels));
 }
 
-/** A bump allocator over the module's memory; every kernel call starts it afresh. */
-export class Scratch {
-  readonly kernels: Kernels;
-  private top = BASE;
-  private view: Float32Array;
+function instantiate(enableRelaxed: (() => void) | undefined): Kernels {
+  const abort = (): never => {
+    throw new Error('Internal error (please report): a compute kernel aborted');
+  };
+  const { exports } = new WebAssembly.Instance(compile(enableRelaxed), { env: { abort } });
+  return exports as unknown as Kernels;
+}
 
-  constructor(enableRelaxed?: () => void) {
-    const instance = new WebAssembly.Instance(compile(enableRelaxed), {
-      env: {
-        abort: () => {
-          throw new Error('Internal error (please report): a compute kernel aborted');
-        },
-      },
-    });
-    this.kernels = instance.exports as unknown as Kernels;
-    this.view = new Float32Array(this.kernels.memory.buffer);
+/**
+ * The module and a bump allocator over its memory; every kernel call starts it afresh. Compiled when it is first needed: many
+ * processes never have a tensor that is large enough, and each of them has this module for itself.
+ */
+export class Scratch {
+  private compiled: Kernels | undefined;
+  private top = BASE;
+  private view = new Float32Array();
+
+  constructor(private readonly enableRelaxed?: () => void) {}
+
+  get kernels(): Kernels {
+    this.compiled ??= instantiate(this.enableRelaxed);
+    return this.compiled;
+  }
+
+  /** Whether a product and the sum after it are rounded once. */
+  get isFused(): boolean {
+    return this.kernels.isFused();
   }
 
   /** Forgets all allocations and makes sure that `floats` more fit. */
   start(floats: number): void {
+    const { memory } = this.kernels;
     this.top = BASE;
     const wanted = BASE + 4 * floats + PAGE;
-    const missing = wanted - this.kernels.memory.buffer.byteLength;
-    if (missing > 0) {
-      this.kernels.memory.grow(Math.ceil(missing / PAGE));
-      this.view = new Float32Array(this.kernels.memory.buffer);
-    }
+    const missing = wanted - memory.buffer.byteLength;
+    if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
+    if (this.view.buffer !== memory.buffer) this.view = new Float32Array(memory.buffer);
   }
 
   /** Address of n fresh floats, 16-byte aligned with room for a last partial vector. */

@@ -10,8 +10,6 @@ export function randomKernels(
   reference: Backend,
   scratch: Scratch,
 ): Pick<Backend, 'uniforms' | 'normalBlocks'> {
-  const { kernels } = scratch;
-  const fused = kernels.isFused();
   return {
     uniforms(words, position, out) {
       if (out.length < ELEMENTS_MIN) return reference.uniforms(words, position, out);
@@ -22,20 +20,20 @@ export function randomKernels(
       let used = position;
       for (let i = 0; i < out.length; i += PIECE) {
         const n = Math.min(PIECE, out.length - i);
-        used = kernels.uniforms(state, used, to, n);
+        used = scratch.kernels.uniforms(state, used, to, n);
         scratch.read(to, n, out, i);
       }
       words.set(memory);
       return used;
     },
     normalBlocks(values, mean, std) {
-      if (!fused || values.length < ELEMENTS_MIN) return reference.normalBlocks(values, mean, std);
+      if (values.length < ELEMENTS_MIN || !scratch.isFused) return reference.normalBlocks(values, mean, std);
       scratch.start(PIECE + 8);
       const at = scratch.take(PIECE);
       for (let i = 0; i < values.length; i += PIECE) {
         const n = Math.min(PIECE, values.length - i);
         scratch.set(at, values.subarray(i, i + n));
-        kernels.normalBlocks(at, n, mean, std);
+        scratch.kernels.normalBlocks(at, n, mean, std);
         scratch.read(at, n, values, i);
       }
     },

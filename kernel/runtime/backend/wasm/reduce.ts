@@ -9,8 +9,6 @@ import type { Scratch } from './module.js';
 const PIECE = 1 << 12;
 
 export function reduceKernels(reference: Backend, scratch: Scratch): Pick<Backend, 'reduce' | 'vectorNorm'> {
-  const { kernels } = scratch;
-
   /** out[row] = kernel over the row; a long row goes in pieces whose results are added. */
   function rows(
     x: Float32Array,
@@ -51,7 +49,7 @@ export function reduceKernels(reference: Backend, scratch: Scratch): Pick<Backen
     for (let r = 0; r < count; r += block) {
       const m = Math.min(block, count - r);
       scratch.set(at, x.subarray(r * n, (r + m) * n));
-      kernels.columnSums(at, sums, m, n);
+      scratch.kernels.columnSums(at, sums, m, n);
     }
     const totals = scratch.doubles(sums, n);
     for (let i = 0; i < n; i++) out[i] = finish(totals[i]!);
@@ -93,14 +91,20 @@ export function reduceKernels(reference: Backend, scratch: Scratch): Pick<Backen
       if (!p) return reference.reduce(op, x, dims, out);
       const n = p.values.length / p.out.length;
       const finish = op === 'mean' ? (total: number) => total / n : (total: number) => total;
-      if (p.to === 'rows') rows(p.values, p.out, n, kernels.sum, finish);
+      if (p.to === 'rows') rows(p.values, p.out, n, scratch.kernels.sum, finish);
       else columns(p.values, p.out, p.out.length, finish);
     },
     vectorNorm(x, ord, dims, out) {
       const p = ord === 2 ? plan(x, dims, out) : null;
       if (p?.to !== 'rows') return reference.vectorNorm(x, ord, dims, out);
       // Squares of values beyond 1e19 leave f32: their sum is not finite, and the reference squares in double.
-      rows(p.values, p.out, p.values.length / p.out.length, (at, n) => kernels.squares(at, n, 0), Math.sqrt);
+      rows(
+        p.values,
+        p.out,
+        p.values.length / p.out.length,
+        (at, n) => scratch.kernels.squares(at, n, 0),
+        Math.sqrt,
+      );
       if (!p.out.every((v) => Number.isFinite(v) && v > 1e-15)) reference.vectorNorm(x, ord, dims, out);
     },
   };

@@ -11,19 +11,17 @@ export function rowKernels(
   Backend,
   'softmax' | 'softmaxBackward' | 'layerNorm' | 'layerNormBackward' | 'rmsNorm' | 'rmsNormBackward'
 > {
-  const { kernels } = scratch;
-
   const softmax: Backend['softmax'] = (x, dim, log, out) => {
     const o = isF32(x) && dim === x.shape.length - 1 ? place(out) : null;
     if (!o || o.length < ELEMENTS_MIN) return reference.softmax(x, dim, log, out);
-    rows([dense(x)], o, x.shape[dim]!, ([a], to, count, n) => kernels.softmax(a!, to, count, n, log));
+    rows([dense(x)], o, x.shape[dim]!, ([a], to, count, n) => scratch.kernels.softmax(a!, to, count, n, log));
   };
 
   const softmaxBackward: Backend['softmaxBackward'] = (grad, y, dim, log, out) => {
     const o = isF32(grad, y) && dim === y.shape.length - 1 ? place(out) : null;
     if (!o || o.length < ELEMENTS_MIN) return reference.softmaxBackward(grad, y, dim, log, out);
     rows([dense(grad), dense(y)], o, y.shape[dim]!, ([g, a], to, count, n) =>
-      kernels.softmaxBackward(g!, a!, to, count, n, log),
+      scratch.kernels.softmaxBackward(g!, a!, to, count, n, log),
     );
   };
 
@@ -77,7 +75,7 @@ export function rowKernels(
     for (let i = 0; i < total; i += block) {
       const count = Math.min(block, total - i);
       scratch.set(xa, v.subarray(i * inner, (i + count) * inner));
-      kernels.norm(xa, w, b, oa, ma, ra, count, inner, eps, mo !== null);
+      scratch.kernels.norm(xa, w, b, oa, ma, ra, count, inner, eps, mo !== null);
       scratch.read(oa, count * inner, o, i * inner);
       if (mo) scratch.read(ma, count, mo, i);
       scratch.read(ra, count, ro, i);
@@ -123,7 +121,7 @@ export function rowKernels(
       scratch.set(xa, v.subarray(i * inner, (i + count) * inner));
       scratch.set(ra, r.subarray(i, i + count));
       if (mu) scratch.set(ma, mu.subarray(i, i + count));
-      kernels.normBackward(ga, xa, ma, ra, w, da, wa, ba, count, inner, mu !== null);
+      scratch.kernels.normBackward(ga, xa, ma, ra, w, da, wa, ba, count, inner, mu !== null);
       if (xo) scratch.read(da, count * inner, xo, i * inner);
     }
     if (wo) scratch.read(wa, inner, wo);

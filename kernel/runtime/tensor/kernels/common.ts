@@ -233,7 +233,7 @@ export function elementwise(
   const strides = dense ? full.strides : iteratorStrides(shape, given);
   const result = allocStrided(shape, strides, dtype, device, true);
   if (device === 'meta') return result;
-  const order = dense || iteratorOrder(shape, given).toReversed();
+  const order = dense || iteratorOrder(shape, given).reverse();
   const turn = (t: Tensor): Tensor =>
     viewOf(
       t,
