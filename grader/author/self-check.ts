@@ -1,6 +1,6 @@
 /**
  * Proves an exercise: the reference and the alternatives pass, the starter does not, every mutant fails with the verdict and
- * in the check that its first line says, automatic mutants are killed or explained. An exercise whose checks let a mutant through
+ * in the check that it names, automatic mutants are killed or explained. An exercise whose checks let a mutant through
  * grades nothing.
  */
 import {
@@ -24,6 +24,7 @@ import { Cage, makeKit } from '../sandbox/index.js';
 import { checkTypes } from '../type-check.js';
 import { CheckFailure } from '../verdict.js';
 import type { Mutant } from './mutate.js';
+import { EXPECTED_FORM, type NamedMutant, namedMutants } from './named-mutants.js';
 
 export interface SelfCheckOptions {
   readonly exercise: Exercise;
@@ -59,8 +60,6 @@ const LEAST_ALTERNATIVES = 2;
 const LEAST_MUTANTS = 6;
 const LEAST_HINTS = 2;
 const AUTOMATIC_MUTANTS = 12;
-/** First line of a mutant. */
-const EXPECTATION = /^\/\/ fails: ([a-z-]+) in ([\w-]+)(?:, "([^"]+)")?( where memory is counted)?/;
 
 export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckResult[]> {
   const { exercise, solutions, packageRoot } = options;
@@ -69,12 +68,18 @@ export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckRes
     results.push(result);
     options.onResult?.(result);
   };
-  for (const result of completeness(exercise, solutions, await checksOf(exercise, packageRoot))) add(result);
+  const mutants = namedMutants(solutions);
+  const table = await checksOf(exercise, packageRoot);
+  for (const result of completeness(exercise, solutions, table, mutants.length)) add(result);
   add(await taskCompiles(exercise, packageRoot));
   add(await typesHold(exercise, solutions, packageRoot));
   const folder = mkdtempSync(join(tmpdir(), 'shardbook-mutants-'));
   try {
-    const waiting = [...trials(exercise, solutions), ...(await automatic(options, folder))];
+    const waiting = [
+      ...trials(exercise, solutions),
+      ...mutants.map((mutant) => mutantTrial(mutant, folder)),
+      ...(await automatic(options, folder)),
+    ];
     const work = async (): Promise<void> => {
       for (let trial = waiting.shift(); trial !== undefined; trial = waiting.shift())
         add(await runTrial(trial, options));
@@ -124,9 +129,13 @@ function leakOf(report: Report, exercise: Exercise): string | undefined {
   return undefined;
 }
 
-function completeness(exercise: Exercise, solutions: string, table: CheckTable): SelfCheckResult[] {
+function completeness(
+  exercise: Exercise,
+  solutions: string,
+  table: CheckTable,
+  mutants: number,
+): SelfCheckResult[] {
   const alternatives = sources(join(solutions, 'alternatives')).length;
-  const mutants = sources(join(solutions, 'mutants')).length;
   const named = exercise.checks.map(({ id }) => id);
   const unnamed = Object.keys(table).filter((id) => !named.includes(id));
   return [
@@ -234,35 +243,24 @@ function trials(exercise: Exercise, solutions: string): Trial[] {
       judge: ({ verdict }) => verdict !== 'pass' && verdict !== 'infra-error',
       wanted: 'anything but pass',
     },
-    ...sources(join(solutions, 'mutants')).map((file) => mutantTrial(file)),
   ];
 }
 
-function mutantTrial({ name, path }: { name: string; path: string }): Trial {
-  const match = EXPECTATION.exec(readFileSync(path, 'utf8'));
-  if (match === null) {
-    return {
-      name: `mutant ${name}`,
-      file: path,
-      stopEarly: true,
-      judge: () => false,
-      wanted: 'a first line "// fails: VERDICT in CHECK"',
-    };
-  }
-  const [, verdict, check, words, counted] = match;
+function mutantTrial({ name, text, expected }: NamedMutant, folder: string): Trial {
+  const file = join(folder, `named-${name}.ts`);
+  writeFileSync(file, text);
+  const about = { name: `mutant ${name}`, file, stopEarly: true };
+  if (expected === undefined)
+    return { ...about, judge: () => false, wanted: `that it says how it fails: ${EXPECTED_FORM}` };
+  const { verdict, check, words, counted } = expected;
   const judge = (report: Report): boolean => {
-    if (counted !== undefined && process.platform !== 'linux' && report.verdict === 'pass') return true;
+    if (counted && process.platform !== 'linux' && report.verdict === 'pass') return true;
     const failing = report.checks.find((candidate) => candidate.verdict !== 'pass');
     if (report.verdict !== verdict || failing?.id !== check) return false;
     return words === undefined || JSON.stringify(failing?.feedback).includes(words);
   };
-  return {
-    name: `mutant ${name}`,
-    file: path,
-    stopEarly: true,
-    judge,
-    wanted: `${verdict} in ${check}${words === undefined ? '' : ` with "${words}"`}`,
-  };
+  const wanted = `${verdict} in ${check}${words === undefined ? '' : ` with "${words}"`}`;
+  return { ...about, judge, wanted };
 }
 
 /** Mutants of the reference that the machine makes; a few, drawn with a seed of the exercise, or all. */

@@ -31,8 +31,7 @@ function template(id: string): Record<string, string> {
   const name = id.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
   const title = `${id[0]!.toUpperCase()}${id.slice(1).replace(/-/g, ' ')}`;
   const head = `import { dist, type Tensor } from 'shardbook';\n\n/** The mean of all ranks' \`t\`, in a new tensor. */\nexport function ${name}(t: Tensor): Tensor {\n`;
-  const solution = (body: string, first = ''): string => `${first}${head}${body}}\n`;
-  const mutant = (fails: string, body: string): string => solution(body, `// fails: ${fails}\n`);
+  const solution = (body: string): string => `${head}${body}}\n`;
   const e = `exercises/${id}`;
   const s = `solutions/${id}`;
   return {
@@ -98,32 +97,50 @@ dist.allReduce(t);
     [`${s}/alternatives/scaled-first.ts`]: solution(
       '  const share = t.div(dist.getWorldSize());\n  dist.allReduce(share);\n  return share;\n',
     ),
-    [`${s}/mutants/sum-for-mean.ts`]: mutant(
-      'wrong in mean, "is a division by the world size missing"',
-      '  const sum = t.clone();\n  dist.allReduce(sum);\n  return sum;\n',
-    ),
-    [`${s}/mutants/in-place.ts`]: mutant(
-      'wrong in input-unchanged',
-      '  dist.allReduce(t);\n  return t.div(dist.getWorldSize());\n',
-    ),
-    [`${s}/mutants/half.ts`]: mutant(
-      'wrong in mean',
-      '  const sum = t.clone();\n  dist.allReduce(sum);\n  return sum.div(2);\n',
-    ),
-    [`${s}/mutants/local.ts`]: mutant(
-      'wrong in mean',
-      '  return t.clone().mul(dist.getWorldSize()).div(dist.getWorldSize());\n',
-    ),
-    [`${s}/mutants/rank-zero-only.ts`]: mutant(
-      'deadlock in mean',
-      '  const sum = t.clone();\n  if (dist.getRank() === 0) dist.allReduce(sum);\n  return sum.div(dist.getWorldSize());\n',
-    ),
-    [`${s}/mutants/twice.ts`]: mutant(
-      'wrong in one-collective',
-      '  dist.barrier();\n  const sum = t.clone();\n  dist.allReduce(sum);\n  return sum.div(dist.getWorldSize());\n',
-    ),
+    [`${s}/mutants.yaml`]: MUTANTS,
   };
 }
+
+const MUTANTS = `# Solutions with one mistake each: what is other than in the solution that they begin from, and what must come of it.
+sum-for-mean:
+  fails: wrong in mean, "is a division by the world size missing"
+  edits:
+    - find: return sum.div(dist.getWorldSize());
+      replace: return sum;
+
+in-place:
+  fails: wrong in input-unchanged
+  edits:
+    - find: const sum = t.clone();
+      replace: const sum = t;
+
+half:
+  fails: wrong in mean
+  edits:
+    - find: dist.getWorldSize()
+      replace: "2"
+
+local:
+  fails: wrong in mean
+  edits:
+    - find: dist.allReduce(sum);
+      replace: sum.mul_(dist.getWorldSize());
+
+rank-zero-only:
+  fails: deadlock in mean
+  edits:
+    - find: dist.allReduce(sum);
+      replace: if (dist.getRank() === 0) dist.allReduce(sum);
+
+twice:
+  of: alternatives/scaled-first
+  fails: wrong in one-collective
+  edits:
+    - find: const share = t.div(dist.getWorldSize());
+      replace: |-
+        dist.barrier();
+        const share = t.div(dist.getWorldSize());
+`;
 
 function checks(): string {
   return `import type { CheckContext, CheckKit, CheckTable } from 'shardbook/grader';

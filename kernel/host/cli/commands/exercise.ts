@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import {
   listExercises,
   loadExercise,
+  namedMutants,
   newExercise,
   selfCheck,
   solutionText,
@@ -20,6 +21,7 @@ const usage = `usage: shardbook exercise list
        shardbook exercise solution ID [--reveal]
        shardbook exercise new ID
        shardbook exercise check [ID...]
+       shardbook exercise mutant ID [NAME]
 
 For learners:
 list      shows the exercises
@@ -30,6 +32,7 @@ For authors:
 new       writes an exercise that is complete: change what works
 check     proves exercises: reference and alternatives pass, the starter does not, every mutant fails as it should, automatic
           mutants too or notes.md explains why not, hidden checks tell nothing, the task's code compiles
+mutant    lists the named mutants of an exercise, or prints the program of one
 
 --dir FOLDER        folder that holds exercises/ and solutions/; default the ones that come with Shardbook, for "new" here
 --workspace FOLDER  where learners work, default .shardbook/workspace, as for "shardbook start"
@@ -69,9 +72,10 @@ export const command: Command = {
     const root = resolve(values.dir ?? packageRoot());
     if (action === 'list') return list(root);
     if (action === 'check') return check(root, ids, values);
+    if (action === 'mutant') return mutant(root, ids);
     const [id] = ids;
     if (!['new', 'start', 'solution'].includes(action))
-      throw usageError(`exercise ${action}`.trim(), 'list, start, solution, new or check is wanted');
+      throw usageError(`exercise ${action}`.trim(), 'list, start, solution, new, check or mutant is wanted');
     if (id === undefined || ids.length > 1)
       throw usageError(`exercise ${action}`, 'the name of one exercise is wanted');
     if (action === 'new') {
@@ -98,6 +102,28 @@ function list(root: string): number {
     const { title, checks } = loadExercise(join(root, 'exercises', id));
     process.stdout.write(`${id}  ${title}, ${checks.length} checks\n`);
   }
+  return 0;
+}
+
+function mutant(root: string, [id, name, ...more]: readonly string[]): number {
+  if (id === undefined || more.length > 0)
+    throw usageError('exercise mutant', 'an exercise and at most one mutant are wanted');
+  loadExercise(join(root, 'exercises', id));
+  const all = namedMutants(join(root, 'solutions', id));
+  if (name === undefined) {
+    for (const { name, expected } of all)
+      process.stdout.write(
+        `${name}  ${expected === undefined ? '' : `${expected.verdict} in ${expected.check}`}\n`,
+      );
+    return 0;
+  }
+  const found = all.find((candidate) => candidate.name === name);
+  if (found === undefined)
+    throw usageError(
+      'exercise mutant',
+      `"${id}" has no mutant "${name}", but ${all.map(({ name }) => name).join(', ')}`,
+    );
+  process.stdout.write(found.text);
   return 0;
 }
 
