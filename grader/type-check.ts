@@ -1,6 +1,6 @@
 /** Asks a process in the cage for a submission's type errors: a type can be made to take any time and memory to check. */
-import { existsSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, lstatSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { TypeNote } from './report.js';
 import { type Cage, runCaged } from './sandbox/index.js';
 
@@ -44,8 +44,10 @@ export async function checkTypes(
       readable: isProcess
         ? [
             [types, types],
-            // Some package managers put a link there.
-            ...[...new Set([compiler, realpathSync(compiler)])].map((path) => [path, path] as const),
+            // Some package managers put a link there, or make the folder of packages one.
+            ...[...linksOf(dirname(compiler)), compiler, realpathSync(compiler)].map(
+              (path) => [path, path] as const,
+            ),
             [join(packageRoot, 'dist'), join(packageRoot, 'dist')],
             [join(packageRoot, 'package.json'), join(packageRoot, 'package.json')],
           ]
@@ -62,8 +64,15 @@ export async function checkTypes(
     notes: [],
     failure: result.timedOut
       ? `checking the types took longer than ${seconds} s`
-      : 'checking the types took too much memory',
+      : result.signal !== undefined
+        ? 'checking the types took too much memory'
+        : 'the types could not be checked',
   };
+}
+
+/** `folder` itself where it is a link: the permission model asks for each part of a path. */
+function linksOf(folder: string): string[] {
+  return lstatSync(folder).isSymbolicLink() ? [folder] : [];
 }
 
 function findTypescript(packageRoot: string): string | undefined {
