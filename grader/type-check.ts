@@ -44,10 +44,8 @@ export async function checkTypes(
       readable: isProcess
         ? [
             [types, types],
-            // Some package managers put a link there, or make the folder of packages one.
-            ...[...linksOf(dirname(compiler)), compiler, realpathSync(compiler)].map(
-              (path) => [path, path] as const,
-            ),
+            // Some package managers put a link there.
+            ...[...new Set([reachOf(compiler), realpathSync(compiler)])].map((path) => [path, path] as const),
             [join(packageRoot, 'dist'), join(packageRoot, 'dist')],
             [join(packageRoot, 'package.json'), join(packageRoot, 'package.json')],
           ]
@@ -70,9 +68,10 @@ export async function checkTypes(
   };
 }
 
-/** `folder` itself where it is a link: the permission model asks for each part of a path. */
-function linksOf(folder: string): string[] {
-  return lstatSync(folder).isSymbolicLink() ? [folder] : [];
+/** What must be readable to get to the compiler by its name: the folder of packages where that is a link itself. */
+function reachOf(compiler: string): string {
+  const packages = dirname(compiler);
+  return lstatSync(packages).isSymbolicLink() ? packages : compiler;
 }
 
 function findTypescript(packageRoot: string): string | undefined {
