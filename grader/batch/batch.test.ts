@@ -90,6 +90,10 @@ describe('runBatch()', () => {
       ['dan', 'load-error', 0],
     ]);
     expect(first.kept).toBe(1);
+    // Whose it is, also where two have handed in the same.
+    expect(first.reports.map(({ submission }) => submission.name)).toEqual(
+      ['ann', 'bob', 'cyd', 'dan'].map((name) => `${name}/double.ts`),
+    );
     const again = await runBatch(jobs(), new PoolExecutor(place, 2), results);
     expect([again.kept, again.changes]).toEqual([4, []]);
   });

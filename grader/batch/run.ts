@@ -1,5 +1,6 @@
 /** Grades many submissions: finds what is done already, does the rest, keeps everything, and says what changed. */
 import { ShardbookError } from 'shardbook';
+import { submissionName } from '../intake/index.js';
 import type { Report } from '../report.js';
 import type { Executor } from './executor.js';
 import type { Job } from './jobs.js';
@@ -16,6 +17,7 @@ export interface BatchProgress {
 
 export interface BatchOutcome {
   readonly entries: readonly ManifestEntry[];
+  /** One for each job; the submission's name says whose it is. */
   readonly reports: readonly Report[];
   readonly changes: readonly Change[];
   /** Gradings that were not made because their result was there, or another learner handed in the same. */
@@ -72,5 +74,10 @@ export async function runBatch(
   });
   const entries = jobs.map((job) => entryOf(job, reports.get(job.key)!));
   const changes = results.record(entries);
-  return { entries, reports: jobs.map((job) => reports.get(job.key)!), changes, kept, conflicts };
+  return { entries, reports: jobs.map((job) => ownOf(job, reports.get(job.key)!)), changes, kept, conflicts };
+}
+
+/** Files of many learners have one name, and equal submissions share a report. */
+function ownOf({ learner, file }: Job, report: Report): Report {
+  return { ...report, submission: { ...report.submission, name: `${learner}/${submissionName(file)}` } };
 }
