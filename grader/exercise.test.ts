@@ -59,6 +59,31 @@ describe('loadExercise()', () => {
       'check "one" is there twice',
     ],
     ['a missing export', SPEC.replace('export: demo\n', ''), '"export" is missing'],
+    [
+      'the name of another folder',
+      SPEC.replace('id: demo', 'id: other'),
+      '"id" is "other", wanted the name of',
+    ],
+    [
+      'a key that nobody reads',
+      SPEC.replace('title: One', 'title: One, visiblity: hidden'),
+      'check "one": there is no key "visiblity", did you mean "visibility"',
+    ],
+    ['a limit that nobody reads', `${SPEC}limits: { caseSecs: 3 }\n`, 'limits: there is no key "caseSecs"'],
+    ['a limit in words', `${SPEC}limits: { caseSeconds: ten }\n`, '"caseSeconds" is "ten", wanted a number'],
+    ['a limit too small', `${SPEC}limits: { memoryMb: 1 }\n`, '"memoryMb" is 1, wanted a number from 64'],
+    ['a world of none', SPEC.replace('[1, 2]', '[0]'), '"worlds" holds 0, wanted whole numbers from 1'],
+    ['half a rank', SPEC.replace('[1, 2]', '[2.5]'), '"worlds" holds 2.5'],
+    ['worlds in words', SPEC.replace('[1, 2]', '[two]'), '"worlds" holds "two"'],
+    ['an import that is not there', SPEC.replace('[shardbook]', '[shardbook, fs]'), '"imports" names "fs"'],
+    [
+      'one required check in no list',
+      SPEC.replace('[one]', 'one'),
+      'requires "one", wanted a list of checks: [one]',
+    ],
+    ['a store in words', `${SPEC}store: sure\n`, '"store" is "sure", wanted true, false'],
+    ['a check that is no mapping', SPEC.replace('{ id: one, title: One }', 'one'), 'a check without "id"'],
+    ['a list for a mapping', '- id', 'a mapping of keys to values is wanted'],
     ['broken YAML', 'id: [', 'Cannot read exercise.yaml of "demo"'],
   ])('refuses %s', (_name, spec, message) => {
     expect(() => load(spec)).toThrow(message);

@@ -55,6 +55,31 @@ export interface Exercise {
 }
 
 const DEFAULT_LIMITS: Limits = { caseSeconds: 10, loadSeconds: 10, memoryMb: 512, outputKb: 256 };
+/** Less than this and the process of a rank does not begin. */
+const LEAST: Readonly<Record<keyof Limits, number>> = {
+  caseSeconds: 0.1,
+  loadSeconds: 0.1,
+  memoryMb: 64,
+  outputKb: 1,
+};
+const MOST_RANKS = 64;
+/** A key that nobody reads is a mistake: `visiblity: hidden` would show a hidden check to everybody. */
+const KEYS = [
+  'id',
+  'title',
+  'export',
+  'exports',
+  'imports',
+  'comm',
+  'store',
+  'without',
+  'types',
+  'lesson',
+  'worlds',
+  'limits',
+  'checks',
+];
+const CHECK_KEYS = ['id', 'title', 'weight', 'requires', 'visibility', 'message', 'caseSeconds'];
 export const EXERCISE_FILE = 'exercise.yaml';
 
 /** Reads the exercise in `folder`; throws `SB_EXERCISE_INVALID` or `SB_EXERCISE_UNKNOWN`. */
@@ -65,6 +90,9 @@ export function loadExercise(folder: string): Exercise {
   if (!existsSync(join(path, 'starter.ts')))
     throw new Spec(basename(path), {}).invalid('starter.ts is not beside it');
   const spec = new Spec(basename(path), readYaml(file, basename(path)));
+  spec.requireKeys(spec.values, KEYS);
+  if (spec.text('id') !== basename(path))
+    throw spec.invalid(`"id" is "${spec.text('id')}", wanted the name of its folder`);
   const checks = spec.list('checks').map((value) => readCheck(spec, value));
   const known = new Set<string>();
   for (const check of checks) {
@@ -79,18 +107,18 @@ export function loadExercise(folder: string): Exercise {
     id: spec.text('id'),
     title: spec.text('title'),
     folder: path,
-    exports: spec.values['exports'] === undefined ? [spec.text('export')] : spec.list('exports').map(String),
+    exports: spec.values['exports'] === undefined ? [spec.text('export')] : spec.names('exports'),
     comm: spec.choice('comm', ['links', 'dist', 'none'], 'links'),
-    store: spec.values['store'] === true,
-    without: spec.values['without'] === undefined ? [] : spec.list('without').map(String),
+    store: spec.choice('store', [true, false], false),
+    without: spec.values['without'] === undefined ? [] : spec.names('without'),
     harness: existsSync(join(path, 'harness.ts'))
       ? readFileSync(join(path, 'harness.ts'), 'utf8')
       : undefined,
     typesBlock: spec.choice('types', ['notes', 'block'], 'notes') === 'block',
-    lesson: typeof spec.values['lesson'] === 'string' ? spec.values['lesson'] : undefined,
-    imports: spec.list('imports').map(String),
-    worlds: spec.list('worlds').map(Number),
-    limits: { ...DEFAULT_LIMITS, ...(spec.values['limits'] as Partial<Limits> | undefined) },
+    lesson: spec.values['lesson'] === undefined ? undefined : spec.text('lesson'),
+    imports: readImports(spec),
+    worlds: readWorlds(spec),
+    limits: readLimits(spec),
     checks,
     hints: readHints(join(path, 'hints.md')),
     starter: readFileSync(join(path, 'starter.ts'), 'utf8'),
@@ -112,13 +140,55 @@ function readHints(file: string): string[] {
   return parts.slice(1).map((part) => part.trim());
 }
 
+function readImports(spec: Spec): string[] {
+  const other = spec.names('imports').find((name) => name !== 'shardbook');
+  if (other === undefined) return spec.names('imports');
+  throw spec.invalid(`"imports" names "${other}", which a submission cannot have: there is "shardbook" only`);
+}
+
+function readWorlds(spec: Spec): number[] {
+  return spec.list('worlds').map((world) => {
+    if (typeof world === 'number' && Number.isInteger(world) && world >= 1 && world <= MOST_RANKS)
+      return world;
+    throw spec.invalid(
+      `"worlds" holds ${JSON.stringify(world)}, wanted whole numbers from 1 to ${MOST_RANKS}`,
+    );
+  });
+}
+
+function readLimits(spec: Spec): Limits {
+  const limits = spec.values['limits'] ?? {};
+  if (!isMapping(limits))
+    throw spec.invalid(`"limits" is ${JSON.stringify(limits)}, wanted a mapping of keys to values`);
+  spec.requireKeys(limits, Object.keys(LEAST), 'limits: ');
+  for (const [key, value] of Object.entries(limits)) {
+    const least = LEAST[key as keyof Limits];
+    if (typeof value !== 'number' || !(value >= least))
+      throw spec.invalid(`limits: "${key}" is ${JSON.stringify(value)}, wanted a number from ${least}`);
+  }
+  return { ...DEFAULT_LIMITS, ...limits };
+}
+
+function isMapping(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 function readCheck(spec: Spec, value: unknown): CheckSpec {
-  const check = value as Record<string, unknown>;
+  const check = isMapping(value) ? value : {};
   const { id, title, weight = 1, requires = [], visibility = 'public', message, caseSeconds } = check;
   if (typeof id !== 'string' || typeof title !== 'string')
     throw spec.invalid('a check without "id" and "title"');
-  if (typeof weight !== 'number' || weight < 0)
-    throw spec.invalid(`check "${id}" has the weight ${String(weight)}`);
+  spec.requireKeys(check, CHECK_KEYS, `check "${id}": `);
+  if (typeof weight !== 'number' || !(weight >= 0))
+    throw spec.invalid(`check "${id}" has the weight ${String(weight)}, wanted a number from 0`);
+  if (!Array.isArray(requires))
+    throw spec.invalid(
+      `check "${id}" requires ${JSON.stringify(requires)}, wanted a list of checks: [${String(requires)}]`,
+    );
+  if (caseSeconds !== undefined && (typeof caseSeconds !== 'number' || !(caseSeconds >= LEAST.caseSeconds)))
+    throw spec.invalid(
+      `check "${id}": "caseSeconds" is ${JSON.stringify(caseSeconds)}, wanted a number from ${LEAST.caseSeconds}`,
+    );
   if (visibility !== 'public' && visibility !== 'hidden')
     throw spec.invalid(`check "${id}" is neither public nor hidden`);
   if (visibility === 'hidden' && typeof message !== 'string')
@@ -127,10 +197,10 @@ function readCheck(spec: Spec, value: unknown): CheckSpec {
     id,
     title,
     weight,
-    requires: (requires as unknown[]).map(String),
+    requires: requires.map(String),
     visibility,
     message: typeof message === 'string' ? message : undefined,
-    caseSeconds: typeof caseSeconds === 'number' ? caseSeconds : undefined,
+    caseSeconds,
   };
 }
 
@@ -153,7 +223,24 @@ class Spec {
     return value;
   }
 
-  choice<T extends string>(key: string, among: readonly T[], fallback: T): T {
+  /** A list of names. */
+  names(key: string): string[] {
+    return this.list(key).map((name) => {
+      if (typeof name === 'string' && name !== '') return name;
+      throw this.invalid(`"${key}" holds ${JSON.stringify(name)}, wanted names`);
+    });
+  }
+
+  requireKeys(values: object, known: readonly string[], where = ''): void {
+    const key = Object.keys(values).find((name) => !known.includes(name));
+    if (key === undefined) return;
+    const near = nearestName(key, known);
+    throw this.invalid(
+      `${where}there is no key "${key}"${near === undefined ? '' : `, did you mean "${near}"`}`,
+    );
+  }
+
+  choice<T extends string | boolean>(key: string, among: readonly T[], fallback: T): T {
     const value = this.values[key] ?? fallback;
     const found = among.find((choice) => choice === value);
     if (found === undefined)
@@ -172,7 +259,7 @@ class Spec {
 function readYaml(file: string, name: string): Record<string, unknown> {
   try {
     const value: unknown = parse(readFileSync(file, 'utf8'));
-    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+    if (isMapping(value)) return value;
   } catch (error) {
     throw new Spec(name, {}).invalid((error as Error).message.split('\n')[0]!);
   }

@@ -7,7 +7,13 @@ import { pathToFileURL } from 'node:url';
 import * as shardbook from 'shardbook';
 import { type CheckTable, checksOf, solutionsOf, specHash } from './checks/index.js';
 import type { CheckSpec, Exercise } from './exercise.js';
-import { compileFiles, readSubmission, type SourceFile, type Submission } from './intake/index.js';
+import {
+  compileFiles,
+  readSubmission,
+  type SourceFile,
+  type Submission,
+  submissionName,
+} from './intake/index.js';
 import { deriveSeed } from './random.js';
 import { type Case, type CaseRun, HARNESS_FILE, RankWorld } from './rank-world.js';
 import { type CheckReport, REPORT_FORMAT, type Report, type TypeNote } from './report.js';
@@ -144,7 +150,7 @@ function reportOf(grading: Grading, verdict: Verdict, rest: Partial<Report>): Re
     format: REPORT_FORMAT,
     exercise: { id: exercise.id, title: exercise.title },
     submission: {
-      name: submission?.name ?? 'submission',
+      name: submission?.name ?? submissionName(options.file),
       kind: submission?.kind ?? 'file',
       sha256: submission?.sha256 ?? '',
     },

@@ -42,6 +42,7 @@ export {
 } from './learner.js';
 export { type CheckReport, exitCode, REPORT_FORMAT, type Report } from './report.js';
 export {
+  codeQualityReport,
   ctrfReport,
   formatReport,
   githubAnnotations,

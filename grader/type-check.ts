@@ -1,6 +1,6 @@
 /** Asks a process in the cage for a submission's type errors: a type can be made to take any time and memory to check. */
-import { existsSync, realpathSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, lstatSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { TypeNote } from './report.js';
 import { type Cage, runCaged } from './sandbox/index.js';
 
@@ -45,7 +45,7 @@ export async function checkTypes(
         ? [
             [types, types],
             // Some package managers put a link there.
-            ...[...new Set([compiler, realpathSync(compiler)])].map((path) => [path, path] as const),
+            ...[...new Set([reachOf(compiler), realpathSync(compiler)])].map((path) => [path, path] as const),
             [join(packageRoot, 'dist'), join(packageRoot, 'dist')],
             [join(packageRoot, 'package.json'), join(packageRoot, 'package.json')],
           ]
@@ -62,8 +62,16 @@ export async function checkTypes(
     notes: [],
     failure: result.timedOut
       ? `checking the types took longer than ${seconds} s`
-      : 'checking the types took too much memory',
+      : result.signal !== undefined
+        ? 'checking the types took too much memory'
+        : 'the types could not be checked',
   };
+}
+
+/** What must be readable to get to the compiler by its name: the folder of packages where that is a link itself. */
+function reachOf(compiler: string): string {
+  const packages = dirname(compiler);
+  return lstatSync(packages).isSymbolicLink() ? packages : compiler;
 }
 
 function findTypescript(packageRoot: string): string | undefined {

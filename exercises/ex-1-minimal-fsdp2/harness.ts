@@ -1,11 +1,22 @@
-import { type DeviceMesh, DTensor, dist, initDeviceMesh, nn, optim, type Tensor, torch } from 'shardbook';
+import {
+  type DeviceMesh,
+  DTensor,
+  dist,
+  initDeviceMesh,
+  MixedPrecisionPolicy,
+  nn,
+  optim,
+  type Tensor,
+  torch,
+} from 'shardbook';
 
 const VOCABULARY = 32;
 const WIDTH = 16;
 
 interface Submission {
   forward(model: SimpleTransformer, ids: Tensor): Tensor;
-  shardModel(model: SimpleTransformer, mesh: DeviceMesh): void;
+  makePolicy(): MixedPrecisionPolicy;
+  shardModel(model: SimpleTransformer, mesh: DeviceMesh, mpPolicy: MixedPrecisionPolicy): void;
   train(
     model: SimpleTransformer,
     optimizer: optim.Optimizer,
@@ -30,7 +41,7 @@ class SimpleTransformer extends nn.Module {
     });
     this.embedding = new nn.Embedding(VOCABULARY, WIDTH);
     this.posEncoder = new nn.Embedding(16, WIDTH);
-    this.transformer = new nn.TransformerEncoder(layer, 2);
+    this.transformer = new nn.TransformerEncoder(layer, 3);
     this.output = new nn.Linear(WIDTH, VOCABULARY);
   }
 
@@ -49,9 +60,19 @@ export function logits(submission: Submission, ids: Tensor): Tensor {
   return makeModel(submission).call(ids) as Tensor;
 }
 
+/** A few steps under the submission's own policy. */
+export function precision(submission: Submission, ids: Tensor, targets: Tensor) {
+  const model = makeModel(submission);
+  submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]), submission.makePolicy());
+  const parameters = [...model.parameters()];
+  const losses = submission.train(model, new optim.AdamW(parameters, { lr: 1e-2 }), ids, targets, 3);
+  return { stored: parameters.map((p) => p.dtype.name), losses: torch.tensor(losses) };
+}
+
+/** Training in full precision. */
 export function trained(submission: Submission, ids: Tensor, targets: Tensor, steps: number) {
   const model = makeModel(submission);
-  submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]));
+  submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]), new MixedPrecisionPolicy());
   const parameters = [...model.parameters()];
   const optimizer = new optim.AdamW(parameters, { lr: 1e-2 });
   const losses = submission.train(model, optimizer, ids, targets, steps);

@@ -1,4 +1,4 @@
-import type { DeviceMesh, nn, optim, Tensor } from 'shardbook';
+import type { DeviceMesh, MixedPrecisionPolicy, nn, optim, Tensor } from 'shardbook';
 
 /** The model that is given: a small Transformer. `forward` calls your function. */
 export interface SimpleTransformer extends nn.Module {
@@ -15,10 +15,16 @@ export function forward(model: SimpleTransformer, ids: Tensor): Tensor {
   throw new Error(`not begun: ${model.toString().length}, [${ids.shape.join(', ')}]`);
 }
 
-/** Shards every layer of the encoder, then what is left. */
-export function shardModel(model: SimpleTransformer, mesh: DeviceMesh): void {
+/** bfloat16 for computing and for the all-gathers, float32 for the reduction. */
+export function makePolicy(): MixedPrecisionPolicy {
+  // TODO: two dtypes.
+  throw new Error('not begun');
+}
+
+/** Shards every layer of the encoder, then what is left, under a policy. */
+export function shardModel(model: SimpleTransformer, mesh: DeviceMesh, mpPolicy: MixedPrecisionPolicy): void {
   // TODO: fullyShard, from the inside to the outside.
-  throw new Error(`not begun: ${model.toString().length}, ${mesh.size()} ranks`);
+  throw new Error(`not begun: ${model.toString().length}, ${mesh.size()} ranks, ${String(mpPolicy)}`);
 }
 
 /** Trains on one batch; returns the loss of each step. */

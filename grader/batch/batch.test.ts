@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DOUBLE, writeFiles } from '../fixtures/exercises.js';
 import type { Report } from '../report.js';
+import { nothingLeft } from './drain.js';
 import {
   type Executor,
   findJobs,
@@ -89,6 +90,10 @@ describe('runBatch()', () => {
       ['dan', 'load-error', 0],
     ]);
     expect(first.kept).toBe(1);
+    // Whose it is, also where two have handed in the same.
+    expect(first.reports.map(({ submission }) => submission.name)).toEqual(
+      ['ann', 'bob', 'cyd', 'dan'].map((name) => `${name}/double.ts`),
+    );
     const again = await runBatch(jobs(), new PoolExecutor(place, 2), results);
     expect([again.kept, again.changes]).toEqual([4, []]);
   });
@@ -133,6 +138,58 @@ describe('runBatch()', () => {
     expect(changes).toEqual([
       { learner: 'dan', exercise: 'double', before: 'pass, 4 of 4 points', after: 'wrong, 0 of 4 points' },
     ]);
+  });
+});
+
+describe('runBatch() on results that are there', () => {
+  const verdictOf = (verdict: 'pass' | 'wrong' | 'infra-error') =>
+    new Told(({ learner }) => (learner === 'dan' ? verdict : 'pass'));
+
+  it('takes what a regrade gives for the same key, but not a failure of the grader', async () => {
+    const results = new Results(join(root, 'out-again'));
+    await runBatch(jobs(), verdictOf('wrong'), results);
+    const changed = (await runBatch(jobs(), verdictOf('pass'), results, { again: true })).changes;
+    expect(changed.map(({ learner, before, after }) => [learner, before, after])).toEqual([
+      ['dan', 'wrong, 0 of 4 points', 'pass, 4 of 4 points'],
+    ]);
+    const { entries, changes } = await runBatch(jobs(), verdictOf('infra-error'), results, { again: true });
+    expect([entries.find(({ learner }) => learner === 'dan')!.verdict, changes]).toEqual(['pass', []]);
+  });
+
+  it('keeps the first of two results that differ, says so, and goes on with the others', async () => {
+    const results = new Results(join(root, 'out-conflict'));
+    const other = verdictOf('wrong');
+    const run = other.run.bind(other);
+    // Somebody else grades into the same folder in the meantime.
+    other.run = async (all, onResult) => {
+      await runBatch(jobs(), verdictOf('pass'), results);
+      await run(all, onResult);
+    };
+    const { conflicts, entries } = await runBatch(jobs(), other, results);
+    expect(conflicts.map(({ code }) => code)).toEqual(['SB_RESULTS_DIFFER']);
+    expect(entries.map(({ verdict }) => verdict)).toEqual(['pass', 'pass', 'pass', 'pass']);
+  });
+
+  it('says which manifest cannot be read', () => {
+    const results = new Results(join(root, 'out-manifest'));
+    writeFileSync(join(results.folder, 'manifest.json'), '{"a"');
+    expect(() => results.manifest()).toThrow(/Cannot read ".*manifest\.json": it is not a list of results/);
+    writeFileSync(join(results.folder, 'manifest.json'), '{}');
+    expect(() => results.manifest()).toThrow('it is not a list of results');
+  });
+});
+
+describe('nothingLeft()', () => {
+  it('ends with the error of what takes the results, and ends the work', async () => {
+    let ended = false;
+    const waiting = nothingLeft(['a'], async (_settle, _left, fail) => {
+      fail(new Error('the disk is full'));
+      return () => {
+        ended = true;
+      };
+    });
+    await expect(waiting).rejects.toThrow('the disk is full');
+    expect(ended).toBe(true);
   });
 });
 

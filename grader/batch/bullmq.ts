@@ -76,7 +76,7 @@ export class BullmqExecutor implements Executor {
 
   async run(jobs: readonly Job[], onResult: (job: Job, report: Report) => void): Promise<void> {
     const byKey = new Map(jobs.map((job) => [job.key, job]));
-    await nothingLeft<string>(byKey.keys(), async (settle, left) => {
+    await nothingLeft<string>(byKey.keys(), async (settle, left, fail) => {
       const take = async (id: string): Promise<void> => {
         const job = byKey.get(id);
         if (job === undefined || !left.has(id)) return;
@@ -94,15 +94,16 @@ export class BullmqExecutor implements Executor {
         // Results are kept in files; the queue forgets them, so that a later run may put the job in again.
         await queued.remove().catch(() => {});
       };
-      this.events.on('completed', ({ jobId }) => void take(jobId));
-      this.events.on('failed', ({ jobId }) => void take(jobId));
+      const taken = (id: string): void => void take(id).catch(fail);
+      this.events.on('completed', ({ jobId }) => taken(jobId));
+      this.events.on('failed', ({ jobId }) => taken(jobId));
       // What an earlier run left there is done already, or under way.
       await this.queue.addBulk(
         jobs.map((job) => ({ name: 'grade', data: job, opts: { jobId: job.key, attempts: 3 } })),
       );
       // Events can be missed while a connection is made again.
       const poll = setInterval(() => {
-        for (const id of left) void take(id);
+        for (const id of left) taken(id);
       }, 1000);
       return () => clearInterval(poll);
     });

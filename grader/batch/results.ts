@@ -33,6 +33,8 @@ export interface Change {
 }
 
 const MANIFEST = 'manifest.json';
+/** Code of the error for a second result of a key that is not the first. */
+export const RESULTS_DIFFER = 'SB_RESULTS_DIFFER';
 let temporaries = 0;
 
 export class Results {
@@ -79,9 +81,28 @@ export class Results {
     }
   }
 
+  /** Keeps a result instead of the one that was there, as who grades again wants it. */
+  replace(key: string, report: Report): Report {
+    // A failure of the grader's own takes nobody's result away.
+    if (report.verdict !== 'infra-error') rmSync(this.path(key), { force: true });
+    return this.write(key, report);
+  }
+
   manifest(): ManifestEntry[] {
     const file = join(this.folder, MANIFEST);
-    return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as ManifestEntry[]) : [];
+    if (!existsSync(file)) return [];
+    let entries: unknown;
+    try {
+      entries = JSON.parse(readFileSync(file, 'utf8'));
+    } catch {
+      // Said below.
+    }
+    if (Array.isArray(entries)) return entries as ManifestEntry[];
+    throw new ShardbookError({
+      code: 'SB_MANIFEST_INVALID',
+      message: `Cannot read "${file}": it is not a list of results`,
+      help: 'Remove it and grade again: the reports beside it are kept, and nothing that is there is run anew',
+    });
   }
 
   /** Takes entries into the manifest; returns what changed against the last time. */
@@ -178,7 +199,7 @@ function sameResult(a: Report, b: Report): boolean {
 
 function conflict(key: string, first: Report, second: Report): ShardbookError {
   return new ShardbookError({
-    code: 'SB_RESULTS_DIFFER',
+    code: RESULTS_DIFFER,
     message: `Cannot keep a second result of ${key.slice(0, 12)}: it is ${describe(second)}, the first was ${describe(first)}`,
     help: 'The same submission, exercise, runtime and seed must give the same verdict; a submission near a limit of time may not',
   });

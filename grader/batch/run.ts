@@ -1,8 +1,10 @@
 /** Grades many submissions: finds what is done already, does the rest, keeps everything, and says what changed. */
+import { ShardbookError } from 'shardbook';
+import { submissionName } from '../intake/index.js';
 import type { Report } from '../report.js';
 import type { Executor } from './executor.js';
 import type { Job } from './jobs.js';
-import { type Change, entryOf, type ManifestEntry, type Results } from './results.js';
+import { type Change, entryOf, type ManifestEntry, RESULTS_DIFFER, type Results } from './results.js';
 
 export interface BatchProgress {
   readonly done: number;
@@ -15,10 +17,13 @@ export interface BatchProgress {
 
 export interface BatchOutcome {
   readonly entries: readonly ManifestEntry[];
+  /** One for each job; the submission's name says whose it is. */
   readonly reports: readonly Report[];
   readonly changes: readonly Change[];
   /** Gradings that were not made because their result was there, or another learner handed in the same. */
   readonly kept: number;
+  /** Second results that were not the first ones, which stand: somebody else graded the same into the same folder. */
+  readonly conflicts: readonly ShardbookError[];
 }
 
 export async function runBatch(
@@ -38,6 +43,20 @@ export async function runBatch(
     options.onProgress?.({ done, total: jobs.length, kept: wasKept, job, report });
   };
   const todo: Job[] = [];
+  const conflicts: ShardbookError[] = [];
+  const keep = (key: string, report: Report): Report => {
+    if (options.again === true) return results.replace(key, report);
+    try {
+      return results.write(key, report);
+    } catch (error) {
+      // One submission that is not to be believed must not cost the others their results.
+      const first = results.read(key);
+      if (!(error instanceof ShardbookError) || error.code !== RESULTS_DIFFER || first === undefined)
+        throw error;
+      conflicts.push(error);
+      return first;
+    }
+  };
   for (const [key, same] of byKey) {
     const earlier = options.again === true ? undefined : results.read(key);
     if (earlier === undefined) todo.push(same[0]!);
@@ -47,7 +66,7 @@ export async function runBatch(
     }
   }
   await executor.run(todo, (job, report) => {
-    const standing = results.write(job.key, report);
+    const standing = keep(job.key, report);
     reports.set(job.key, standing);
     byKey.get(job.key)!.forEach((same, i) => {
       tell(same, standing, i > 0);
@@ -55,5 +74,10 @@ export async function runBatch(
   });
   const entries = jobs.map((job) => entryOf(job, reports.get(job.key)!));
   const changes = results.record(entries);
-  return { entries, reports: jobs.map((job) => reports.get(job.key)!), changes, kept };
+  return { entries, reports: jobs.map((job) => ownOf(job, reports.get(job.key)!)), changes, kept, conflicts };
+}
+
+/** Files of many learners have one name, and equal submissions share a report. */
+function ownOf({ learner, file }: Job, report: Report): Report {
+  return { ...report, submission: { ...report.submission, name: `${learner}/${submissionName(file)}` } };
 }

@@ -50,7 +50,7 @@ export function readSubmission(path: string, exercise: Exercise): Submission {
       help: 'Name a .ts file, a folder, or a notebook (.ipynb, .md)',
     });
   }
-  const name = cleanName(basename(path));
+  const name = submissionName(path);
   if (stat.isSymbolicLink()) throw refused('The submission is a symbolic link, wanted a file or a folder');
   if (stat.isDirectory()) return readFolder(path, name, exercise);
   return readOne(path, name, exercise, []);
@@ -186,6 +186,11 @@ function decode(bytes: Uint8Array, name: string): string {
   } catch {
     throw refused('The file is not UTF-8 text', undefined, name);
   }
+}
+
+/** What a submission is called in messages and reports. */
+export function submissionName(path: string): string {
+  return cleanName(basename(path));
 }
 
 /** A name is the learner's choice: nothing but plain characters goes into messages, paths and reports. */

@@ -1,2 +1,2 @@
 export { compileFiles } from './compile.js';
-export { readSubmission, type SourceFile, type Submission } from './files.js';
+export { readSubmission, type SourceFile, type Submission, submissionName } from './files.js';

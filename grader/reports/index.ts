@@ -1,7 +1,8 @@
+export { codeQualityReport, githubAnnotations } from './annotations.js';
 export { ctrfReport } from './ctrf.js';
 export { gradescopeReport } from './gradescope.js';
 export { junitReport } from './junit.js';
-export { githubAnnotations, markdownReport } from './markdown.js';
+export { markdownReport } from './markdown.js';
 export { reportSchema } from './schema.js';
 export { formatReport } from './terminal.js';
 export { escapeCsv, neutralize, points } from './text.js';

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { exitCode, REPORT_FORMAT, type Report } from '../report.js';
 import {
+  codeQualityReport,
   ctrfReport,
   escapeCsv,
   formatReport,
@@ -75,6 +76,7 @@ describe('every form of a report', () => {
       gradescope: JSON.stringify(gradescopeReport(report)),
       markdown: markdownReport([report]),
       github: githubAnnotations(report, 'work.ts').join('\n'),
+      codequality: JSON.stringify(codeQualityReport(report, 'work.ts')),
     };
     for (const [name, text] of Object.entries(forms)) {
       expect(text, name).not.toMatch(CONTROL);
@@ -143,6 +145,34 @@ describe('gradescopeReport()', () => {
   });
 });
 
+describe('markdownReport()', () => {
+  it('has the feedback of every check that failed, and type errors', () => {
+    const second = { ...report.checks[1]!, title: 'Four', feedback: { message: 'also off' } };
+    const text = markdownReport([{ ...report, checks: [...report.checks, second] }]);
+    expect(text).toMatch(/\*\*Two\*\*\n\n- work\.ts:3: a/);
+    expect(text).toContain('**Four**\n\n- also off\n');
+    expect(text).toContain('**Type errors** (they do not decide the verdict)\n\n- work.ts:2: no\n');
+    expect(text).not.toContain('Needs "Two" first');
+  });
+});
+
+describe('codeQualityReport()', () => {
+  it('has a place, a severity and a fingerprint of its own for each finding', () => {
+    const twice = { ...report, checks: [report.checks[1]!, report.checks[1]!] };
+    const findings = codeQualityReport(twice, 'hw/work.ts') as {
+      severity: string;
+      fingerprint: string;
+      location: unknown;
+    }[];
+    expect(findings.map(({ severity, location }) => [severity, location])).toEqual([
+      ['major', { path: 'hw/work.ts', lines: { begin: 3 } }],
+      ['major', { path: 'hw/work.ts', lines: { begin: 3 } }],
+      ['minor', { path: 'hw/work.ts', lines: { begin: 2 } }],
+    ]);
+    expect(new Set(findings.map(({ fingerprint }) => fingerprint)).size).toBe(3);
+  });
+});
+
 describe('githubAnnotations()', () => {
   it('names the file of a folder, and no line of a notebook', () => {
     const at = (kind: Report['submission']['kind'], file: string): string => {
@@ -156,7 +186,7 @@ describe('githubAnnotations()', () => {
 
   it('puts feedback at the line, each command on one line', () => {
     const [line, ...more] = githubAnnotations(report, 'a,b:work.ts');
-    expect(more).toEqual([]);
+    expect(more).toEqual(['::warning file=a%2Cb%3Awork.ts,line=2,title=Type error::work.ts:2: no']);
     expect(line).toMatch(/^::error file=a%2Cb%3Awork\.ts,line=3,title=Two::/);
     expect(line).not.toContain('\n');
   });
@@ -209,11 +239,13 @@ describe('the files for CI', () => {
     const workflow = parse(read('github.yml')) as {
       on: object;
       permissions: object;
-      jobs: { grade: { steps: { run?: string; with?: { ref?: string } }[] } };
+      jobs: { grade: { steps: { uses?: string; run?: string; with?: { ref?: string } }[] } };
     };
     expect(Object.keys(workflow.on)).toEqual(['pull_request']);
     expect(workflow.permissions).toEqual({ contents: 'read' });
     const { steps } = workflow.jobs.grade;
+    // A tag can be moved to other code, a commit cannot.
+    for (const { uses } of steps) if (uses !== undefined) expect(uses).toMatch(/@[0-9a-f]{40}$/);
     expect(steps[0]!.with!.ref).toContain('base.sha');
     expect(steps.find(({ run }) => run?.includes('shardbook grade'))!.run).toContain('--untrusted');
     expect(read('github.yml')).not.toMatch(
@@ -222,7 +254,10 @@ describe('the files for CI', () => {
     const job = (parse(read('gitlab.yml')) as { grade: { script: string[]; artifacts: { reports: object } } })
       .grade;
     expect(job.script.join(' ')).toContain('--untrusted');
-    expect(job.artifacts.reports).toEqual({ junit: 'reports/*.xml' });
+    expect(job.artifacts.reports).toEqual({
+      junit: 'reports/*.xml',
+      codequality: 'reports/*.codequality.json',
+    });
   });
 
   it('are scripts that a shell can read', () => {

@@ -5,6 +5,11 @@ const LENGTH = 6;
 /** Rows of the model's position embedding. */
 const POSITIONS = 16;
 
+/** Whether a float32 is a bfloat16 as well: its lower half is empty. */
+function isOnCoarseGrid(value: number): boolean {
+  return (new Uint32Array(new Float32Array([value]).buffer)[0]! & 0xffff) === 0;
+}
+
 export default (kit: CheckKit): CheckTable => {
   const tokens = (context: CheckContext, label: string, batch: number, length = LENGTH): HostTensor => {
     const random = new kit.Random(kit.deriveSeed(context.seed, label));
@@ -97,6 +102,44 @@ export default (kit: CheckKit): CheckTable => {
     losses: async (context) => {
       for (const world of context.worlds)
         await kit.sameAsReference(context, train(context, world, 4), { tolerance });
+    },
+    precision: async (context) => {
+      const inputs = [0, 1].map((rank): HostValue[] => [
+        tokens(context, `precision, ids of rank ${rank}`, 2),
+        tokens(context, `precision, targets of rank ${rank}`, 2),
+      ]);
+      const work = { inputs, harness: true, call: 'precision' };
+      const { run, fail } = await kit.runSetting(context, { name: 'world 2, its own policy, 3 steps', work });
+      const want = await context.reference(work);
+      for (const [op, what, wanted] of [
+        ['allGatherSingle', 'all-gathers', 'bfloat16'],
+        ['reduceScatterSingle', 'reduce-scatters', 'float32'],
+      ] as const) {
+        const calls = run.exchange.collectives.filter((call) => call.op === op);
+        const got = calls.map(({ tensors }) => tensors[0]?.dtype).find((dtype) => dtype !== wanted);
+        if (got !== undefined || calls.length === 0)
+          throw fail({ message: `The ${what} carry ${got ?? 'nothing'}, wanted ${wanted}` });
+      }
+      for (const [rank, { value }] of run.ranks.entries()) {
+        const { stored, losses } = value as unknown as { stored: string[]; losses: HostTensor };
+        const other = stored.filter((dtype) => dtype !== 'float32');
+        if (other.length > 0)
+          throw fail({
+            message: `${other.length} of ${stored.length} parameters of rank ${rank} are stored in ${other[0]}, wanted float32`,
+            hypothesis: 'was the model cast before it was sharded?',
+          });
+        if (losses.values.length > 0 && losses.values.every(isOnCoarseGrid))
+          throw fail({
+            message: `The losses of rank ${rank}, ${losses.values.join(', ')}, have no more digits than bfloat16 holds: wanted logits that are cast before the loss`,
+          });
+        const wanted = (want.ranks[rank]!.value as unknown as { losses: HostTensor }).losses.values;
+        // bfloat16 has 8 bits; which sums are rounded when is the submission's choice.
+        const at = wanted.findIndex((loss, i) => !(Math.abs(losses.values[i]! - loss) <= 0.03 * loss));
+        if (at >= 0)
+          throw fail({
+            message: `Loss ${at} of rank ${rank} is ${losses.values[at]}, wanted ${wanted[at]} within 3 percent`,
+          });
+      }
     },
     fresh: async (context) => {
       await kit.sameAsReference(context, train(context, 4, 3, 3), { tolerance });

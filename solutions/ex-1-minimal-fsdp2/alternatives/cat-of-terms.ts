@@ -1,4 +1,13 @@
-import { type DeviceMesh, F, fullyShard, type nn, type optim, type Tensor, torch } from 'shardbook';
+import {
+  type DeviceMesh,
+  F,
+  fullyShard,
+  MixedPrecisionPolicy,
+  type nn,
+  type optim,
+  type Tensor,
+  torch,
+} from 'shardbook';
 
 /** The model that is given: a small Transformer. `forward` calls your function. */
 export interface SimpleTransformer extends nn.Module {
@@ -16,13 +25,21 @@ export function forward(model: SimpleTransformer, ids: Tensor): Tensor {
   return model.output.call(model.transformer.call(x));
 }
 
+/** bfloat16 for computing and for the all-gathers, float32 for the reduction. */
+export function makePolicy(): MixedPrecisionPolicy {
+  return new MixedPrecisionPolicy({ paramDtype: torch.bfloat16, reduceDtype: torch.float32 });
+}
+
 /** Shards every layer of the encoder, then what is left. */
-export function shardModel(model: SimpleTransformer, mesh: DeviceMesh): void {
+export function shardModel(model: SimpleTransformer, mesh: DeviceMesh, mpPolicy: MixedPrecisionPolicy): void {
   const layers = [...model.transformer.layers];
   layers.reverse().forEach((layer) => {
-    fullyShard(layer, { mesh });
+    fullyShard(layer, { mesh, mpPolicy });
   });
-  fullyShard(model, { mesh });
+  // The logits are given out in float32 by the policy of the whole instead of a cast before the loss.
+  const { paramDtype, reduceDtype } = mpPolicy;
+  const outputDtype = torch.float32;
+  fullyShard(model, { mesh, mpPolicy: new MixedPrecisionPolicy({ paramDtype, reduceDtype, outputDtype }) });
 }
 
 /** Trains on one batch; returns the loss of each step. */

@@ -1,5 +1,14 @@
 // fails: wrong in units, "is every layer a unit of its own"
-import { type DeviceMesh, F, fullyShard, type nn, type optim, type Tensor, torch } from 'shardbook';
+import {
+  type DeviceMesh,
+  F,
+  fullyShard,
+  MixedPrecisionPolicy,
+  type nn,
+  type optim,
+  type Tensor,
+  torch,
+} from 'shardbook';
 
 /** The model that is given: a small Transformer. `forward` calls your function. */
 export interface SimpleTransformer extends nn.Module {
@@ -17,9 +26,14 @@ export function forward(model: SimpleTransformer, ids: Tensor): Tensor {
   return model.output.call(model.transformer.call(x));
 }
 
+/** bfloat16 for computing and for the all-gathers, float32 for the reduction. */
+export function makePolicy(): MixedPrecisionPolicy {
+  return new MixedPrecisionPolicy({ paramDtype: torch.bfloat16, reduceDtype: torch.float32 });
+}
+
 /** Shards every layer of the encoder, then what is left. */
-export function shardModel(model: SimpleTransformer, mesh: DeviceMesh): void {
-  fullyShard(model, { mesh });
+export function shardModel(model: SimpleTransformer, mesh: DeviceMesh, mpPolicy: MixedPrecisionPolicy): void {
+  fullyShard(model, { mesh, mpPolicy });
 }
 
 /** Trains on one batch; returns the loss of each step. */
@@ -33,7 +47,7 @@ export function train(
   const losses: number[] = [];
   for (let step = 0; step < steps; step++) {
     optimizer.zeroGrad();
-    const logits = model.call(ids);
+    const logits = model.call(ids).to(torch.float32);
     const loss = F.crossEntropy(logits.reshape([-1, logits.shape[2]!]), targets.reshape([-1]));
     loss.backward();
     optimizer.step();

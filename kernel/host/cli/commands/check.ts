@@ -5,7 +5,7 @@ import { checkWork, formatReport, loadExercise, nextHint } from '../../../../gra
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
-import { exitOnSignals, options, usageError } from './options.js';
+import { exitOnSignals, isColourful, options, seedOf, usageError } from './options.js';
 
 const usage = `usage: shardbook check ID [--submission PATH] [--hint]
 
@@ -47,9 +47,7 @@ export const command: Command = {
       process.stdout.write(`Hint ${number} of ${of}\n\n${hint}\n`);
       return 0;
     }
-    const seed = Number(values.seed);
-    if (!Number.isInteger(seed) || seed < 0 || seed >= 2 ** 32)
-      throw usageError('check', `the seed is "${values.seed}"`);
+    const seed = seedOf('check', values.seed);
     const { report, advice } = await checkWork({
       exercise,
       workspace: values.workspace,
@@ -58,7 +56,7 @@ export const command: Command = {
       seed,
       ...(values.submission === undefined ? {} : { file: values.submission }),
     });
-    process.stdout.write(`${formatReport(report, { colours: process.stdout.isTTY === true })}\n${advice}\n`);
+    process.stdout.write(`${formatReport(report, { colours: isColourful(process.stdout) })}\n${advice}\n`);
     if (report.verdict === 'pass') return 0;
     return report.verdict === 'infra-error' ? 2 : 1;
   },

@@ -1,5 +1,3 @@
-import { existsSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
@@ -14,7 +12,7 @@ import {
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
-import { exitOnSignals, options, usageError } from './options.js';
+import { exitOnSignals, jobCount, options, usageError } from './options.js';
 
 const usage = `usage: shardbook exercise list
        shardbook exercise start ID
@@ -70,7 +68,7 @@ export const command: Command = {
     exitOnSignals();
     const [action = '', ...ids] = positionals;
     const root = resolve(values.dir ?? packageRoot());
-    if (action === 'list') return list(root);
+    if (action === 'list') return list(action, root);
     if (action === 'check') return check(root, ids, values);
     if (action === 'mutant') return mutant(root, ids);
     const [id] = ids;
@@ -97,8 +95,15 @@ export const command: Command = {
   },
 };
 
-function list(root: string): number {
-  for (const id of listExercises(join(root, 'exercises'))) {
+/** The exercises of `root`, of which there must be some. */
+function all(action: string, root: string): string[] {
+  const ids = listExercises(join(root, 'exercises'));
+  if (ids.length === 0) throw usageError(`exercise ${action}`, `"${root}" has no exercises/ID/exercise.yaml`);
+  return ids;
+}
+
+function list(action: string, root: string): number {
+  for (const id of all(action, root)) {
     const { title, checks } = loadExercise(join(root, 'exercises', id));
     process.stdout.write(`${id}  ${title}, ${checks.length} checks\n`);
   }
@@ -131,10 +136,10 @@ async function check(root: string, ids: readonly string[], values: Values): Prom
   let passed = 0;
   let failed = 0;
   const mutants = values.mutants === 'all' ? Number.POSITIVE_INFINITY : Number(values.mutants);
-  if (Number.isNaN(mutants) || mutants < 0)
-    throw usageError('exercise check', `--mutants is "${values.mutants}", wanted a number or "all"`);
-  const jobs = Math.max(1, Number(values.jobs ?? availableParallelism()));
-  for (const id of ids.length === 0 ? listExercises(join(root, 'exercises')) : ids) {
+  if (values.mutants !== 'all' && !/^\d+$/.test(values.mutants))
+    throw usageError('exercise check', `--mutants is "${values.mutants}", wanted a whole number or "all"`);
+  const jobs = jobCount('exercise check', values.jobs);
+  for (const id of ids.length === 0 ? all('check', root) : ids) {
     const started = Date.now();
     process.stdout.write(`${id}\n`);
     await selfCheck({
@@ -152,7 +157,6 @@ async function check(root: string, ids: readonly string[], values: Values): Prom
     });
     process.stdout.write(`  ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
   }
-  if (!existsSync(join(root, 'exercises'))) throw usageError('exercise check', `"${root}" has no exercises/`);
   process.stdout.write(`${passed} passed, ${failed} failed\n`);
   return failed === 0 ? 0 : 1;
 }

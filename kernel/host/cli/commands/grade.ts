@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
   type BatchProgress,
   BullmqExecutor,
+  codeQualityReport,
   ctrfReport,
   EXERCISE_FILE,
   type Executor,
@@ -31,7 +31,7 @@ import {
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
-import { exitOnSignals, options, usageError } from './options.js';
+import { exitOnSignals, isColourful, jobCount, options, seedOf, usageError } from './options.js';
 
 const usage = `usage: shardbook grade EXERCISE --submission PATH [options]
        shardbook grade DIR --out FOLDER [--exercise ID...] [options]
@@ -51,6 +51,7 @@ LEARNER/EXERCISE.ts, EXERCISE/LEARNER.ts, or with one --exercise, LEARNER.ts. Wh
 --ctrf FILE        CTRF
 --gradescope FILE  Gradescope's results.json (one submission)
 --markdown FILE    a summary in Markdown; appended, as a job's summary wants it
+--codequality FILE GitLab's Code Quality report, with feedback at the submission's lines (one submission)
 --github           workflow commands that put feedback at the submission's lines
 --schema           print the JSON Schema of the report
 
@@ -77,6 +78,7 @@ const OPTIONS = {
   ctrf: { type: 'string' },
   gradescope: { type: 'string' },
   markdown: { type: 'string' },
+  codequality: { type: 'string' },
   github: { type: 'boolean', default: false },
   schema: { type: 'boolean', default: false },
   seed: { type: 'string', default: '1' },
@@ -130,42 +132,49 @@ async function gradeOne(folder: string, values: Values): Promise<number> {
     file: resolve(values.submission),
     packageRoot: packageRoot(),
     version: packageVersion(),
-    seed: seedOf(values),
+    seed: seedOf('grade', values.seed),
     types: !values['no-types'],
     untrusted: values.untrusted,
     publicOnly: values.public,
     ...secretOf(),
   });
   if (values.json !== '-')
-    process.stdout.write(`${formatReport(report, { colours: process.stdout.isTTY === true })}\n`);
+    process.stdout.write(`${formatReport(report, { colours: isColourful(process.stdout) })}\n`);
   if (values.github)
-    for (const line of githubAnnotations(report, values.submission)) process.stdout.write(`${line}\n`);
-  writeReports([report], values);
+    for (const line of githubAnnotations(report, values.submission)) besideJson(values).write(`${line}\n`);
+  writeReports([report], report, values);
+  if (values.codequality !== undefined)
+    write(values.codequality, `${JSON.stringify(codeQualityReport(report, values.submission), null, 2)}\n`);
+  if (values.gradescope !== undefined)
+    write(values.gradescope, `${JSON.stringify(gradescopeReport(report), null, 2)}\n`);
   return exitCode(report);
 }
 
 async function gradeMany(folder: string, values: Values): Promise<number> {
+  for (const name of ['gradescope', 'codequality', 'github', 'submission'] as const)
+    if (values[name] !== undefined && values[name] !== false)
+      throw usageError('grade', `--${name} is for one submission`);
   if (values.out === undefined)
     throw usageError('grade', 'many submissions want --out FOLDER for their results');
+  const width = jobCount('grade', values.jobs);
+  const part = values.shard === undefined ? undefined : shardNumbers(values.shard);
+  const seed = seedOf('grade', values.seed);
   if (values.untrusted) await requireSandbox(packageRoot());
   const all = findJobs(folder, {
     exercises: resolve(values.exercises ?? join(packageRoot(), 'exercises')),
     ...(values.exercise === undefined ? {} : { only: values.exercise }),
     packageRoot: packageRoot(),
-    seed: seedOf(values),
+    seed,
     untrusted: values.untrusted,
     publicOnly: values.public,
     types: values.types,
     ...secretOf(),
   });
-  const jobs = values.shard === undefined ? all : shardOf(all, ...shardNumbers(values.shard));
+  const jobs = part === undefined ? all : shardOf(all, ...part);
   const results = new Results(resolve(values.out));
   const executor: Executor =
     values.redis === undefined
-      ? new PoolExecutor(
-          { packageRoot: packageRoot(), version: packageVersion(), ...secretOf() },
-          jobCount(values),
-        )
+      ? new PoolExecutor({ packageRoot: packageRoot(), version: packageVersion(), ...secretOf() }, width)
       : await BullmqExecutor.start({ url: values.redis, name: values.queue });
   const started = Date.now();
   try {
@@ -174,19 +183,22 @@ async function gradeMany(folder: string, values: Values): Promise<number> {
       onProgress: showProgress,
     });
     writeFileSync(join(results.folder, 'gradebook.csv'), gradebook(results.manifest()));
-    writeReports(outcome.reports, values);
+    writeReports(outcome.reports, outcome.reports, values);
+    const said = besideJson(values);
     for (const { learner, exercise, before, after } of outcome.changes)
-      process.stdout.write(`changed  ${learner}, ${exercise}: ${before} -> ${after}\n`);
+      said.write(`changed  ${learner}, ${exercise}: ${before} -> ${after}\n`);
+    for (const conflict of outcome.conflicts)
+      process.stderr.write(`${conflict.message}  [${conflict.code}]\n`);
     const count = (verdict: string): number =>
       outcome.entries.filter((entry) => entry.verdict === verdict).length;
     const passed = count('pass');
     const lost = count('infra-error');
     const seconds = (Date.now() - started) / 1000;
-    process.stdout.write(
+    said.write(
       `${outcome.entries.length} submissions in ${seconds.toFixed(1)} s, ${outcome.kept} of them known: ` +
         `${passed} passed, ${outcome.entries.length - passed - lost} did not, ${lost} could not be graded\n`,
     );
-    if (lost > 0) return 2;
+    if (lost > 0 || outcome.conflicts.length > 0) return 2;
     return passed === outcome.entries.length ? 0 : 1;
   } finally {
     await executor.close();
@@ -213,7 +225,7 @@ async function work(values: Values): Promise<number> {
   if (values.redis === undefined) throw usageError('grade worker', 'no queue is named, wanted --redis URL');
   const lockMs = Number(process.env['SHARDBOOK_QUEUE_LOCK_MS'] ?? 30_000);
   const worker = await startWorker(
-    { url: values.redis, name: values.queue, jobs: jobCount(values), lockMs },
+    { url: values.redis, name: values.queue, jobs: jobCount('grade worker', values.jobs), lockMs },
     { packageRoot: packageRoot(), version: packageVersion(), ...secretOf() },
     (job, report) =>
       void process.stdout.write(`${report.verdict.padEnd(13)} ${job.learner}, ${job.exercise}\n`),
@@ -242,18 +254,19 @@ function showProgress({ done, total, kept, job, report }: BatchProgress): void {
   );
 }
 
-function writeReports(reports: readonly Report[], values: Values): void {
+/** Where words go: not between the JSON, when that is what is asked for. */
+function besideJson(values: Values): NodeJS.WriteStream {
+  return values.json === '-' ? process.stderr : process.stdout;
+}
+
+/** `asJson` is what stands in the JSON: the report of one submission, the list of many, however many there are. */
+function writeReports(reports: readonly Report[], asJson: Report | readonly Report[], values: Values): void {
   const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
-  const [only] = reports;
-  const single = reports.length === 1 ? only! : reports;
-  if (values.json === '-') process.stdout.write(json(single));
-  else if (values.json !== undefined) write(values.json, json(single));
+  if (values.json === '-') process.stdout.write(json(asJson));
+  else if (values.json !== undefined) write(values.json, json(asJson));
   if (values.junit !== undefined) write(values.junit, junitReport(reports));
   if (values.ctrf !== undefined) write(values.ctrf, json(ctrfReport(reports)));
   if (values.markdown !== undefined) write(values.markdown, markdownReport(reports), 'a');
-  if (values.gradescope === undefined) return;
-  if (reports.length !== 1) throw usageError('grade', '--gradescope is for one submission');
-  write(values.gradescope, json(gradescopeReport(only!)));
 }
 
 function write(file: string, text: string, flag: 'w' | 'a' = 'w'): void {
@@ -262,22 +275,10 @@ function write(file: string, text: string, flag: 'w' | 'a' = 'w'): void {
   writeFileSync(path, text, { flag });
 }
 
-function seedOf(values: Values): number {
-  const seed = Number(values.seed);
-  if (Number.isInteger(seed) && seed >= 0 && seed < 2 ** 32) return seed;
-  throw usageError('grade', `the seed is "${values.seed}", wanted a whole number from 0 to ${2 ** 32 - 1}`);
-}
-
 /** The environment and not an option: a command line stands in logs. */
 function secretOf(): { secret?: string } {
   const secret = process.env['SHARDBOOK_SECRET'];
   return secret === undefined ? {} : { secret };
-}
-
-function jobCount(values: Values): number {
-  const jobs = Number(values.jobs ?? availableParallelism());
-  if (Number.isInteger(jobs) && jobs >= 1 && jobs <= 256) return jobs;
-  throw usageError('grade', `--jobs is "${values.jobs}", wanted a whole number from 1 to 256`);
 }
 
 function shardNumbers(text: string): [number, number] {
