@@ -269,14 +269,23 @@ export default (kit: CheckKit): CheckTable => {
         ],
         MACHINE,
       );
+      // Few bytes in many steps: the latency decides.
+      await order(
+        context,
+        [
+          { name: 'tp', size: 2, bytes: 1e5 },
+          { name: 'dp', size: 4, bytes: 1e3 },
+        ],
+        MACHINE,
+      );
       await order(context, [tp], MACHINE);
     },
     one: async (context) => {
       for (const world of context.worlds) await check(context, { dp: world });
     },
     fits: async (context) => {
-      for (const sizes of [{ dp: 2, tp: 4 }, { dp: 1, tp: 2 }, { dp: 3 }]) {
-        const inputs = Array.from({ length: 4 }, (): HostValue[] => [sizes]);
+      for (const sizes of [{ dp: 2, tp: 4 }, { dp: 1, tp: 2 }, { dp: 3 }, {}] as Sizes[]) {
+        const inputs = Array.from({ length: 4 }, (): HostValue[] => [{ ...sizes }]);
         const { run, fail } = await kit.runSetting(context, {
           name: `${text(sizes)}, world 4`,
           work: { inputs, harness: true, call: 'refused' },
@@ -348,6 +357,8 @@ export default (kit: CheckKit): CheckTable => {
         bytes: 1000 * random.integer(1, 999),
       }));
       await order(context, dimensions, machine);
+      const four = [9, 1, 4, 2].map((mib, i) => ({ name: `d${i}`, size: 2, bytes: mib * MIB }));
+      await order(context, four, MACHINE);
       await check(context, { tp: 3, pp: 2 });
       await along(context, { pp: 3, tp: 2 }, 'pp', 4);
     },
