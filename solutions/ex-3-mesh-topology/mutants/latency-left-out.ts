@@ -1,4 +1,4 @@
-// fails: wrong in order
+// fails: wrong in order, "does the latency of each step count"
 import { type DeviceMesh, dist, initDeviceMesh, type Tensor, torch } from 'shardbook';
 
 export type Sizes = { readonly pp?: number; readonly dp?: number; readonly tp?: number };

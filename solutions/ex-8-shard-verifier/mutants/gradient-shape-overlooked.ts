@@ -149,7 +149,7 @@ export class ShardVerifier {
     if (!(t instanceof DTensor)) return `a plain tensor of shape [${t.shape.join(', ')}]`;
     if (!t.deviceMesh.equals(this.mesh)) return 'it lies on another mesh';
     if (!this.#liesRight(t)) return `it lies as ${t.placements.join(', ')}`;
-    return undefined;
+    return Object.hasOwn(this.reference, name) ? undefined : 'nobody knows it';
   }
 
   #liesRight({ placements }: DTensor): boolean {
