@@ -52,6 +52,8 @@ export interface RankResult {
   readonly inputs: readonly HostTensor[];
   /** Whether writing to a returned tensor changes an argument; with `memory` it is not tried. */
   readonly aliased: boolean;
+  /** Whether a returned tensor has the memory of one that an earlier call returned: that one has changed now. */
+  readonly again: boolean;
   /**
    * With `memory`: bytes by which the rank's memory rose at most above its arguments, counted by the operating system and not by the
    * rank. Undefined without `memory`, and where no system counts it (macOS, Windows).
@@ -414,7 +416,7 @@ function readResult(header: Answer & { type: 'returned' }, body: Uint8Array): Ra
   const list = Array.isArray(value) ? (value as HostValue[]) : [value];
   const outputs = list.length > 0 && list.every(isHostTensor) ? (list as HostTensor[]) : [];
   const other = outputs.length === 0 ? describeValue(value) : undefined;
-  return { value, outputs, other, inputs, aliased: header.aliased === true };
+  return { value, outputs, other, inputs, aliased: header.aliased === true, again: header.again === true };
 }
 
 function protocolError(rank: number, what: string): CheckFailure {

@@ -63,7 +63,7 @@ export function decodeValue(value: WireValue, tensors: readonly HostTensor[], de
   if ('number' in value) return Number(value.number);
   if ('other' in value) return new Other(String(value.other).slice(0, 100));
   if ('tensor' in value) {
-    const tensor = tensors[value.tensor];
+    const tensor = Number.isInteger(value.tensor) ? tensors[value.tensor] : undefined;
     if (tensor === undefined) throw new Error('a tensor that is not there');
     return tensor;
   }

@@ -125,6 +125,8 @@ export type Answer =
       tensors: WireTensor[];
       inputs: WireTensor[];
       aliased: boolean;
+      /** A tensor has the memory of one that was returned before. */
+      again?: boolean;
     }
   /** The arguments are there; from here on memory counts. */
   | { type: 'measure'; run: number }

@@ -47,9 +47,22 @@ export function converted({ convert }: Submission, local: Tensor, shape: number[
   return shown(convert(made(local, from, shape), to));
 }
 
-export function measured(submission: Submission, local: Tensor, shape: number[], from: Place, to: Place) {
+/** `then`: the same conversion a second time, and one from `to` to this. */
+export function measured(
+  submission: Submission,
+  local: Tensor,
+  shape: number[],
+  from: Place,
+  to: Place,
+  then: Place | null,
+) {
   const t = made(local, from, shape);
-  return submission.measure(() => submission.convert(t, to));
+  return submission.measure(() => {
+    const first = submission.convert(t, to);
+    if (then === null) return;
+    submission.convert(t, to);
+    submission.convert(first, then);
+  });
 }
 
 export function multiplied({ multiply }: Submission, a: Tensor, b: Tensor, way: Way) {

@@ -133,7 +133,7 @@ export function refused({ freeze }: Submission, patterns: string[]) {
   try {
     freeze(model, patterns);
   } catch (error) {
-    said = (error as Error).message;
+    said = error instanceof Error ? error.message : 'what was thrown is no Error';
   }
   return { said, frozen: [...model.parameters()].filter((p) => !p.requiresGrad).length };
 }
@@ -176,10 +176,13 @@ export function clipped({ clipByHook }: Submission, value: number, ids: Tensor, 
   lossOf(model, ids, targets).backward();
   const within = largest <= value * (1 + 1e-6);
   const clippedGradients = gradientsOf(model);
+  model.zeroGrad();
+  lossOf(model, ids, targets).backward();
+  const again = gradientsOf(model);
   for (const handle of handles) handle.remove();
   model.zeroGrad();
   lossOf(model, ids, targets).backward();
-  return { handles: handles.length > 0, within, clipped: clippedGradients, free: gradientsOf(model) };
+  return { handles: handles.length > 0, within, clipped: clippedGradients, again, free: gradientsOf(model) };
 }
 
 export function clippedGlobally({ clipGlobal }: Submission, maxNorm: number, ids: Tensor, targets: Tensor) {

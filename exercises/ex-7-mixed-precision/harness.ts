@@ -167,7 +167,11 @@ export function scaled(
 ) {
   const scaler = new LossScaler(options);
   const parameters = gradients[0]!.map((_, i) => torch.zeros([i + 2]).requiresGrad_(true));
-  const sgd = new optim.SGD(parameters, { lr: 1 });
+  // A group of its own for each.
+  const sgd = new optim.SGD(
+    parameters.map((p) => ({ params: [p] })),
+    { lr: 1 },
+  );
   const factor = scaler.scaleLoss(torch.tensor(2)).item() as number;
   const rows = gradients.map((own) => {
     for (const [i, g] of own.entries()) parameters[i]!.grad = g === null ? null : g.mul(scaler.scale);

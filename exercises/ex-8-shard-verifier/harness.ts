@@ -89,8 +89,9 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
   };
   const here = ranks === undefined || ranks.includes(dist.getRank());
   // Collectives are for all, whoever is wrong afterwards.
-  const whole =
-    kind === 'replaced' || kind === 'grad' || kind === 'optimizer' ? get().fullTensor().detach() : undefined;
+  const whole = ['replaced', 'grad', 'optimizer', 'moment', 'momentPlacement'].includes(kind)
+    ? get().fullTensor().detach()
+    : undefined;
   if (!here) return;
   switch (kind) {
     case 'uncovered':
@@ -137,6 +138,44 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
     case 'nan':
       torch.noGrad(() => void get().localTensor.reshape([-1]).narrow(0, 0, 1).fill_(Number.NaN));
       return;
+    case 'bit':
+      torch.noGrad(
+        () =>
+          void get()
+            .localTensor.reshape([-1])
+            .narrow(0, 0, 1)
+            .mul_(1 + 2 ** -23),
+      );
+      return;
+    case 'columns': {
+      const p = get();
+      const shape = [...p.localTensor.shape];
+      shape[shape.length - 1]! += 1;
+      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
+      put(model, name, DTensor.fromLocal(torch.zeros(shape), p.deviceMesh, [...p.placements], of));
+      return;
+    }
+    case 'axis': {
+      // Only the first of two axes lies otherwise.
+      const p = get();
+      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
+      const placements = [new Shard(0), new Shard(0)];
+      put(model, name, DTensor.fromLocal(p.localTensor.detach().clone(), p.deviceMesh, placements, of));
+      return;
+    }
+    case 'gradMesh': {
+      const p = get();
+      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
+      p.grad = DTensor.fromLocal(p.localTensor.detach().clone(), other, [new Replicate(), new Shard(0)], of);
+      return;
+    }
+    case 'gradShape': {
+      const p = get();
+      const [first = 0, ...rest] = p.localTensor.shape;
+      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
+      p.grad = DTensor.fromLocal(torch.zeros([first + 1, ...rest]), p.deviceMesh, [...p.placements], of);
+      return;
+    }
     case 'zeros':
       torch.noGrad(() => void get().localTensor.zero_());
       return;
@@ -153,6 +192,17 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
       return;
     case 'optimizer':
       adam.state.get(get())!['exp_avg_sq'] = whole!;
+      return;
+    case 'moment':
+      adam.state.get(get())!['exp_avg'] = whole!;
+      return;
+    case 'momentPlacement':
+      adam.state.get(get())!['exp_avg'] = DTensor.fromLocal(
+        whole!,
+        get().deviceMesh,
+        get().placements.map(() => new Replicate()),
+        { runCheck: false },
+      );
       return;
     default:
       throw new Error(`no fault of the kind "${kind}"`);

@@ -10,7 +10,7 @@ export function watched({ watch }: Submission, layers: number, requiresGrad: boo
   const model = new nn.Sequential(
     ...Array.from({ length: layers }, () => new nn.Linear(3, 3, { bias: false })),
   );
-  const log: string[] = [];
+  const log = ['begin'];
   const handle = watch(model, log);
   const weights = [...model.parameters()];
   for (const [i, weight] of weights.entries()) {

@@ -1,6 +1,6 @@
 import { type Tensor, torch } from 'shardbook';
 
-type Layer = (x: Tensor, weight: Tensor, bias: Tensor | null) => Tensor;
+type Layer = (x: Tensor, weight: Tensor, bias: Tensor | null) => Tensor | Promise<Tensor>;
 
 interface Submission {
   columnParallel: Layer;
@@ -18,7 +18,7 @@ const leaf = (t: Tensor, wanted: boolean): Tensor => t.clone().requiresGrad_(wan
 const gradOf = (t: Tensor | null): Tensor | null => t?.grad ?? null;
 
 /** One layer; without `grad` its forward alone. */
-export function layer(
+export async function layer(
   submission: Submission,
   wanted: Wanted,
   x: Tensor,
@@ -28,13 +28,13 @@ export function layer(
 ) {
   const [input, w] = [leaf(x, wanted.x), leaf(weight, wanted.weight)];
   const b = bias === null ? null : leaf(bias, wanted.weight);
-  const y = submission[wanted.layer](input, w, b);
+  const y = await submission[wanted.layer](input, w, b);
   if (grad !== null) y.backward(grad);
   return { y: y.detach().clone(), x: gradOf(input), weight: gradOf(w), bias: gradOf(b) };
 }
 
 /** Two layers with an activation between them, twice over the same weights. */
-export function block(
+export async function block(
   { columnParallel, rowParallel }: Submission,
   x: Tensor,
   first: Tensor,
@@ -45,8 +45,11 @@ export function block(
 ) {
   const leaves = [x, first, firstBias, second, secondBias].map((t) => leaf(t, true));
   const [input, w1, b1, w2, b2] = leaves as [Tensor, Tensor, Tensor, Tensor, Tensor];
-  const once = (t: Tensor): Tensor => rowParallel(torch.tanh(columnParallel(t, w1, b1)), w2, b2).add(t);
-  const y = once(once(input));
+  const once = async (t: Tensor): Promise<Tensor> => {
+    const inner = torch.tanh(await columnParallel(t, w1, b1));
+    return (await rowParallel(inner, w2, b2)).add(t);
+  };
+  const y = await once(await once(input));
   y.backward(grad);
   return { y: y.detach().clone(), grads: leaves.map(gradOf) };
 }

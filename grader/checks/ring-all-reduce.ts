@@ -49,6 +49,8 @@ export const ringAllReduceChecks: CheckTable = {
   'shape-and-scale': async (context) => {
     await checkSum(context, { world: 3, shape: [4, 5] });
     await checkSum(context, { world: 5, shape: [2, 3, 2], dtype: 'float64' });
+    await checkSum(context, { world: 3, shape: [] });
+    await checkSum(context, { world: 2, shape: [2, 1, 3, 2], dtype: 'int64', scale: 100 });
     for (const scale of [1e-3, 1e-6, 1e6, 0]) {
       await checkSum(context, { world: 3, shape: [10], scale });
       await checkSum(context, { world: 5, shape: [7], scale, dtype: 'float64' });
@@ -66,6 +68,13 @@ export const ringAllReduceChecks: CheckTable = {
       const { inputs, run, fail } = await runSetting(context, { world, shape: [2 * world + 1] });
       for (const [rank, result] of run.ranks.entries()) requireUntouched(result, inputs[rank]!, rank, fail);
     }
+    const again = await runSetting(context, { world: 3, shape: [7] });
+    const kept = again.run.ranks.findIndex((result) => result.again);
+    if (kept >= 0)
+      throw again.fail({
+        message: `Rank ${kept} returned memory that an earlier call returned: that result has changed`,
+        hypothesis: 'is the result kept between calls?',
+      });
   },
 
   'same-bits': async (context) => {
@@ -165,8 +174,9 @@ async function runSetting(context: CheckContext, setting: Setting): Promise<Outc
   const name = `world ${world}, ${describeTensor({ dtype, shape })}, scale ${scale}, ${schedule} sends`;
   const inputs = Array.from({ length: world }, (_, rank): HostTensor => {
     const random = new Random(deriveSeed(context.seed, `${name}, rank ${rank}`));
+    const draw = (): number => scale * random.normal();
     const values = Float64Array.from({ length: elementCount(shape) }, () =>
-      roundTo(scale * random.normal(), dtype),
+      dtype === 'int64' ? Math.trunc(draw()) : roundTo(draw(), dtype),
     );
     for (const [, index, value] of plant.filter(([where]) => where === rank)) values[index] = value;
     return { dtype, shape, values };

@@ -5,6 +5,7 @@ import type { Hostile } from './common.js';
 import { distributed } from './distributed.js';
 import { exits } from './exits.js';
 import { forgery } from './forgery.js';
+import { oddities } from './oddities.js';
 import { repository } from './repository.js';
 import { resources, time } from './resources.js';
 import { sly } from './sly.js';
@@ -25,4 +26,5 @@ export const HOSTILE: readonly Hostile[] = [
   ...repository,
   ...clever,
   ...sly,
+  ...oddities,
 ];

@@ -34,7 +34,15 @@ export default (kit: CheckKit): CheckTable => {
     const name = `world ${world}, ${rows} x ${columns}, ${dtype}, ${schedule} sends`;
     const inputs = inputsOf(context, name, world, rows, columns, dtype);
     const work = { inputs: inputs as readonly (readonly HostValue[])[], schedule };
-    return { inputs, ...(await kit.sameAsReference(context, { name, work }, { tolerance: 'exact' })) };
+    const outcome = await kit.sameAsReference(context, { name, work }, { tolerance: 'exact' });
+    return { inputs, ...outcome };
+  };
+  type Asked = Awaited<ReturnType<typeof ask>>;
+  const requireUntouched = ({ inputs, run, fail }: Asked): void => {
+    for (const [rank, result] of run.ranks.entries()) {
+      const mismatch = kit.compareTensor(result.inputs[0]!, kit.expectSame(inputs[rank]![0]), rank, 'local');
+      if (mismatch !== undefined) throw fail({ message: `Rank ${rank} changed its input`, mismatch });
+    }
   };
   return {
     even: async (context) => {
@@ -48,31 +56,39 @@ export default (kit: CheckKit): CheckTable => {
       await ask(context, 3, 4, 0);
     },
     'input-unchanged': async (context) => {
-      const { inputs, run, fail } = await ask(context, 2, 4, 4);
-      for (const [rank, result] of run.ranks.entries()) {
-        const mismatch = kit.compareTensor(
-          result.inputs[0]!,
-          kit.expectSame(inputs[rank]![0]),
-          rank,
-          'local',
-        );
-        if (mismatch !== undefined) throw fail({ message: `Rank ${rank} changed its input`, mismatch });
-      }
+      for (const world of context.worlds) requireUntouched(await ask(context, world, 2 * world, world + 1));
+      const { run, fail } = await ask(context, 2, 4, 3);
+      const kept = run.ranks.findIndex((result) => result.again);
+      if (kept >= 0)
+        throw fail({
+          message: `Rank ${kept} returned memory that an earlier call returned: that result has changed`,
+        });
     },
     traffic: async (context) => {
       for (const world of context.worlds.filter((size) => size > 1)) {
-        const { run, fail } = await ask(context, world, 2 * world, 2 * world);
-        const { transfers, pending } = run.exchange;
-        if (transfers.length + pending > world * (world - 1))
+        for (const [rows, columns] of [
+          [2 * world, 2 * world],
+          [2 * world + 1, 3 * world - 1],
+        ] as const) {
+          const { run, fail } = await ask(context, world, rows, columns);
+          const { transfers, pending } = run.exchange;
+          if (transfers.length + pending > world * (world - 1))
+            throw fail({
+              message: `${transfers.length + pending} messages were sent, wanted ${world * (world - 1)}: one for each pair`,
+            });
+          const part = (size: number, rank: number): number => {
+            const each = Math.ceil(size / world);
+            return Math.max(0, Math.min(each, size - rank * each));
+          };
+          const needed = (from: number, to: number): number =>
+            part(rows, from) * part(columns, to) * kit.itemBytes.float32;
+          const large = transfers.find(({ from, to, bytes }) => bytes > needed(from, to));
+          if (large === undefined) continue;
           throw fail({
-            message: `${transfers.length + pending} messages were sent, wanted ${world * (world - 1)}: one for each pair`,
+            message: `Rank ${large.from} sent ${large.bytes} bytes to rank ${large.to}, which needs ${needed(large.from, large.to)} of them`,
+            hypothesis: 'are whole rows sent, where each rank needs only its columns?',
           });
-        const large = transfers.find(({ bytes }) => bytes > 4 * kit.itemBytes.float32);
-        if (large === undefined) continue;
-        throw fail({
-          message: `Rank ${large.from} sent ${large.bytes} bytes to rank ${large.to}, which needs ${4 * kit.itemBytes.float32} of them`,
-          hypothesis: 'are whole rows sent, where each rank needs only its columns?',
-        });
+        }
       }
     },
     rendezvous: async (context) => {
@@ -95,6 +111,9 @@ export default (kit: CheckKit): CheckTable => {
         const schedule = `shuffled-${random.integer(0, 1000)}` as const;
         await ask(context, world, random.integer(1, 9), random.integer(1, 9), { dtype: 'float64', schedule });
       }
+      // Ranks without rows, and ranks without columns.
+      await ask(context, 5, 6, 2, { dtype: 'float64' });
+      await ask(context, 5, 2, 6, { dtype: 'float64' });
     },
   };
 };

@@ -16,14 +16,20 @@ export default (kit: CheckKit): CheckTable => {
     const values = Array.from({ length: batch * length }, () => random.integer(0, VOCABULARY - 1));
     return kit.tensor(values, [batch, length], 'int64');
   };
-  const train = (context: CheckContext, world: number, steps: number, batch = 2) => {
-    const name = `world ${world}, batch ${batch}, ${steps} steps`;
+  const train = (
+    context: CheckContext,
+    world: number,
+    steps: number,
+    batch = 2,
+    call: 'trained' | 'continued' = 'trained',
+  ) => {
+    const name = `world ${world}, batch ${batch}, ${steps} steps${call === 'trained' ? '' : ' twice, with SGD'}`;
     const inputs = Array.from({ length: world }, (_, rank): HostValue[] => [
       tokens(context, `${name}, ids of rank ${rank}`, batch),
       tokens(context, `${name}, targets of rank ${rank}`, batch),
       steps,
     ]);
-    return { name, work: { inputs, harness: true, call: 'trained' } };
+    return { name, work: { inputs, harness: true, call } };
   };
   // Losses are means over some hundred terms, after sums over ranks in any order, step after step.
   const tolerance = {
@@ -102,6 +108,7 @@ export default (kit: CheckKit): CheckTable => {
     losses: async (context) => {
       for (const world of context.worlds)
         await kit.sameAsReference(context, train(context, world, 4), { tolerance });
+      await kit.sameAsReference(context, train(context, 2, 3, 2, 'continued'), { tolerance });
     },
     precision: async (context) => {
       const inputs = [0, 1].map((rank): HostValue[] => [

@@ -19,6 +19,13 @@ const PAIRS: readonly (readonly [Place, Place])[] = [
   ['P(sum)', 'S(0)'],
   ['S(0)', 'S(1)'],
 ];
+/** The same with the other dimension. */
+const COLUMNS: readonly (readonly [Place, Place])[] = [
+  ['S(1)', 'R'],
+  ['R', 'S(1)'],
+  ['P(sum)', 'S(1)'],
+  ['S(1)', 'S(0)'],
+];
 /** What a mesh on CPUs runs: from Shard to Shard everything is gathered. */
 const COLLECTIVE: Record<string, string> = {
   'S(0) to R': 'allGather',
@@ -111,19 +118,19 @@ export default (kit: CheckKit): CheckTable => {
   const conversion = async (
     context: CheckContext,
     call: 'converted' | 'measured',
-    [from, to]: readonly [Place, Place],
+    [from, to, then]: readonly [Place, Place, Place?],
     world: number,
     shape: readonly number[],
     dtype: WireDType = 'float32',
   ) => {
-    const name = `${from} to ${to}, world ${world}, ${kit.describeTensor({ dtype, shape: [...shape] })}`;
+    const name = `${from} to ${to}${then === undefined ? '' : ` twice, then to ${then}`}, world ${world}, ${kit.describeTensor({ dtype, shape: [...shape] })}`;
     const full = kit.randomTensor(context.seed, `${name}, full`, shape, dtype);
     const parts = Array.from({ length: world }, (_, rank) =>
       from === 'P(sum)'
         ? kit.randomTensor(context.seed, `${name}, part of rank ${rank}`, shape, dtype)
         : lying(full, from, world, rank),
     );
-    const inputs = parts.map((part): HostValue[] => [part, [...shape], from, to]);
+    const inputs = parts.map((part): HostValue[] => [part, [...shape], from, to, then ?? null]);
     const outcome = await kit.runSetting(context, { name, work: { inputs, harness: true, call } });
     const sum = kit.expectSum(parts);
     const wanted = (rank: number): HostValue => {
@@ -266,7 +273,7 @@ export default (kit: CheckKit): CheckTable => {
     convert: async (context) => {
       for (const world of context.worlds)
         for (const pair of PAIRS) await convert(context, pair, world, [2 * world, 3 * world]);
-      await convert(context, ['S(1)', 'S(0)'], 2, [4, 6]);
+      for (const pair of COLUMNS) await convert(context, pair, 2, [4, 6]);
     },
     collectives: async (context) => {
       for (const pair of PAIRS) {
@@ -288,6 +295,7 @@ export default (kit: CheckKit): CheckTable => {
           await predict(context, [1024, 1024], pair, ranks);
         }
       await predict(context, [512, 64], ['S(1)', 'S(1)'], 4);
+      for (const pair of COLUMNS) await predict(context, [512, 64], pair, 4);
     },
     clock: async (context) => {
       const [world, shape] = [4, [32, 64]];
@@ -300,7 +308,7 @@ export default (kit: CheckKit): CheckTable => {
       }
     },
     measure: async (context) => {
-      for (const pair of PAIRS) {
+      for (const pair of [...PAIRS, ['S(0)', 'R', 'R'], ['P(sum)', 'S(0)', 'R']] as const) {
         const { run, fail } = await conversion(context, 'measured', pair, 4, [8, 4]);
         run.ranks.forEach(({ value }, rank) => {
           const counts: Record<string, number> = {};
@@ -374,6 +382,7 @@ export default (kit: CheckKit): CheckTable => {
       );
       for (const pair of PAIRS) {
         await convert(context, pair, 3, [5, 7], 'float64');
+        await convert(context, pair, 3, [3, 4, 2]);
         const rows = 12 * random.integer(1, 9);
         await predict(context, [rows, 24, 2], pair, 3, { latencySeconds: 2e-6, bytesPerSecond: 5e10 });
         await predict(context, [rows, 24], pair, 6, { latencySeconds: 0, bytesPerSecond: 1e8 });

@@ -92,6 +92,7 @@ export default (kit: CheckKit): CheckTable => {
       targets,
     ]);
     same(outcome, 'clipped');
+    same(outcome, 'again', 'gradients of the second backward pass are not clipped');
     same(
       outcome,
       'within',
@@ -123,6 +124,12 @@ export default (kit: CheckKit): CheckTable => {
         throw fail({
           message: `Rank ${rank}: the norm after clipping is ${Number(value['after'])}, wanted at most ${maxNorm}`,
         });
+      // Single elements are small against what is allowed to them; all of them together are not.
+      const after = Number(want[rank]!['after']);
+      if (!(Number(value['after']) >= after * (1 - 1e-5)))
+        throw fail({
+          message: `Rank ${rank}: the norm after clipping is ${Number(value['after'])}, wanted ${after}: no more than needed is taken away`,
+        });
     }
     same(outcome, 'gradients');
   };
@@ -134,7 +141,7 @@ export default (kit: CheckKit): CheckTable => {
     patterns: async (context) => {
       await checkFreeze(context, 2, ['layers.1', 'output.bias'], 2);
       await checkFreeze(context, 2, [], 1);
-      for (const patterns of [['layers.1', 'decoder'], ['embed'], ['layers.1.w']]) {
+      for (const patterns of [['layers.1', 'decoder'], ['embed'], ['layers.1.w'], ['out.ut'], ['']]) {
         const name = `patterns ${patterns.join(', ')}`;
         const work = { inputs: [[patterns]], harness: true, call: 'refused' };
         const { run, fail } = await kit.runSetting(context, { name, work });

@@ -254,6 +254,14 @@ export default (kit: CheckKit): CheckTable => {
       await checkSum(context, 0, 1, 300, 'float32', 300);
       await checkSum(context, 1, 1 / 256, 7, 'bfloat16', 1);
       await checkSum(context, 1, 1 / 256, 7, 'float32', 1.02734375);
+      await checkSum(
+        context,
+        0,
+        0.1,
+        10,
+        'float64',
+        0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1 + 0.1,
+      );
     },
     compare: async (context) => {
       const base = noisy(context, 'full', undefined, 0);
@@ -267,6 +275,9 @@ export default (kit: CheckKit): CheckTable => {
         gradients: run.gradients.map((t) => ({ ...t, values: t.values.map((v) => v / 1024) })),
       }));
       await checkCompare(context, names, small, ['bf16', 'fp16']);
+      // Losses may be below zero, as those of densities are.
+      const below = runs.map((run) => ({ ...run, losses: run.losses.map((loss) => -loss) }));
+      await checkCompare(context, names, below, ['bf16', 'fp16']);
     },
     scaler: async (context) => {
       const plan = (['fine', 'fine', 'overflow', 'fine', 'fine', 'fine', 'nan', 'nan', 'fine'] as const).map(

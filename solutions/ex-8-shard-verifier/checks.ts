@@ -29,6 +29,13 @@ const CHECK: Readonly<Record<string, string>> = {
   nan: 'values',
   grad: 'grads',
   optimizer: 'optimizer',
+  bit: 'values',
+  columns: 'shapes',
+  axis: 'placements',
+  gradMesh: 'grads',
+  gradShape: 'grads',
+  moment: 'optimizer',
+  momentPlacement: 'optimizer',
 };
 const METHOD: Readonly<Record<string, string>> = {
   uncovered: 'checkUncovered',
@@ -151,10 +158,12 @@ export default (kit: CheckKit): CheckTable => {
     shapes: async (context) => {
       await verify(context, { axes: [2], faults: [{ kind: 'shape', name: 'hidden.weight', ranks: [1] }] });
       await verify(context, { axes: [4], faults: [{ kind: 'shape', name: 'embedding.weight', ranks: [3] }] });
+      await verify(context, { axes: [2], faults: [{ kind: 'columns', name: 'output.weight', ranks: [0] }] });
     },
     values: async (context) => {
       await verify(context, { axes: [2], faults: [{ kind: 'zeros', name: 'hidden.bias' }] });
       await verify(context, { axes: [1], faults: [{ kind: 'value', name: 'output.bias' }] });
+      await verify(context, { axes: [2], faults: [{ kind: 'bit', name: 'hidden.weight', ranks: [1] }] });
       await verify(context, { axes: [2], faults: [{ kind: 'nan', name: 'hidden.weight', ranks: [1] }] });
       await verify(context, { axes: [2], faults: [{ kind: 'value', name: 'embedding.weight', ranks: [1] }] });
       await verify(context, { axes: [4], faults: [{ kind: 'value', name: 'embedding.weight', ranks: [2] }] });
@@ -163,6 +172,15 @@ export default (kit: CheckKit): CheckTable => {
       await verify(context, { axes: [2], faults: [{ kind: 'grad', name: 'output.weight' }] });
       await verify(context, { axes: [4], faults: [{ kind: 'grad', name: 'hidden.weight', ranks: [0] }] });
       await verify(context, { axes: [2], faults: [{ kind: 'optimizer', name: 'embedding.weight' }] });
+      await verify(context, {
+        axes: [2],
+        faults: [
+          { kind: 'gradMesh', name: 'output.weight' },
+          { kind: 'gradShape', name: 'hidden.weight', ranks: [1] },
+          { kind: 'moment', name: 'embedding.weight' },
+          { kind: 'momentPlacement', name: 'norm.weight' },
+        ],
+      });
     },
     uncovered: async (context) => {
       await verify(context, { axes: [2], faults: [{ kind: 'uncovered', name: 'extra' }] });
@@ -208,18 +226,38 @@ export default (kit: CheckKit): CheckTable => {
         faults: [
           { kind: 'value', name: 'embedding.weight', ranks: [2] },
           { kind: 'placement', name: 'output.weight' },
+          { kind: 'axis', name: 'hidden.weight' },
+        ],
+      });
+      await verify(context, {
+        axes: [2],
+        sizes: [3, 2, 1],
+        faults: [
+          { kind: 'uncovered', name: 'late' },
+          { kind: 'optimizer', name: 'output.bias' },
         ],
       });
       const random = new kit.Random(kit.deriveSeed(context.seed, 'faults'));
       const names = ['embedding.weight', 'hidden.weight', 'norm.weight', 'norm.bias', 'output.weight'];
-      const kinds = ['replaced', 'placement', 'shape', 'zeros', 'grad', 'optimizer', 'mesh'];
+      const kinds = [
+        'replaced',
+        'placement',
+        'shape',
+        'zeros',
+        'grad',
+        'optimizer',
+        'mesh',
+        'columns',
+        'moment',
+      ];
       for (let i = 0; i < 3; i++) {
         const world = i === 1 ? 2 : 4;
         const faults = names
           .filter(() => random.uniform() < 0.6)
           .map((name): Fault => {
             const kind = kinds[random.integer(0, kinds.length - 1)]!;
-            const everywhere = kind === 'zeros' || kind === 'optimizer' || random.uniform() < 0.4;
+            const everywhere =
+              kind === 'zeros' || kind === 'optimizer' || kind === 'moment' || random.uniform() < 0.4;
             return everywhere ? { kind, name } : { kind, name, ranks: [random.integer(0, world - 1)] };
           });
         await verify(context, { axes: [world], sizes: [9, 8, 8], faults });

@@ -118,6 +118,8 @@ export default (kit: CheckKit): CheckTable => {
         hook('forward', 0, { name: 'second' }),
         hook('forwardPre', -1, { name: 'third' }),
         hook('forwardPre', -1, { name: 'fourth' }),
+        hook('forward', 1, { name: 'the same' }),
+        hook('forward', 1, { name: 'the same' }),
       ]);
     },
     registration: async (context) => {
@@ -139,12 +141,12 @@ export default (kit: CheckKit): CheckTable => {
     },
     watch: async (context) => {
       await watched(context, 2, false);
-      await watched(context, 3, true);
+      await watched(context, 5, true);
     },
     fresh: async (context) => {
       const random = new kit.Random(kit.deriveSeed(context.seed, 'programs'));
       for (let i = 0; i < 25; i++) {
-        const layers = random.integer(1, 4);
+        const layers = random.integer(1, i > 20 ? 9 : 4);
         const hooks = Array.from({ length: i === 0 ? 0 : random.integer(1, 24) }, (_, k) => {
           const kind = KINDS[random.integer(0, 5)]!;
           const ofTensor = kind === 'grad' || kind === 'accumulated';

@@ -6,11 +6,13 @@ interface Asked {
   /** Which parameter stands at each place of the list; default: each once. */
   readonly order?: readonly number[];
   readonly frozen?: readonly number[];
+  /** All values are the same. */
+  readonly alike?: boolean;
 }
 
 export default (kit: CheckKit): CheckTable => {
-  const described = ({ world, shapes = [[3, 4], [4]], order, frozen = [] }: Asked): string =>
-    `world ${world}, parameters ${shapes.map((shape) => `[${shape.join(', ')}]`).join(' ')}${order === undefined ? '' : `, list ${order.join(' ')}`}${frozen.length > 0 ? `, ${frozen.join(' ')} frozen` : ''}`;
+  const described = ({ world, shapes = [[3, 4], [4]], order, frozen = [], alike }: Asked): string =>
+    `world ${world}, parameters ${shapes.map((shape) => `[${shape.join(', ')}]`).join(' ')}${order === undefined ? '' : `, list ${order.join(' ')}`}${frozen.length > 0 ? `, ${frozen.join(' ')} frozen` : ''}${alike === true ? ', all values equal' : ''}`;
   const setting = (
     context: CheckContext,
     call: string,
@@ -20,7 +22,10 @@ export default (kit: CheckKit): CheckTable => {
     const { world, shapes = [[3, 4], [4]], frozen = [] } = asked;
     const name = described(asked);
     const order = asked.order ?? shapes.map((_, i) => i);
-    const tensors = shapes.map((shape, i) => kit.randomTensor(context.seed, `${name}, ${i}`, shape));
+    const tensors = shapes.map((shape, i): HostTensor => {
+      const t = kit.randomTensor(context.seed, `${name}, ${i}`, shape);
+      return asked.alike === true ? { ...t, values: t.values.map(() => 0.5) } : t;
+    });
     const inputs = Array.from({ length: world }, (_, rank): HostValue[] => [
       tensors,
       [...order],
@@ -269,6 +274,12 @@ export default (kit: CheckKit): CheckTable => {
       await checkGradients(context, { world: 2 }, { passes: 3, reshards: 'once' });
       await checkGradients(context, { world: 5, shapes: [[2], [1]] });
       await checkShard(context, { world: 5, shapes: [[2], [1]] });
+      // A parameter without dimensions, and two of equal values that are not tied.
+      await checkWhole(context, { world: 2, shapes: [[], [3]] });
+      await checkWhole(context, { world: 2, shapes: [[3], [3], [2]], alike: true });
+      await checkGradients(context, { world: 2, shapes: [[3], [3], [2]], alike: true });
+      // A rank without any gradient.
+      await checkGradients(context, { world: 3 }, { uses: (rank) => rank !== 1 });
     },
     traffic: async (context) => {
       for (const world of several(context)) {

@@ -1,6 +1,12 @@
 import type { CheckContext, CheckKit, CheckTable, HostValue } from 'shardbook/grader';
 
 const MESHES = [[4], [2, 3], [3, 2], [2, 3, 4], [5, 1]];
+/** Five dimensions, and sizes of two digits: as text they sort otherwise, and read the same when they are put together. */
+const LARGE = [
+  [2, 1, 2, 3, 2],
+  [2, 12],
+  [21, 2],
+];
 
 export default (kit: CheckKit): CheckTable => {
   const worldOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
@@ -51,8 +57,14 @@ export default (kit: CheckKit): CheckTable => {
     },
     fresh: async (context) => {
       const random = new kit.Random(kit.deriveSeed(context.seed, 'fresh'));
-      const meshes = [[1], [2, 1, 3], [2, 2, 2, 2], [random.integer(2, 4), random.integer(2, 4)]];
-      await everyRank(meshes, (rank, shape) => ask(context, 'coordinatesOf', [rank, shape]));
+      const meshes = [
+        ...[[1], [2, 1, 3], [2, 2, 2, 2], [random.integer(2, 4), random.integer(2, 4)]],
+        ...LARGE,
+      ];
+      await everyRank(meshes, async (rank, shape) => {
+        await ask(context, 'coordinatesOf', [rank, shape]);
+        await ask(context, 'rankAt', [coordinates(rank, shape), shape]);
+      });
       await groups(context, meshes);
     },
   };

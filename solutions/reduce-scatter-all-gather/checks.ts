@@ -80,6 +80,12 @@ export default (kit: CheckKit): CheckTable => {
             if (result.aliased)
               throw fail({ message: `Rank ${rank} returned memory of the input of ${call}` });
           }
+          const again = await ask(context, call, world).outcome;
+          const kept = again.run.ranks.findIndex((result) => result.again);
+          if (kept >= 0)
+            throw again.fail({
+              message: `Rank ${kept} returned memory that an earlier call of ${call} returned: that result has changed`,
+            });
         }
       }
     },
@@ -110,6 +116,11 @@ export default (kit: CheckKit): CheckTable => {
           if (stray !== undefined)
             throw fail({
               message: `Rank ${stray.from} sent to rank ${stray.to} in ${call}, which is not its right neighbour`,
+            });
+          const sent = run.exchange.transfers.length + run.exchange.pending;
+          if (sent > world * (world - 1))
+            throw fail({
+              message: `${sent} messages were sent in ${call}, wanted ${world * (world - 1)}: a chunk from each rank in each of ${world - 1} steps`,
             });
         }
       }

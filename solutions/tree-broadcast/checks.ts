@@ -22,6 +22,11 @@ export default (kit: CheckKit): CheckTable => {
     // Data is only moved: every bit must be the same.
     return kit.sameAsReference(context, { name, work: { inputs, schedule } }, { tolerance: 'exact' });
   };
+  /** Each world with root 0 and with another one. */
+  const rooted = (context: CheckContext): [world: number, root: number][] =>
+    context.worlds.flatMap((world) =>
+      [...new Set([0, world >> 1])].map((root): [number, number] => [world, root]),
+    );
   return {
     'from-zero': async (context) => {
       for (const world of context.worlds) await ask(context, world, 0);
@@ -48,22 +53,37 @@ export default (kit: CheckKit): CheckTable => {
         if (result.aliased)
           throw fail({ message: `Rank ${rank} returned a tensor that shares its memory with the input` });
       }
+      const again = await kit.runSetting(context, {
+        name: 'world 3, root 0, f32[4], a second time',
+        work: { inputs },
+      });
+      const kept = again.run.ranks.findIndex((result) => result.again);
+      if (kept >= 0)
+        throw again.fail({
+          message: `Rank ${kept} returned memory that an earlier call returned: that result has changed`,
+        });
     },
     messages: async (context) => {
-      for (const world of context.worlds) {
-        const { run, fail } = await ask(context, world, 0);
+      for (const [world, root] of rooted(context)) {
+        const { run, fail } = await ask(context, world, root);
         const sent = run.exchange.transfers.length + run.exchange.pending;
         if (sent > world - 1)
           throw fail({
             message: `${sent} messages were sent, wanted at most ${world - 1}: each rank but the root needs one`,
           });
+        const large = run.exchange.transfers.find(({ bytes }) => bytes > 6 * kit.itemBytes.float32);
+        if (large !== undefined)
+          throw fail({
+            message: `Rank ${large.from} sent ${large.bytes} bytes to rank ${large.to}, wanted ${6 * kit.itemBytes.float32}: t as it is`,
+          });
       }
     },
     rounds: async (context) => {
-      for (const world of context.worlds.filter((size) => size > 1)) {
-        const { run, fail } = await ask(context, world, 0);
+      for (const [world, root] of rooted(context)) {
+        if (world === 1) continue;
+        const { run, fail } = await ask(context, world, root);
         // The round in which a rank has the data, and the last one in which it sent: one message in a round.
-        const busy = new Map([[0, 0]]);
+        const busy = new Map([[root, 0]]);
         let rounds = 0;
         // In the order of sending: the scheduler may deliver a rank's second message before its first.
         const sent = [...run.exchange.transfers].sort((a, b) => a.begun - b.begun);

@@ -1,4 +1,4 @@
-// fails: wrong in rendezvous
+// fails: wrong in traffic
 import { type Tensor, torch } from 'shardbook';
 
 /** An operation that has begun. */

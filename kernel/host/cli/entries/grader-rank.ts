@@ -310,7 +310,9 @@ async function run(loaded: Loaded, request: Request & { type: 'run' }, body: Uin
     inputs: changed.map(tensorHeader),
     // Needs copies of all inputs, which would count as well.
     aliased: measuring === undefined && isAliased(outputs, inputs),
+    again: outputs.some(({ storage }) => returned.has(storage)),
   };
+  for (const tensor of outputs) if (tensor.numel() > 0) returned.add(tensor.storage);
   say(answer, parts);
 }
 
@@ -328,6 +330,9 @@ function startMeasuring(run: number): { collect: () => void; end: () => void } {
   while (hear().header.type !== 'go');
   return { collect, end: onMemory({ ran: () => collect() }) };
 }
+
+/** Memory of what was returned so far. */
+const returned = new WeakSet<object>();
 
 /** Whether writing to an output changes an input. */
 function isAliased(outputs: readonly Tensor[], inputs: readonly Tensor[]): boolean {

@@ -5,7 +5,9 @@ import { isTensor } from './grader-tensors.js';
 
 const DEEPEST = 24;
 const MOST = 20_000;
-const LONGEST_TEXT = 100_000;
+/** Of all texts and keys of a value together: what is written of them fits a header. */
+const MOST_TEXT = 100_000;
+const LONGEST_KEY = 200;
 
 export function readValue(value: WireValue, tensors: readonly Tensor[]): unknown {
   if (value === null || typeof value !== 'object') return value;
@@ -21,11 +23,17 @@ export function readValue(value: WireValue, tensors: readonly Tensor[]): unknown
 /** Takes a value apart; its tensors go to `tensors`. */
 export function writeValue(value: unknown, tensors: Tensor[]): WireValue {
   let left = MOST;
+  let text = MOST_TEXT;
+  const cut = (words: string, most: number): string => {
+    const kept = words.slice(0, Math.min(most, text));
+    text -= kept.length;
+    return kept;
+  };
   const write = (part: unknown, depth: number): WireValue => {
-    if (--left < 0) return { other: 'too many values' };
+    if (--left < 0 || text <= 0) return { other: 'too many values' };
     if (part === undefined) return { undefined: true };
     if (part === null || typeof part === 'boolean') return part;
-    if (typeof part === 'string') return part.slice(0, LONGEST_TEXT);
+    if (typeof part === 'string') return cut(part, MOST_TEXT);
     if (typeof part === 'number')
       return Number.isFinite(part) && !Object.is(part, -0)
         ? part
@@ -37,17 +45,17 @@ export function writeValue(value: unknown, tensors: Tensor[]): WireValue {
       // By index: what the list says of its own methods does not count.
       const list: WireValue[] = [];
       const count = Math.min(Number(part.length), MOST);
-      for (let i = 0; i < count; i++) list.push(write(part[i], depth + 1));
+      for (let i = 0; i < count && left >= 0; i++) list.push(write(part[i], depth + 1));
       return { list };
     }
     const prototype: unknown = Object.getPrototypeOf(part);
     if (prototype !== Object.prototype && prototype !== null) return { other: describeValue(part) };
-    return {
-      entries: Object.keys(part).map((key) => [
-        key.slice(0, 200),
-        write((part as Record<string, unknown>)[key], depth + 1),
-      ]),
-    };
+    const entries: [string, WireValue][] = [];
+    for (const key of Object.keys(part)) {
+      if (left < 0 || text <= 0) break;
+      entries.push([cut(key, LONGEST_KEY), write((part as Record<string, unknown>)[key], depth + 1)]);
+    }
+    return { entries };
   };
   return write(value, 0);
 }
