@@ -50,15 +50,6 @@ class SimpleTransformer extends nn.Module {
   }
 }
 
-/** Plain gradient descent, in which the size of a gradient tells, and two trainings of one model one after the other. */
-export function continued(submission: Submission, ids: Tensor, targets: Tensor, steps: number) {
-  const model = makeModel(submission);
-  submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]));
-  const optimizer = new optim.SGD([...model.parameters()], { lr: 0.2 });
-  const losses = [0, 1].flatMap(() => submission.train(model, optimizer, ids, targets, steps));
-  return { losses: torch.tensor(losses) };
-}
-
 /** The same numbers on every rank: `fullyShard` does not send them around. */
 function makeModel(submission: Submission): SimpleTransformer {
   torch.manualSeed(0);
@@ -93,4 +84,13 @@ export function trained(submission: Submission, ids: Tensor, targets: Tensor, st
     ),
     losses: torch.tensor(losses),
   };
+}
+
+/** Plain gradient descent, in which the size of a gradient tells, and two trainings of one model one after the other. */
+export function continued(submission: Submission, ids: Tensor, targets: Tensor, steps: number) {
+  const model = makeModel(submission);
+  submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]), new MixedPrecisionPolicy());
+  const optimizer = new optim.SGD([...model.parameters()], { lr: 0.2 });
+  const losses = [0, 1].flatMap(() => submission.train(model, optimizer, ids, targets, steps));
+  return { losses: torch.tensor(losses) };
 }
