@@ -414,8 +414,8 @@ async function serve(): Promise<void> {
       });
     process.exit(0);
   });
-  // Most cases are over before optimised code would pay for its making: the engine waits longer with it. Ignored where it has no such flag.
-  setFlagsFromString('--interrupt-budget=1000000');
+  // Node 20 optimises early, and most cases are over before that pays; later engines wait longer by themselves and have no such flag.
+  if (process.versions.v8.startsWith('11.')) setFlagsFromString('--interrupt-budget=1000000');
   printAtOnce();
   const importModule = importer();
   say({ type: 'ready' });
