@@ -19,7 +19,8 @@ import {
 import { delimiter, join } from 'node:path';
 import { Cgroup } from './cgroup.js';
 import { waitedMs } from './deadline.js';
-import { engineFlags, type Kit, rankProgram } from './kit.js';
+import type { Kit } from './kit.js';
+import { engineFlags, rankProgram } from './snapshot.js';
 
 export type Isolation = 'process' | 'bubblewrap';
 
@@ -171,7 +172,7 @@ export class Cage {
     }
   }
 
-  /** Arguments of Node for a rank; see `kit.ts`. */
+  /** Arguments of Node for a rank; see `snapshot.ts`. */
   rankProgram(memoryMb: number): Promise<readonly string[]> {
     return rankProgram(this.kit, memoryMb, this.inside.kit);
   }

@@ -2,7 +2,6 @@
  * What a sandboxed process may see of Shardbook: a copy of the programs that are started in it and of the files that these load, and
  * nothing else of the build, which also holds the checks. Copied once per grader process, so that a build in between changes nothing.
  */
-import { type ChildProcess, execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -35,14 +34,8 @@ export interface Kit {
 /** After so long nothing more of a build is written. */
 const SETTLED_MS = 500;
 const ENTRIES = ['grader-runner.js'];
-const PROGRAM = 'grader-rank.cjs';
-const SNAPSHOT_SECONDS = 20;
-/** Runs the program under its bare name: traces of a process that begins with its snapshot name no folder of this machine. */
-const SNAPSHOT_SCRIPT = `const { readFileSync } = require('node:fs');
-const { Script } = require('node:vm');
-const source = readFileSync(process.argv[2], 'utf8');
-new Script(\`(function (require) {\${source}\n})\`, { filename: '${PROGRAM}' }).runInThisContext()(require);
-`;
+/** The program of a rank. */
+export const PROGRAM = 'grader-rank.cjs';
 const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)["'](\.{1,2}\/[^"']+\.js)["']/g;
 const kits = new Map<string, Kit>();
 
@@ -70,7 +63,6 @@ export function makeKit(packageRoot: string): Kit {
   const names = Object.keys(shardbook).join(', ');
   const given = `export const { ${names} } = globalThis[${JSON.stringify(RUNTIME_KEY)}];\n`;
   writeFileSync(join(folder, 'dist', 'index.js'), given);
-  writeFileSync(join(folder, 'dist', 'snapshot.cjs'), SNAPSHOT_SCRIPT);
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }\n');
   const program = seccompProgram();
   const seccomp = program === undefined ? undefined : join(folder, 'seccomp.bpf');
@@ -80,46 +72,6 @@ export function makeKit(packageRoot: string): Kit {
   const kit: Kit = { folder, packageRoot: realpathSync(packageRoot), runtime: hash.digest('hex'), seccomp };
   kits.set(packageRoot, kit);
   return kit;
-}
-
-/** Flags that the engine wants to be the same for a process and for the snapshot that it begins with. */
-export function engineFlags(memoryMb: number): string[] {
-  // No eval: what intake refuses to import would be imported from a text.
-  return [`--max-old-space-size=${memoryMb}`, '--disallow-code-generation-from-strings'];
-}
-
-const snapshots = new Map<string, Promise<string | undefined>>();
-const building = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of building) child.kill('SIGKILL');
-});
-
-/**
- * Arguments of Node for a rank with so much memory; `inside` is where it sees the kit. It begins with a snapshot, made the first time, or
- * from the script itself where this Node makes none.
- */
-export async function rankProgram(kit: Kit, memoryMb: number, inside: string): Promise<readonly string[]> {
-  const key = `${kit.folder} ${memoryMb}`;
-  const snapshot = snapshots.get(key) ?? makeSnapshot(kit, memoryMb);
-  snapshots.set(key, snapshot);
-  const name = await snapshot;
-  return name === undefined ? [`${inside}/dist/${PROGRAM}`] : ['--snapshot-blob', `${inside}/dist/${name}`];
-}
-
-/** Its name in the kit; undefined where it could not be made. Nothing of a submission is near. */
-async function makeSnapshot(kit: Kit, memoryMb: number): Promise<string | undefined> {
-  const name = `rank-${memoryMb}.blob`;
-  const dist = join(kit.folder, 'dist');
-  const flags = [...engineFlags(memoryMb), '--snapshot-blob', join(dist, name), '--build-snapshot'];
-  const scripts = [join(dist, 'snapshot.cjs'), join(dist, PROGRAM)];
-  return new Promise((resolve) => {
-    const options = { env: {}, timeout: SNAPSHOT_SECONDS * 1000, killSignal: 'SIGKILL' } as const;
-    const child = execFile(process.execPath, [...flags, ...scripts], options, (error) => {
-      building.delete(child);
-      resolve(error === null ? name : undefined);
-    });
-    building.add(child);
-  });
 }
 
 /** Copies of graders that were killed. */
