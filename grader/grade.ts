@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import * as shardbook from 'shardbook';
-import { type CheckTable, checksOf, solutionsOf, specHash } from './checks/index.js';
+import { type CheckContext, type CheckTable, checksOf, solutionsOf, specHash } from './checks/index.js';
 import type { CheckSpec, Exercise } from './exercise.js';
 import {
   compileFiles,
@@ -129,6 +129,7 @@ async function judge(grading: Grading, table: CheckTable): Promise<Report> {
   }
   const checks = await runChecks(exercise, table, {
     world,
+    kept: new Map(),
     reference: new Reference(exercise, options, worlds),
     seed,
     hiddenSeed: hiddenSeed(seed, options.secret),
@@ -316,6 +317,7 @@ class Reference {
 
 interface Run {
   readonly world: RankWorld;
+  readonly kept: CheckContext['kept'];
   readonly reference: Reference;
   readonly seed: number;
   readonly hiddenSeed: number;
@@ -382,17 +384,17 @@ async function runCheck(
       ? work
       : { ...work, seconds: spec.caseSeconds };
   const ask = (work: Case): Promise<CaseRun> => reference.ask(limited(work));
-  const check = (answerer: (work: Case) => Promise<CaseRun>): Promise<void> =>
-    table[spec.id]!({ seed, worlds: exercise.worlds, run: answerer, reference: ask });
+  const check = (answerer: (work: Case) => Promise<CaseRun>, kept: CheckContext['kept']): Promise<void> =>
+    table[spec.id]!({ seed, worlds: exercise.worlds, run: answerer, kept, reference: ask });
   for (let attempt = 0; ; attempt++) {
     try {
-      await check((work) => world.run(limited(work)));
+      await check((work) => world.run(limited(work)), run.kept);
       return undefined;
     } catch (error) {
       if (error instanceof CheckFailure && error.verdict !== 'infra-error') return error;
       if (attempt < 1) continue;
       if (error instanceof CheckFailure) return error;
-      const passes = await check(ask).then(
+      const passes = await check(ask, new Map()).then(
         () => true,
         () => false,
       );

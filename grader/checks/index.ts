@@ -11,7 +11,7 @@ import type { CheckTable } from './check.js';
 import { type CheckKit, checkKit } from './kit.js';
 import { ringAllReduceChecks } from './ring-all-reduce.js';
 
-export type { CheckTable } from './check.js';
+export type { CheckContext, CheckTable } from './check.js';
 export type { CheckKit } from './kit.js';
 
 /** Checks that come with the grader; those of other exercises stand in `solutions/ID/checks.ts`. */

@@ -18,6 +18,8 @@ interface Setting {
   readonly schedule?: Schedule;
   /** Replaces single inputs: rank, flat index, value. */
   readonly plant?: readonly (readonly [number, number, number])[];
+  /** A run of the same setting that another check has made will do. */
+  readonly counted?: boolean;
 }
 
 interface Outcome {
@@ -96,7 +98,7 @@ export const ringAllReduceChecks: CheckTable = {
 
   neighbours: async (context) => {
     for (const world of severalRanks(context).filter((size) => size > 3)) {
-      const { run, fail } = await checkSum(context, { world, shape: [4 * world] });
+      const { run, fail } = await checkSum(context, { world, shape: [4 * world], counted: true });
       const stray = run.exchange.transfers.find(
         ({ from, to }) => ![1, world - 1].includes((to - from + world) % world),
       );
@@ -113,9 +115,12 @@ export const ringAllReduceChecks: CheckTable = {
 
   'bytes-per-rank': async (context) => {
     for (const world of severalRanks(context)) {
-      await checkBytes(context, { world, shape: [16 * world] });
-      await checkBytes(context, { world, shape: [16 * world + 1], dtype: 'float64' });
+      await checkBytes(context, { world, shape: [4 * world], counted: true });
+      await checkBytes(context, { world, shape: [2 * world], dtype: 'float64', counted: true });
+      await checkBytes(context, { world, shape: [4 * world - 1], counted: true });
     }
+    const world = Math.max(...context.worlds);
+    await checkBytes(context, { world, shape: [16 * world + 1], dtype: 'float64' });
   },
 
   rendezvous: async (context) => {
@@ -183,8 +188,13 @@ async function runSetting(context: CheckContext, setting: Setting): Promise<Outc
   });
   const place = { case: name, seed: context.seed };
   const fail = (feedback: Feedback): CheckFailure => new CheckFailure('wrong', { ...feedback, ...place });
+  const key = `${name}, seed ${context.seed}`;
+  const known = setting.counted === true ? context.kept.get(key) : undefined;
+  if (known !== undefined) return { inputs, fail, run: known };
   try {
-    return { inputs, fail, run: await context.run({ inputs: inputs.map((tensor) => [tensor]), schedule }) };
+    const run = await context.run({ inputs: inputs.map((tensor) => [tensor]), schedule });
+    context.kept.set(key, run);
+    return { inputs, fail, run };
   } catch (error) {
     if (error instanceof CheckFailure) throw new CheckFailure(error.verdict, { ...error.feedback, ...place });
     throw error;
