@@ -7,7 +7,7 @@ export interface CheckContext {
   readonly worlds: readonly number[];
   /** Asks the submission. */
   run(work: Case): Promise<CaseRun>;
-  /** Runs that checks of one grading keep for each other, by names of their own: what is only counted in a run needs no second one. */
+  /** Runs that checks of one grading keep for each other, by names of their own: to look at something else in a run needs no second one. */
   readonly kept: Map<string, CaseRun>;
   /** Asks the reference solution the same, in processes of its own; what it answers never gets near the submission. */
   reference(work: Case): Promise<CaseRun>;
