@@ -82,6 +82,9 @@ describe('namedMutants()', () => {
       'there is no other.ts',
     );
     expect(() => make('x:\n  edits: []\n')).toThrow('"edits" is not a list');
+    expect(() => make('../x:\n  edits: []\n')).toThrow('a name is small letters, digits and hyphens');
+    expect(() => make('x: 1\n', { 'sums/mutants/x.ts': '' })).toThrow('a file of mutants/ has that name');
+    rmSync(join(root, 'sums/mutants'), { recursive: true });
     expect(() => make('x: 1\n')).toThrow('Cannot make the mutant "x" of "sums": it is not a mapping');
     expect(() => make('- x\n')).toThrow('a mapping of names to mutants is wanted');
     expect(() => make('x: [\n')).toThrow('Cannot read mutants.yaml of "sums"');

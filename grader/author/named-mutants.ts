@@ -24,9 +24,10 @@ export interface Expected {
   readonly counted: boolean;
 }
 
-export const MUTANTS_FILE = 'mutants.yaml';
+const MUTANTS_FILE = 'mutants.yaml';
 /** How `fails` is written, and the first line of a file of `mutants/` after `// fails: `. */
 export const EXPECTED_FORM = 'VERDICT in CHECK, "words of its feedback"';
+const NAME = /^[a-z0-9][a-z0-9-]*$/;
 const EXPECTED = /^([a-z-]+) in ([\w-]+)(?:, "([^"]+)")?( where memory is counted)?$/;
 const FIRST_LINE = /^\/\/ fails: (.*)\n/;
 
@@ -67,6 +68,9 @@ function edited(solutions: string): NamedMutant[] {
   return Object.entries(entries).map(([name, entry]) => {
     const cannot = (problem: string): ShardbookError =>
       invalid(`Cannot make the mutant "${name}" of "${id}": ${problem}`);
+    if (!NAME.test(name)) throw cannot('a name is small letters, digits and hyphens');
+    if (existsSync(join(solutions, 'mutants', `${name}.ts`)))
+      throw cannot('a file of mutants/ has that name');
     if (!isRecord(entry)) throw cannot('it is not a mapping with "fails" and "edits"');
     const { of = 'reference', fails, edits } = entry;
     if (!Array.isArray(edits) || edits.length === 0 || !edits.every(isEdit))
