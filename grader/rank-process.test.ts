@@ -1,11 +1,14 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { RankProcess } from './rank-process.js';
 import { Cage, makeKit } from './sandbox/index.js';
-import type { Answer, Frame } from './wire.js';
+import { type Answer, encodeFrame, type Frame } from './wire.js';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-rank-')));
@@ -57,6 +60,30 @@ describe('RankProcess', () => {
       expect(new Set(said).size).toBe(3);
     } finally {
       await cage.close();
+    }
+  }, 60_000);
+
+  it('ends by itself when its grader is gone, also while a submission is loaded', async () => {
+    const submission = join(folder, 'slow.mjs');
+    writeFileSync(
+      submission,
+      'await new Promise((done) => setTimeout(done, 300)); export const f = () => 0;',
+    );
+    const kit = makeKit(root);
+    const child = spawn(process.execPath, [join(kit.folder, 'dist', 'grader-rank.cjs')], {
+      env: {},
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    });
+    try {
+      const ended = once(child, 'exit');
+      const pipe = child.stdio[3] as Duplex;
+      await once(pipe, 'data');
+      const runtime = `file://${kit.folder}/dist/index.js`;
+      pipe.write(encodeFrame({ type: 'load', url: `file://${submission}`, exports: ['f'], runtime }));
+      pipe.end(() => pipe.destroy());
+      expect((await ended)[0]).toBe(0);
+    } finally {
+      child.kill('SIGKILL');
     }
   }, 60_000);
 });
