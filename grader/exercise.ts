@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { nearestName, ShardbookError } from 'shardbook';
-import { parse } from 'yaml';
+import { invalidFile, isMapping, readMapping } from './mapping.js';
 import type { CommKind } from './wire.js';
 
 export interface CheckSpec {
@@ -89,7 +89,7 @@ export function loadExercise(folder: string): Exercise {
   if (!existsSync(file)) throw unknownExercise(path);
   if (!existsSync(join(path, 'starter.ts')))
     throw new Spec(basename(path), {}).invalid('starter.ts is not beside it');
-  const spec = new Spec(basename(path), readYaml(file, basename(path)));
+  const spec = new Spec(basename(path), readMapping(file, basename(path)));
   spec.requireKeys(spec.values, KEYS);
   if (spec.text('id') !== basename(path))
     throw spec.invalid(`"id" is "${spec.text('id')}", wanted the name of its folder`);
@@ -169,10 +169,6 @@ function readLimits(spec: Spec): Limits {
   return { ...DEFAULT_LIMITS, ...limits };
 }
 
-function isMapping(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function readCheck(spec: Spec, value: unknown): CheckSpec {
   const check = isMapping(value) ? value : {};
   const { id, title, weight = 1, requires = [], visibility = 'public', message, caseSeconds } = check;
@@ -249,21 +245,8 @@ class Spec {
   }
 
   invalid(problem: string): ShardbookError {
-    return new ShardbookError({
-      code: 'SB_EXERCISE_INVALID',
-      message: `Cannot read ${EXERCISE_FILE} of "${this.name}": ${problem}`,
-    });
+    return invalidFile(EXERCISE_FILE, this.name, problem);
   }
-}
-
-function readYaml(file: string, name: string): Record<string, unknown> {
-  try {
-    const value: unknown = parse(readFileSync(file, 'utf8'));
-    if (isMapping(value)) return value;
-  } catch (error) {
-    throw new Spec(name, {}).invalid((error as Error).message.split('\n')[0]!);
-  }
-  throw new Spec(name, {}).invalid('a mapping of keys to values is wanted');
 }
 
 function unknownExercise(path: string): ShardbookError {

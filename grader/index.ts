@@ -1,6 +1,5 @@
 /** The judge: runs a submission in processes of its own and decides outside of them. */
 export {
-  type NamedMutant,
   namedMutants,
   newExercise,
   type SelfCheckOptions,

@@ -1,3 +1,3 @@
-export { type NamedMutant, namedMutants } from './named-mutants.js';
+export { namedMutants } from './named-mutants.js';
 export { type SelfCheckOptions, type SelfCheckResult, selfCheck } from './self-check.js';
 export { newExercise } from './template.js';

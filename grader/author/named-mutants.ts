@@ -6,7 +6,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { ShardbookError } from 'shardbook';
-import { parse } from 'yaml';
+import { isMapping, readMapping } from '../mapping.js';
 
 export interface NamedMutant {
   readonly name: string;
@@ -15,7 +15,7 @@ export interface NamedMutant {
   readonly expected: Expected | undefined;
 }
 
-export interface Expected {
+interface Expected {
   readonly verdict: string;
   readonly check: string;
   /** Words of the feedback. */
@@ -57,21 +57,17 @@ function edited(solutions: string): NamedMutant[] {
   const file = join(solutions, MUTANTS_FILE);
   if (!existsSync(file)) return [];
   const id = basename(solutions);
-  let entries: unknown;
-  try {
-    entries = parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    throw invalid(`Cannot read ${MUTANTS_FILE} of "${id}": ${(error as Error).message.split('\n')[0]}`);
-  }
-  if (!isRecord(entries))
-    throw invalid(`Cannot read ${MUTANTS_FILE} of "${id}": a mapping of names to mutants is wanted`);
+  const entries = readMapping(file, id, 'a mapping of names to mutants');
   return Object.entries(entries).map(([name, entry]) => {
     const cannot = (problem: string): ShardbookError =>
-      invalid(`Cannot make the mutant "${name}" of "${id}": ${problem}`);
+      new ShardbookError({
+        code: 'SB_EXERCISE_INVALID',
+        message: `Cannot make the mutant "${name}" of "${id}": ${problem}`,
+      });
     if (!NAME.test(name)) throw cannot('a name is small letters, digits and hyphens');
     if (existsSync(join(solutions, 'mutants', `${name}.ts`)))
       throw cannot('a file of mutants/ has that name');
-    if (!isRecord(entry)) throw cannot('it is not a mapping with "fails" and "edits"');
+    if (!isMapping(entry)) throw cannot('it is not a mapping with "fails" and "edits"');
     const { of = 'reference', fails, edits } = entry;
     if (!Array.isArray(edits) || edits.length === 0 || !edits.every(isEdit))
       throw cannot('"edits" is not a list of texts to "find" and to "replace" by');
@@ -116,14 +112,6 @@ function readExpected(fails: unknown): Expected | undefined {
   return { verdict: verdict!, check: check!, words, counted: counted !== undefined };
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 function isEdit(value: unknown): value is Edit {
-  return isRecord(value) && typeof value['find'] === 'string' && typeof value['replace'] === 'string';
-}
-
-function invalid(message: string): ShardbookError {
-  return new ShardbookError({ code: 'SB_EXERCISE_INVALID', message });
+  return isMapping(value) && typeof value['find'] === 'string' && typeof value['replace'] === 'string';
 }

@@ -1,7 +1,7 @@
 /** Feedback at the learner's lines, for the pages of a pull or merge request. */
 import { createHash } from 'node:crypto';
 import type { Report } from '../report.js';
-import { feedbackLines, neutralize } from './text.js';
+import { failures, feedbackLines, neutralize } from './text.js';
 
 interface Finding {
   /** File of the repository. */
@@ -22,11 +22,8 @@ function findings(report: Report, path: string): Finding[] {
     line: isFolder || file === undefined || file === report.submission.name ? line : undefined,
   });
   const own = report.feedback === undefined ? [] : [{ title: report.verdict, feedback: report.feedback }];
-  const failing = report.checks.flatMap(({ title, verdict, feedback }) =>
-    feedback === undefined || verdict === 'blocked' ? [] : [{ title, feedback }],
-  );
   return [
-    ...[...own, ...failing].map(({ title, feedback }) => ({
+    ...[...own, ...failures(report)].map(({ title, feedback }) => ({
       ...place(feedback.line, feedback.file),
       title,
       text: feedbackLines(feedback, report).join('\n'),

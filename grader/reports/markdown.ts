@@ -1,6 +1,6 @@
 import type { Report } from '../report.js';
 import type { Feedback } from '../verdict.js';
-import { escapeMarkdown, feedbackLines, points } from './text.js';
+import { escapeMarkdown, failures, feedbackLines, points } from './text.js';
 
 /** A summary for a pull request or a job's page. */
 export function markdownReport(reports: readonly Report[]): string {
@@ -28,8 +28,7 @@ function one(report: Report): string {
     lines.push(...feedbackLines(feedback, report).map((line) => `- ${escapeMarkdown(line)}`), '');
   };
   if (report.feedback !== undefined) add(report.feedback);
-  for (const { title, verdict: own, feedback } of report.checks)
-    if (feedback !== undefined && own !== 'blocked') add(feedback, title);
+  for (const { title, feedback } of failures(report)) add(feedback, title);
   if (report.types.length > 0) {
     lines.push('**Type errors** (they do not decide the verdict)', '');
     for (const { file, line, message } of report.types)

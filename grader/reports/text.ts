@@ -61,6 +61,13 @@ export function placeOf(feedback: Feedback, report: Report): string | undefined 
     : `${feedback.file ?? report.submission.name}:${feedback.line}`;
 }
 
+/** Feedback of the checks that failed themselves. */
+export function failures(report: Report): { title: string; feedback: Feedback }[] {
+  return report.checks.flatMap(({ title, verdict, feedback }) =>
+    feedback === undefined || verdict === 'blocked' ? [] : [{ title, feedback }],
+  );
+}
+
 /** A feedback as lines of plain text. */
 export function feedbackLines(feedback: Feedback, report: Report): string[] {
   const { mismatch } = feedback;
