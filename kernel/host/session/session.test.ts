@@ -80,6 +80,21 @@ twice(torch.ones([2])).tolist()`;
     expect((await run('kept')).shown).toBe('42');
   });
 
+  test('a rank that is interrupted while it prints can still print', async () => {
+    for (let i = 0; i < 5; i++) {
+      let printing = false;
+      const running = session.execute('for (;;) console.log("on", console.error("and on"));', {
+        onOutput: () => {
+          printing = true;
+        },
+      });
+      await expect.poll(() => printing, { timeout: 60_000 }).toBe(true);
+      await session.interrupt();
+      expect((await running).error?.ename).toBe('Interrupted');
+      expect((await run('console.log("out"); console.error("err")')).shown).toBe('out\nerr');
+    }
+  });
+
   test('a rank that dies is named and started again; the others keep their variables', async () => {
     await run('const before = rank');
     const { error, shown } = await run('if (rank === 1) process.exit(3)');

@@ -1,19 +1,15 @@
 import { Console } from 'node:console';
-import { Writable } from 'node:stream';
 
 /** Sends what this thread's console and `process.stdout` write to `emit`, one call for one write. */
 export function captureConsole(emit: (name: 'stdout' | 'stderr', text: string) => void): void {
-  const stream = (name: 'stdout' | 'stderr'): Writable =>
-    new Writable({
-      decodeStrings: false,
-      write(chunk: string | Buffer, _encoding, done) {
-        emit(name, typeof chunk === 'string' ? chunk : chunk.toString());
-        done();
-      },
-    });
+  // Not a stream of Node's, which has a state: an interrupt in the middle of a write would leave it writing for ever.
+  const sink = (name: 'stdout' | 'stderr') =>
+    ({ write: (text: string) => emit(name, text) }) as unknown as NodeJS.WritableStream;
   const own = new Console({
-    stdout: stream('stdout'),
-    stderr: stream('stderr'),
+    stdout: sink('stdout'),
+    stderr: sink('stderr'),
+    // With it, each print adds a listener of errors to the stream, which a sink has not, and takes it away again.
+    ignoreErrors: false,
     colorMode: false,
     inspectOptions: { depth: 4, breakLength: 100 },
   });
