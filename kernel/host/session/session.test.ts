@@ -28,6 +28,19 @@ async function run(code: string, options: ExecuteOptions = {}) {
   return { ...result, outputs, shown: shown.join('\n') };
 }
 
+/** Runs a cell that says "on" and then goes on for ever, and interrupts it. */
+async function cutOff(code: string): Promise<void> {
+  let begun = false;
+  const running = session.execute(code, {
+    onOutput: () => {
+      begun = true;
+    },
+  });
+  await expect.poll(() => begun, { timeout: 60_000 }).toBe(true);
+  await session.interrupt();
+  expect(plain((await running).error?.traceback)).toContain('Interrupted: ');
+}
+
 const COLOUR = new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, 'g');
 const plain = (traceback: readonly string[] | undefined) => (traceback ?? []).join('\n').replace(COLOUR, '');
 
@@ -76,22 +89,82 @@ twice(torch.ones([2])).tolist()`;
     await expect.poll(() => looping, { timeout: 60_000 }).toBe(true);
     const { kept } = await session.interrupt();
     expect(kept).toEqual([0, 1, 2]);
-    expect((await running).error?.ename).toBe('Interrupted');
+    expect((await running).error?.traceback.join()).toContain('Interrupted');
     expect((await run('kept')).shown).toBe('42');
   });
 
   test('a rank that is interrupted while it prints can still print', async () => {
     for (let i = 0; i < 5; i++) {
-      let printing = false;
-      const running = session.execute('for (;;) console.log("on", console.error("and on"));', {
-        onOutput: () => {
-          printing = true;
-        },
-      });
-      await expect.poll(() => printing, { timeout: 60_000 }).toBe(true);
-      await session.interrupt();
-      expect((await running).error?.ename).toBe('Interrupted');
+      await cutOff('for (;;) console.log("on", console.error("and on"));');
       expect((await run('console.log("out"); console.error("err")')).shown).toBe('out\nerr');
+    }
+  });
+
+  test.each([
+    ['noGrad', 'torch.noGrad(() => { BODY })'],
+    ['an async noGrad', 'await torch.noGrad(async () => { console.log("on"); await new Promise(() => {}) })'],
+    ['autocast', 'torch.autocast("cpu", { dtype: torch.bfloat16 }, () => { BODY })'],
+    [
+      'a backward pass',
+      'const x = torch.ones([2]).requiresGrad_(); x.registerHook(() => { BODY }); x.sum().backward()',
+    ],
+    ['an operation', 'console.log("on"); const big = torch.ones([300, 300]); for (;;) big.matmul(big)'],
+    [
+      'functionalCall',
+      'model.registerForwardPreHook(() => { BODY }); nn.functionalCall(model, { weight: torch.zeros([1, 2]) }, [torch.ones([2])])',
+    ],
+    ['recording', 'recorder.run(() => { BODY })'],
+    ['a traced cell', '%trace\nBODY'],
+  ])('after an interrupt inside of %s everything is as it was before', async (_, code) => {
+    await run(
+      '%reset\nconst model = new nn.Linear(2, 1); const { weight } = model; const recorder = new CommRecorder()',
+    );
+    await cutOff(code.replace('BODY', 'console.log("on"); for (;;) {}'));
+    const probe = `const w = torch.ones([2, 2]).requiresGrad_();
+const y = w.matmul(w);
+y.sum().backward();
+dist.barrier();
+[torch.isGradEnabled(), y.requiresGrad, String(y.dtype), w.grad!.sum().item(), model.weight === weight, recorder.steps.length]`;
+    expect((await run(probe)).shown).toBe("[ true, true, 'torch.float32', 16, true, 0 ]");
+  });
+
+  test.each([
+    ['FSDP', 'for (const layer of net) fullyShard(layer);\nfullyShard(net);'],
+    ['DDP', 'const ddp = new DistributedDataParallel(net);'],
+  ])('training with %s that is interrupted, or fails, goes on in the next cell', async (name, wrap) => {
+    const made = await run(`%reset
+const middle = new nn.Linear(64, 64);
+const net = new nn.Sequential(new nn.Linear(16, 64), middle, new nn.Linear(64, 4));
+${wrap}
+const optimizer = new optim.SGD(net.parameters(), { lr: 0.01 });
+let wrong = '';
+const fail = () => { throw new Error(wrong); };
+middle.registerForwardHook((_module, _args, output) => {
+  if (wrong === 'forward') fail();
+  if (wrong === 'backward') (output as Tensor).registerHook(fail);
+});
+function step(): number {
+  optimizer.zeroGrad();
+  const loss = ${name === 'DDP' ? 'ddp' : 'net'}.call(torch.ones([8, 16])).pow(2).mean();
+  loss.backward();
+  optimizer.step();
+  return loss.item() as number;
+}
+step();`);
+    expect(plain(made.error?.traceback)).toBe('');
+    const goesOn = async (): Promise<void> => {
+      const { error, shown } = await run("wrong = ''; for (let i = 0; i < 3; i++) step(); step() >= 0");
+      expect(plain(error?.traceback)).toBe('');
+      expect(shown).toBe('true');
+    };
+    for (let i = 0; i < 4; i++) {
+      await cutOff('console.log("on"); for (;;) step();');
+      await goesOn();
+    }
+    for (const where of ['forward', 'backward']) {
+      const { error } = await run(`wrong = '${where}'; step()`);
+      expect(plain(error?.traceback)).toContain(`Error: ${where}`);
+      await goesOn();
     }
   });
 

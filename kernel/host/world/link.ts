@@ -43,6 +43,8 @@ export function connectRank(): RankLink {
   const timers = trackTimers(() => active.size > 0);
   const post = (message: FromRank) => port.postMessage(message);
   let served = false;
+  /** The interrupt that was obeyed last: it is asked for until it is answered, and what began since is not meant. */
+  let obeyed = -1;
   watchHooks(() => post({ kind: 'hooked' }));
 
   async function answer(handler: (body: unknown) => Promise<unknown>, id: number, body: unknown) {
@@ -78,9 +80,12 @@ export function connectRank(): RankLink {
           void answer(handler, message.id, message.body);
           return;
         }
-        active.clear();
-        timers.clear();
-        for (const listener of interruptListeners) listener();
+        if (message.id > obeyed) {
+          active.clear();
+          timers.clear();
+          for (const listener of interruptListeners) listener();
+          obeyed = message.id;
+        }
         post({ kind: 'interrupted', id: message.id });
       });
       if (isBackground) stepBack();

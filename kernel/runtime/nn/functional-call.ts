@@ -1,4 +1,4 @@
-import { ShardbookError } from '../base/index.js';
+import { runThen, ShardbookError } from '../base/index.js';
 import type { Tensor } from '../tensor/index.js';
 import { setOwn } from './blank.js';
 import type { Module } from './module.js';
@@ -53,13 +53,12 @@ export function functionalCall(
   };
   const before = new Map([...given.keys()].map((name) => [name, members.get(name)!]));
   swap(given);
-  try {
-    const list = Array.isArray(args) ? args : [args];
-    const call = module as unknown as (...a: unknown[]) => unknown;
-    return Object.keys(kwargs).length === 0 ? call(...list) : call(...list, kwargs);
-  } finally {
-    swap(before);
-  }
+  const list = Array.isArray(args) ? args : [args];
+  const call = module as unknown as (...a: unknown[]) => unknown;
+  return runThen(
+    () => (Object.keys(kwargs).length === 0 ? call(...list) : call(...list, kwargs)),
+    () => swap(before),
+  );
 }
 
 /** Puts a tensor in a member's place without asking whether it is a parameter. */

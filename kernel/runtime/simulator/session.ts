@@ -3,6 +3,8 @@
  * collectives, messages, waits. Ranks keep no clock together while they run; times come from all ranks' programs at once, so
  * they depend on the program and the cluster alone.
  */
+
+import { runThen } from '../base/index.js';
 import {
   addCommHook,
   type CommCall,
@@ -104,25 +106,20 @@ export class Simulation {
   /** Records `body`, then gives the times of all ranks. Every rank of the world calls it. */
   run(body: () => unknown): SimulationResult {
     this.start();
-    let value: unknown;
-    try {
-      value = body();
-    } finally {
-      this.stop();
-    }
-    if (value instanceof Promise)
-      throw simulationError('the body awaits, and its rest would not be recorded; use runAsync');
+    runThen(
+      () => {
+        if (body() instanceof Promise)
+          throw simulationError('the body awaits, and its rest would not be recorded; use runAsync');
+      },
+      () => this.stop(),
+    );
     return this.result();
   }
 
   /** As `run`, for a body that awaits. */
   async runAsync(body: () => Promise<unknown>): Promise<SimulationResult> {
     this.start();
-    try {
-      await body();
-    } finally {
-      this.stop();
-    }
+    await runThen(body, () => this.stop());
     return this.result();
   }
 

@@ -1,4 +1,5 @@
 /** torch.autocast('cpu'): matrix products in the low dtype, sensitive operations in float32, mixed joins widened. */
+import { runThen } from '../base/index.js';
 import type { Recorder } from './autograd/record.js';
 import { float32 } from './dtype.js';
 import type { OpName } from './opnames.js';
@@ -38,13 +39,15 @@ export function autocastInputs(
   if (!to) return inputs;
   // The casts are recorded, so that float32 parameters get float32 gradients, and are not cast again.
   state.autocast = null;
-  try {
-    return inputs.map((t) =>
-      eligible(t) && t.dtype !== to
-        ? (recorder.apply('toCopy', [t], { dtype: to, device: t.device }) as Tensor)
-        : t,
-    );
-  } finally {
-    state.autocast = target;
-  }
+  return runThen(
+    () =>
+      inputs.map((t) =>
+        eligible(t) && t.dtype !== to
+          ? (recorder.apply('toCopy', [t], { dtype: to, device: t.device }) as Tensor)
+          : t,
+      ),
+    () => {
+      state.autocast = target;
+    },
+  );
 }

@@ -2,7 +2,7 @@
  * The one door of every operation: autocast, autograd (records a node from the backward table), modes, tensor subclasses, kernel.
  * Below autograd nothing is recorded; backward rules call the public operations, so gradients take the same way.
  */
-import { assert } from '../base/index.js';
+import { assert, runThen } from '../base/index.js';
 import { autocastInputs } from './autocast.js';
 import { type Recorder, recordInplace, recordNode, ruleNeeds } from './autograd/record.js';
 import { canCast } from './dtype.js';
@@ -53,11 +53,7 @@ const modes: DispatchMode[] = [];
 /** Runs `body` with a mode on top of the stack. */
 export function withMode<R>(mode: DispatchMode, body: () => R): R {
   pushMode(mode);
-  try {
-    return body();
-  } finally {
-    popMode(mode);
-  }
+  return runThen(body, () => popMode(mode));
 }
 
 export function pushMode(mode: DispatchMode): void {
@@ -78,11 +74,10 @@ function descend(call: OpCall, level: number): OpResult {
     const mode = modes[level]!;
     // A mode's own operations are not its business: it is off the stack while it works.
     const above = modes.splice(level);
-    try {
-      return mode.dispatch(call, (next) => descend(next, level - 1));
-    } finally {
-      modes.push(...above);
-    }
+    return runThen(
+      () => mode.dispatch(call, (next) => descend(next, level - 1)),
+      () => void modes.push(...above),
+    );
   }
   if (subclasses.length > 0) {
     for (const input of call.inputs) {

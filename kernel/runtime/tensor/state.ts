@@ -1,7 +1,7 @@
 /** What is switched on in this rank: backend, grad mode, inference mode, autocast, dispatch modes, saved-tensor hooks. */
 
 import type { Backend } from '../backend/backend.js';
-import { assert, runThen } from '../base/index.js';
+import { assert, onGivenUp, runThen } from '../base/index.js';
 import type { DType } from './dtype.js';
 import type { Device, Tensor } from './tensor.js';
 
@@ -31,6 +31,11 @@ export const state: State = {
   savedHooks: [],
   defaultDevice: 'cpu',
 };
+
+// Set around each operation, too often for a scope.
+onGivenUp(() => {
+  state.belowAutograd = false;
+});
 
 /** Chooses what computes; done once at the root. */
 export function setBackend(backend: Backend): void {

@@ -65,6 +65,8 @@ class RankExecutor {
   #namespace: Namespace;
   /** What the last cell declared, until the session says whether every rank succeeded. */
   #pending: Namespace | undefined;
+  /** Of the cell that runs. */
+  #watches: Watch[] = [];
   #observer: RankObserver | undefined;
   /** The run that was asked for last. */
   #lastSeq = 0;
@@ -151,6 +153,7 @@ class RankExecutor {
   interrupted(): void {
     this.#pending = undefined;
     this.#inputs.clear();
+    this.#stopWatches();
   }
 
   async #run(request: Extract<RankRequest, { type: 'run' }>): Promise<RunReply> {
@@ -159,7 +162,7 @@ class RankExecutor {
     const exports = Object.create(this.#namespace) as Namespace;
     this.#setup.beginWork?.();
     setProgressOutlet((progress) => this.#emit({ type: 'progress', seq: this.#seq(), ...progress }));
-    const watches: Watch[] = [];
+    this.#watches = [];
     if (request.watch) this.#beginObservation(request.seq);
     const started = performance.now();
     try {
@@ -167,12 +170,12 @@ class RankExecutor {
       this.#places.addFiles(request.sideFiles);
       this.#places.add(program);
       if (program.imports.length > 0) await this.#modules.load(program.imports);
-      for (const name of request.instruments) watches.push(this.#setup.instruments![name]());
+      for (const name of request.instruments) this.#watches.push(this.#setup.instruments![name]());
       await cellFunction(program)(exports, this.#modules.requireFrom(), this.#modules.importerFrom());
       const value = program.resultName === undefined ? undefined : exports[program.resultName];
       if (program.resultName !== undefined) delete exports[program.resultName];
       const took = performance.now() - started;
-      for (const watch of watches) watch.stop();
+      const watches = this.#stopWatches();
       // Showing a value may wait for other ranks, so it is still part of the work.
       const shows = request.wantResult && value !== undefined && !(value instanceof DisplayHandle);
       const result = shows ? { result: represent(value) } : {};
@@ -185,11 +188,18 @@ class RankExecutor {
       return { ok: true, took, ...result, ...this.#seen(request.watch, exports) };
     } catch (thrown) {
       const took = performance.now() - started;
-      for (const watch of watches) watch.stop();
+      this.#stopWatches();
       this.#setup.endWork?.(thrown ?? new Error(String(thrown)));
       const error = toFailure(thrown, this.#places);
       return { ok: false, took, error, ...this.#seen(request.watch, exports) };
     }
+  }
+
+  #stopWatches(): Watch[] {
+    const watches = this.#watches;
+    this.#watches = [];
+    for (const watch of watches) watch.stop();
+    return watches;
   }
 
   #begin(seq: number): void {

@@ -1,5 +1,5 @@
 /** Replicas of a module, kept equal by averaging gradients. */
-import { ShardbookError } from '../../base/index.js';
+import { giveUpWith, runThen, ShardbookError } from '../../base/index.js';
 import { joinKwargs, Module, splitKwargs } from '../../nn/index.js';
 import { isGradEnabled, noGrad, Tensor, torch } from '../../tensor/index.js';
 import { dist, type ProcessGroup, withoutCommHooks } from '../group/index.js';
@@ -93,6 +93,10 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
         gradientAsBucketView: options.gradientAsBucketView ?? false,
       },
     );
+    giveUpWith(this, (ddp, stopped) => {
+      ddp.reducer.giveUp(stopped);
+      if (stopped) ddp.#syncBuffersNext = true;
+    });
   }
 
   forward(...given: Parameters<M['forward']>): ReturnType<M['forward']> {
@@ -112,11 +116,9 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
   noSync<R>(body: () => R): R {
     const before = this.#sync;
     this.#sync = false;
-    try {
-      return body();
-    } finally {
+    return runThen(body, () => {
       this.#sync = before;
-    }
+    });
   }
 
   /** Replaces how a bucket is averaged: `hook(state, bucket)` returns what takes the place of its buffer. */

@@ -71,6 +71,7 @@ export class Reducer {
   #armed = false;
   /** False while a backward pass left buckets unreduced. */
   #finished = true;
+  /** A backward pass is under way, and its end will be told. */
   #queued = false;
   #rebuilt = false;
   #arrival: number[] = [];
@@ -147,6 +148,13 @@ export class Reducer {
   /** Nothing is expected of the next backward: gradients stay as they are. */
   pause(): void {
     this.#armed = false;
+  }
+
+  /** A backward pass that was under way is given up. */
+  giveUp(stopped: boolean): void {
+    if (this.#queued) this.#passIsOver();
+    // Ranks are stopped at different places: all of them learn the order of arrival from the next pass.
+    if (stopped) this.#arrival = [];
   }
 
   #unreached(outputs: readonly Tensor[]): number[] {
@@ -248,7 +256,6 @@ export class Reducer {
 
   /** The end of the backward pass. */
   #finish(): void {
-    this.#queued = false;
     if (this.options.staticGraph && this.#expectedHits === null) {
       this.#expectedHits = [...this.#hits];
       this.#usedEver = this.#usedSomewhere();
@@ -257,7 +264,10 @@ export class Reducer {
       this.#arrival = [];
     }
     // Some gradients never came: the next forward says which.
-    if (this.#nextBucket < this.#buckets.length) return;
+    if (this.#nextBucket < this.#buckets.length) {
+      this.#queued = false;
+      return;
+    }
     const usedSomewhere = this.#looksForUnused ? this.#usedSomewhere() : this.#usedEver;
     noGrad(() => {
       for (const bucket of this.#buckets) {
@@ -274,6 +284,11 @@ export class Reducer {
         }
       }
     });
+    this.#passIsOver();
+  }
+
+  #passIsOver(): void {
+    this.#queued = false;
     this.#finished = true;
     this.#armed = false;
   }
@@ -321,8 +336,7 @@ export class Reducer {
 
   #unfinished(): ShardbookError {
     const missing = this.names.filter((_, i) => !this.#ready[i]);
-    this.#armed = false;
-    this.#finished = true;
+    this.#passIsOver();
     return new ShardbookError({
       code: 'SB_DDP_UNFINISHED',
       message: `Cannot run the next forward: the gradients of ${missing.length} parameters never came in the last backward pass, so their buckets were not reduced: ${missing

@@ -2,7 +2,7 @@
  * Recorded calls once more, with other input: one call for all its members, or one rank's program alone, for which the recording
  * plays the other ranks. Results are computed as the real collectives do, in rank order, so the same input gives the same bits.
  */
-import { ShardbookError } from '../../base/index.js';
+import { runThen, ShardbookError } from '../../base/index.js';
 import { messageKind } from '../../simulator/index.js';
 import { Tensor } from '../../tensor/index.js';
 import { addCommHook, type CommAnswer, type CommCall, dist, ReduceOp, reduceBytes } from '../group/index.js';
@@ -223,14 +223,15 @@ export function replayRank<T>(trace: CommTrace, body: () => T): RankReplay<T> {
       return answer(callOf.get(step)!, step, call);
     },
   });
-  let value: T;
-  try {
-    value = body();
-  } finally {
+  const replay = (): T => {
+    const value = body();
+    if (value instanceof Promise) throw cannotReplay('a body that awaits: other code would run in between');
+    return value;
+  };
+  const value = runThen(replay, () => {
     unhook();
     recorder.stop();
-  }
-  if (value instanceof Promise) throw cannotReplay('a body that awaits: other code would run in between');
+  });
   return {
     value,
     steps: recorder.steps.map((step, i) => {

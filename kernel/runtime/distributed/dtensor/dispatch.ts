@@ -70,22 +70,21 @@ export function ruleFor(name: OpName): Rule | undefined {
 function watchDispatch<R>(watch: (event: DispatchEvent) => void, body: () => R): R {
   const before = watcher;
   watcher = watch;
-  try {
-    return body();
-  } finally {
+  return runThen(body, () => {
     watcher = before;
-  }
+  });
 }
 
 /** As watchDispatch, and nothing is computed or sent: results have shapes and placements only. */
 export function dryRun<R>(watch: (event: DispatchEvent) => void, body: () => R): R {
   const before = dry;
   dry = true;
-  try {
-    return watchDispatch(watch, body);
-  } finally {
-    dry = before;
-  }
+  return runThen(
+    () => watchDispatch(watch, body),
+    () => {
+      dry = before;
+    },
+  );
 }
 
 /** Plain tensors in operations with DTensors count as replicated while `body` runs. */

@@ -2,7 +2,7 @@
  * Why an op on DTensors communicates: which strategies its rule allows, what each costs, which was taken and which collectives it
  * needs. Nothing is computed or sent: only shapes and placements are followed.
  */
-import { ShardbookError } from '../../base/index.js';
+import { runThen, ShardbookError } from '../../base/index.js';
 import { backward, noGrad, Tensor, torch } from '../../tensor/index.js';
 import { redistributeCost, stepCost } from './cost.js';
 import { type DispatchEvent, dryRun } from './dispatch.js';
@@ -100,36 +100,25 @@ export function explain(op: string | ((...args: never[]) => unknown), ...args: u
   const stop = onRedistribute((event) => {
     ops.push(redistributed(event, phase));
   });
-  const result = finallyDo(stop, () =>
-    dryRun(
-      (event) => {
-        ops.push(explained(event, phase));
-      },
-      () => {
-        const inputs = given.map(stand);
-        if (!options.backward) return noGrad(() => run(...inputs));
-        const out = run(...inputs);
-        const roots = (Array.isArray(out) ? out : [out]).filter(
-          (t): t is Tensor => t instanceof Tensor && t.requiresGrad,
-        );
-        phase = 'backward';
-        backward(
-          roots,
-          roots.map((root) => root.detach().onesLike()),
-        );
-        return out;
-      },
-    ),
-  );
+  const compute = (): unknown => {
+    const inputs = given.map(stand);
+    if (!options.backward) return noGrad(() => run(...inputs));
+    const out = run(...inputs);
+    const roots = (Array.isArray(out) ? out : [out]).filter(
+      (t): t is Tensor => t instanceof Tensor && t.requiresGrad,
+    );
+    phase = 'backward';
+    backward(
+      roots,
+      roots.map((root) => root.detach().onesLike()),
+    );
+    return out;
+  };
+  const hear = (event: DispatchEvent): void => {
+    ops.push(explained(event, phase));
+  };
+  const result = runThen(() => dryRun(hear, compute), stop);
   return new Explanation(ops, result instanceof DTensor ? result.describe() : null);
-}
-
-function finallyDo<R>(last: () => void, body: () => R): R {
-  try {
-    return body();
-  } finally {
-    last();
-  }
 }
 
 function redistributed({ from, to }: RedistributeEvent, phase: ExplainedOp['phase']): ExplainedOp {

@@ -1,4 +1,5 @@
 /** Shows what FSDP's hooks do to parameters: their state before and after each. */
+import { runThen } from '../../base/index.js';
 import { table } from '../../simulator/index.js';
 import { type FsdpEvent, type FsdpEventKind, onFsdp, type ParamSnapshot } from '../fsdp/index.js';
 
@@ -42,11 +43,7 @@ export class HookDebugger {
 
   run<T>(body: () => T): T {
     this.start();
-    try {
-      return body();
-    } finally {
-      this.stop();
-    }
+    return runThen(body, () => void this.stop());
   }
 
   #see(event: FsdpEvent): void {

@@ -2,6 +2,7 @@
  * FSDP by hand, as small as it can be: one flat parameter cut in equal parts, gathered before use, freed after it, its
  * gradient reduce-scattered. Three ways to drive it (hooks, a wrapper, explicit calls) do the same and log the same.
  */
+import { runThen } from '../../base/index.js';
 import { Module, Parameter, stateOf } from '../../nn/index.js';
 import { AutogradFunction, type FunctionContext, noGrad, type Tensor, torch } from '../../tensor/index.js';
 import { dist, type ProcessGroup, ReduceOp } from '../group/index.js';
@@ -125,14 +126,13 @@ export class ManualFsdp {
   run(body: () => Tensor): Tensor {
     this.gather();
     const used = this.gathered();
-    try {
+    const compute = (): Tensor => {
       const output = body();
       if (output.requiresGrad)
         output.registerHook(() => torch.autograd.queueCallback(() => this.reduce(used)));
       return output;
-    } finally {
-      this.free();
-    }
+    };
+    return runThen(compute, () => this.free());
   }
 }
 

@@ -1,4 +1,5 @@
 /** A training step of FSDP in virtual time: what each rank did when, and what was in its memory. */
+import { runThen } from '../../base/index.js';
 import {
   bytesText,
   type Cluster,
@@ -79,13 +80,13 @@ export class FsdpTimeline {
     ledger.start();
     ledger.resetPeak();
     const stop = onFsdp(write);
-    let result: SimulationResult;
-    try {
-      result = sim.run(body);
-    } finally {
-      stop();
-      ledger.stop();
-    }
+    const result = runThen(
+      () => sim.run(body),
+      () => {
+        stop();
+        ledger.stop();
+      },
+    );
     const all: unknown[] = Array.from({ length: dist.getWorldSize() }, () => null);
     withoutCommHooks(() =>
       dist.allGatherObject(all, { written, peak: ledger.peak.bytes, hostPeak: ledger.host.peak.bytes }),

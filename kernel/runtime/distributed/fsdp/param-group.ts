@@ -1,4 +1,5 @@
 /** Parameters that travel together: one all-gather, one reduce-scatter. */
+import { runThen } from '../../base/index.js';
 import type { Module } from '../../nn/index.js';
 import {
   AutogradFunction,
@@ -404,16 +405,21 @@ export class FSDPParamGroup {
 
   /** After an error: back to sharded parameters, whatever was under way. */
   resetIteration(): void {
+    this.#partial = null;
+    this.training = 'idle';
+    for (const p of this.params) p.dropGrads();
+    this.letGo();
+  }
+
+  /** Back to sharded parameters, also where they are on their way to be whole. */
+  letGo(): void {
     try {
       this.#gather?.work?.wait();
     } catch {
-      // It failed with the iteration that is given up.
+      // It failed with what is given up.
     }
     this.#gather = null;
-    this.#partial = null;
     this.#postForwardIndices.length = 0;
-    this.training = 'idle';
-    for (const p of this.params) p.dropGrads();
     this.toSharded();
   }
 
@@ -445,11 +451,12 @@ export class FSDPParamGroup {
     this.emit(pass === 'forward' ? 'forwardPrefetch' : 'backwardPrefetch');
     const before = this.training;
     this.training = pass === 'forward' ? 'forward' : 'preBackward';
-    try {
-      this.unshard();
-    } finally {
-      this.training = before;
-    }
+    runThen(
+      () => this.unshard(),
+      () => {
+        this.training = before;
+      },
+    );
     this.emit(pass === 'forward' ? 'forwardPrefetch' : 'backwardPrefetch', { phase: 'end' });
   }
 

@@ -1,4 +1,5 @@
 /** One `fullyShard` call: the hooks of its modules, which drive its parameter groups. */
+import { giveUpWith } from '../../base/index.js';
 import { isModule, type Module, type RemovableHandle } from '../../nn/index.js';
 import type { DType } from '../../tensor/index.js';
 import { isGradEnabled, queueCallback, type Tensor } from '../../tensor/index.js';
@@ -48,6 +49,7 @@ export class FSDPState {
     public autoReshard: boolean,
   ) {
     for (const module of modules) states.set(module, this);
+    giveUpWith(this, (state, stopped) => state.#giveUp(stopped));
     for (const module of modules) this.#hook(module);
   }
 
@@ -272,6 +274,19 @@ export class FSDPState {
         'call resetIterState() on the module whose forward runs first',
       );
     }
+    this.#beginAnew();
+  }
+
+  /** A forward or backward pass that was under way is given up; gradients of those that were over are kept. */
+  #giveUp(stopped: boolean): void {
+    if (this.iteration.root !== null || this.iteration.callbackQueued) this.#beginAnew();
+    if (!stopped) return;
+    // Ranks are stopped at different places: only where all are back to shards do they agree on what is gathered next.
+    this.comm.postForwardOrder.length = 0;
+    for (const group of this.groups) group.letGo();
+  }
+
+  #beginAnew(): void {
     const { iteration, comm } = this;
     comm.reductions.length = 0;
     comm.postForwardOrder.length = 0;

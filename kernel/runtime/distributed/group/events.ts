@@ -4,6 +4,7 @@
  * A hook sees a call before it starts, when it is done (on this rank) and when it is waited for. `before` may throw, which is
  * as if the call had thrown, or return an answer: then nothing is sent and the call is done at once with that answer.
  */
+import { runThen } from '../../base/index.js';
 import { type Op, RefusedTogether } from '../transport/index.js';
 import type { ReduceOp } from './reduce-op.js';
 import type { CommTensor } from './tensors.js';
@@ -68,11 +69,9 @@ export function currentStream(): CommStream | undefined {
 export function withCommStream<T>(on: CommStream, body: () => T): T {
   const before = stream;
   stream = on;
-  try {
-    return body();
-  } finally {
+  return runThen(body, () => {
     stream = before;
-  }
+  });
 }
 
 /** An event of simulated time: what this rank was given to compute so far is done. Names are used once. */
@@ -214,12 +213,10 @@ export function withoutCommHooks<T>(body: () => T): T {
   const wasQuiet = quiet;
   hooks = hooks.filter((hook) => hook.carries === true);
   quiet = true;
-  try {
-    return body();
-  } finally {
+  return runThen(body, () => {
     hooks = before;
     quiet = wasQuiet;
-  }
+  });
 }
 
 /** What the hook that carries calls answers to one that nobody else hears of; undefined where there is none. */

@@ -1,5 +1,5 @@
 /** Process groups, and this rank's place in its world. */
-import { ShardbookError } from '../../base/index.js';
+import { giveUp, leaveScopes, ShardbookError } from '../../base/index.js';
 import { coreCount, environment } from '../../platform/index.js';
 import { MemoryStore, Store, shareStores } from '../store/index.js';
 import { type Channel, createWorldMemory, type Op, Transport, type WorldMemory } from '../transport/index.js';
@@ -391,10 +391,12 @@ export function beginWork(): void {
 
 /** After each cell: this rank comes to no collective until the next one begins. */
 export function endWork(error?: unknown): void {
+  if (error !== undefined) giveUp(false);
   transport?.endWork(error);
 }
 
-/** After this rank's code was stopped from outside. */
+/** After this rank's code was stopped from outside, anywhere: nothing that it had begun is open any more. */
 export function afterInterrupt(): void {
   transport?.afterInterrupt();
+  leaveScopes();
 }

@@ -1,4 +1,5 @@
 /** What a redistribution does: how the tensor lies before, each step with its collective, how it lies after. */
+import { runThen } from '../../base/index.js';
 import {
   collectiveOf,
   type DTensorSpec,
@@ -121,11 +122,7 @@ export class RedistributionLog<R> {
 export function recordRedistributes<R>(body: () => R): RedistributionLog<R> {
   const plans: RedistributionPlan[] = [];
   const stop = onRedistribute(({ from, to }) => plans.push(planRedistribution(from, to)));
-  try {
-    return new RedistributionLog(body(), plans);
-  } finally {
-    stop();
-  }
+  return runThen(() => new RedistributionLog(body(), plans), stop);
 }
 
 const indented = (text: string): string =>

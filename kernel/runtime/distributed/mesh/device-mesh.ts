@@ -1,5 +1,5 @@
 /** An n-dimensional arrangement of ranks, with a process group for each axis. */
-import { nearestName } from '../../base/index.js';
+import { nearestName, runThen } from '../../base/index.js';
 import { type Tensor, torch } from '../../tensor/index.js';
 import { dist, type Group, ProcessGroup } from '../group/index.js';
 import { meshError } from './errors.js';
@@ -520,11 +520,7 @@ export class DeviceMesh {
   /** Runs `body` with this mesh as the one that DTensor functions use when none is given. */
   run<R>(body: () => R): R {
     stack.push(this);
-    try {
-      return body();
-    } finally {
-      stack.pop();
-    }
+    return runThen(body, () => void stack.splice(stack.lastIndexOf(this), 1));
   }
 }
 

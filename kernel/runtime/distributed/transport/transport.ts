@@ -6,7 +6,7 @@
  * caller's line; the finder writes the report and all fail with it. Nothing of this is paid for while all goes well. A rank
  * that is only late (idle, its cell not begun yet) gets a moment of grace.
  */
-import { ShardbookError } from '../../base/index.js';
+import { runThen, ShardbookError } from '../../base/index.js';
 import { type Call, Channel, hash } from './channel.js';
 import { findStuck, missingMembers, type Stuck } from './detect.js';
 import { Global, GROUPS_MAX, Kind, Row, readMask, Slot, State, setMask, type WorldMemory } from './layout.js';
@@ -155,13 +155,12 @@ export class Transport {
     const op = new Op<void>(steps(), info, target, undefined);
     // Counted before the first look, so that who sets a key either is seen to have set it or sees that somebody waits.
     Atomics.add(this.#table.words, Global.keyWaiters, 1);
-    try {
+    const wait = (): void => {
       op.step();
       this.#messages.push(op as Op);
       this.wait(op);
-    } finally {
-      Atomics.sub(this.#table.words, Global.keyWaiters, 1);
-    }
+    };
+    runThen(wait, () => void Atomics.sub(this.#table.words, Global.keyWaiters, 1));
   }
 
   /** The store has changed. */

@@ -1,5 +1,5 @@
 /** Activation recompute without reentrancy: forward saves nothing, the first look at a saved tensor runs it again. */
-import { ShardbookError } from '../../base/index.js';
+import { runThen, ShardbookError } from '../../base/index.js';
 import { type DispatchMode, withMode } from '../dispatch.js';
 import { memory, storageOf } from '../memory.js';
 import type { OpName } from '../opnames.js';
@@ -64,7 +64,7 @@ export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...g
     state.autocast = autocast;
     const hooks = state.savedHooks;
     state.savedHooks = [];
-    try {
+    const repeat = (): void => {
       enableGrad(() =>
         savedTensorsHooks(
           (t) => {
@@ -78,12 +78,15 @@ export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...g
           () => again(() => body(...args)),
         ),
       );
+    };
+    try {
+      runThen(repeat, () => {
+        state.autocast = before;
+        state.savedHooks = hooks;
+        if (rng) defaultGenerator.stream.copyFrom(now.stream);
+      });
     } catch (e) {
       if (e !== stop) throw e;
-    } finally {
-      state.autocast = before;
-      state.savedHooks = hooks;
-      if (rng) defaultGenerator.stream.copyFrom(now.stream);
     }
     if (tensors.length !== saves) {
       throw new ShardbookError({

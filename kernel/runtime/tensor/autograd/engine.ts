@@ -1,5 +1,5 @@
 /** The backward pass: nodes in order of readiness, gradients summed where paths meet, hooks, callbacks at the end. */
-import { ShardbookError } from '../../base/index.js';
+import { runThen, ShardbookError } from '../../base/index.js';
 import { activeModes } from '../dispatch.js';
 import { memory, storageOf } from '../memory.js';
 import { numelOf, sameShape } from '../shape.js';
@@ -252,18 +252,20 @@ function execute(
   const hooksBefore = state.savedHooks;
   const autocastBefore = state.autocast;
   state.autocast = null;
-  try {
-    return withGradMode(create, () => {
-      const result = walk(pass, roots, rootGradients, keep, inputs, accumulate);
-      for (let i = 0; i < pass.callbacks.length; i++) pass.callbacks[i]!();
-      return result;
-    });
-  } finally {
-    state.savedHooks = hooksBefore;
-    state.autocast = autocastBefore;
-    state.belowAutograd = savedBelow;
-    passes.splice(passes.indexOf(pass), 1);
-  }
+  const run = (): (Tensor | null)[] => {
+    const result = walk(pass, roots, rootGradients, keep, inputs, accumulate);
+    for (let i = 0; i < pass.callbacks.length; i++) pass.callbacks[i]!();
+    return result;
+  };
+  return runThen(
+    () => withGradMode(create, run),
+    () => {
+      state.savedHooks = hooksBefore;
+      state.autocast = autocastBefore;
+      state.belowAutograd = savedBelow;
+      passes.splice(passes.indexOf(pass), 1);
+    },
+  );
 }
 
 function walk(

@@ -1,5 +1,5 @@
 /** Recording: which operations get a node, what it saves, how in-place writes and views enter the graph. */
-import { ShardbookError } from '../../base/index.js';
+import { runThen, ShardbookError } from '../../base/index.js';
 import { opError } from '../errors.js';
 import { memory, storageOf } from '../memory.js';
 import type { OpName, OpParams } from '../opnames.js';
@@ -128,22 +128,18 @@ export class SavedTensor {
 function withoutGrad<R>(body: () => R): R {
   const before = state.gradEnabled;
   state.gradEnabled = false;
-  try {
-    return body();
-  } finally {
+  return runThen(body, () => {
     state.gradEnabled = before;
-  }
+  });
 }
 
 function withoutHooks<R>(body: () => R): R {
   const before = state.savedHooks;
   if (before.length === 0) return body();
   state.savedHooks = [];
-  try {
-    return body();
-  } finally {
+  return runThen(body, () => {
     state.savedHooks = before;
-  }
+  });
 }
 
 function bareView(t: Tensor): Tensor {
@@ -438,11 +434,13 @@ export function viewEdge(view: Tensor): Edge | null {
   if (view.viewKind === 'noGrad' || view.viewKind === 'inference') return null;
   const before = state.gradEnabled;
   state.gradEnabled = true;
-  try {
-    return view.viewReplay(base).gradEdge();
-  } finally {
-    state.gradEnabled = before;
-  }
+  const { viewReplay } = view;
+  return runThen(
+    () => viewReplay(base).gradEdge(),
+    () => {
+      state.gradEnabled = before;
+    },
+  );
 }
 
 function asStridedNode(base: Tensor, view: Tensor): Node | null {
