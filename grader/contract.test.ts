@@ -190,6 +190,18 @@ describe('checks.ts of an exercise', () => {
     ]);
   });
 
+  it('may ask the reference in processes of their own, again and again', async () => {
+    const measured = DOUBLE['solutions/double/checks.ts']!.replace(
+      'doubles: async (context) => {',
+      `doubles: async (context) => {
+      for (const label of ['x', 'y']) await context.reference({ ...work(context.seed, label, [2]), memory: true });`,
+    );
+    writeFiles(join(root, 'measured'), { ...DOUBLE, 'solutions/double/checks.ts': measured });
+    const exercise = loadExercise(join(root, 'measured/exercises/double'));
+    const report = await grade(exercise, DOUBLE['solutions/double/reference.ts']!);
+    expect(verdicts(report)).toEqual(['doubles pass', 'other pass']);
+  });
+
   it('refuses a tolerance that is looser than the default without a reason', async () => {
     const loose = DOUBLE['solutions/double/checks.ts']!.replaceAll(
       "tolerance: 'exact'",
