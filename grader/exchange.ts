@@ -50,7 +50,12 @@ export interface CollectiveRecord {
 /** What a rank began or waited for, in its own order: what virtual time is computed from. */
 export type LogEntry =
   | { readonly kind: 'send' | 'recv'; readonly rank: number; readonly handle: number; message?: number }
-  | { readonly kind: 'collective'; readonly rank: number; readonly handle: number; collective?: number }
+  | {
+      readonly kind: 'collective';
+      readonly rank: number;
+      readonly handle: number;
+      collective?: CollectiveRecord;
+    }
   | { readonly kind: 'wait'; readonly rank: number; readonly handle: number };
 
 export interface Completion {
@@ -109,7 +114,7 @@ const LONGEST_WAIT_MS = 2 ** 31 - 1;
 export class Exchange {
   readonly transfers: Transfer[] = [];
   readonly collectives: CollectiveRecord[] = [];
-  /** Collectives of instruments, by their own word: not the program's, but their bytes are counted all the same. */
+  /** Collectives of instruments, by their own word: not the program's, but they are counted, and take time, all the same. */
   readonly instruments: CollectiveRecord[] = [];
   /** Of all ranks, each in its own order. */
   readonly log: LogEntry[] = [];
@@ -399,10 +404,10 @@ export class Exchange {
     const { op, group, seq, detail, root, tensors, quiet } = sides[0]!.call;
     const bytes = sides.map(({ body }) => body.length);
     const sends = ALL_TO_ALL.has(op) ? sides.map(({ body: own }) => sizesIn(own, members.length)) : undefined;
-    const record = { op, group, ranks: members, seq, detail, root, tensors, bytes };
-    const records = quiet === true ? this.instruments : this.collectives;
-    const at = records.push(sends === undefined ? record : { ...record, sends }) - 1;
-    if (quiet !== true) for (const { entry } of sides) entry.collective = at;
+    const about = { op, group, ranks: members, seq, detail, root, tensors, bytes };
+    const record = sends === undefined ? about : { ...about, sends };
+    (quiet === true ? this.instruments : this.collectives).push(record);
+    for (const { entry } of sides) entry.collective = record;
     const body = Buffer.concat(sides.map((side) => side.body));
     for (const [i, rank] of members.entries())
       this.complete(rank, { handle: sides[i]!.handle, body, parts: bytes });
