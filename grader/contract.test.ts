@@ -3,9 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DOUBLE, FSDP, SHARDED, writeFiles } from './fixtures/exercises.js';
 import { type Exercise, gradeSubmission, loadExercise, type Report } from './index.js';
+
+// Processes are started, several times where the grader tries again: a busy machine may take long over it.
+vi.setConfig({ testTimeout: 240_000 });
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
 let root = '';

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   type Exercise,
   exitCode,
@@ -13,6 +13,9 @@ import {
   type Report,
 } from './index.js';
 import { neutralize } from './reports/index.js';
+
+// Processes are started, several times where the grader tries again: a busy machine may take long over it.
+vi.setConfig({ testTimeout: 240_000 });
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const full = loadExercise(join(root, 'exercises/ring-all-reduce'));
