@@ -3,9 +3,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DOUBLE, FSDP, SHARDED, writeFiles } from './fixtures/exercises.js';
 import { type Exercise, gradeSubmission, loadExercise, type Report } from './index.js';
+
+// Processes are started, several times where the grader tries again: a busy machine may take long over it.
+vi.setConfig({ testTimeout: 240_000 });
 
 const packageRoot = fileURLToPath(new URL('..', import.meta.url));
 let root = '';
@@ -188,6 +191,18 @@ describe('checks.ts of an exercise', () => {
       'infra-error',
       'The check "doubles" failed itself: oops',
     ]);
+  });
+
+  it('may ask the reference in processes of their own, again and again', async () => {
+    const measured = DOUBLE['solutions/double/checks.ts']!.replace(
+      'doubles: async (context) => {',
+      `doubles: async (context) => {
+      for (const label of ['x', 'y']) await context.reference({ ...work(context.seed, label, [2]), memory: true });`,
+    );
+    writeFiles(join(root, 'measured'), { ...DOUBLE, 'solutions/double/checks.ts': measured });
+    const exercise = loadExercise(join(root, 'measured/exercises/double'));
+    const report = await grade(exercise, DOUBLE['solutions/double/reference.ts']!);
+    expect(verdicts(report)).toEqual(['doubles pass', 'other pass']);
   });
 
   it('refuses a tolerance that is looser than the default without a reason', async () => {

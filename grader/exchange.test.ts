@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Completion, Exchange, type Schedule } from './exchange.js';
-import type { WireTensor } from './wire.js';
+import type { WireCollective, WireTensor } from './wire.js';
 
 const two: WireTensor = { dtype: 'float32', shape: [2] };
 const data = new Uint8Array(8).fill(7);
@@ -72,6 +72,28 @@ describe('Exchange', () => {
     for (const tensor of [null, { dtype: 'x'.repeat(1e5), shape: [] }, { dtype: 'float32', shape: [-1] }])
       expect(violation(({ recv }) => recv(0, 0, 1, tensor as WireTensor))).toContain('no kind');
     expect(violation(({ send }) => send(0, 0, 1))).toBeUndefined();
+  });
+
+  it('stops a rank whose collective is no call, or has other parts than it says', () => {
+    const call = { op: 'allToAll', group: 'world', ranks: [0, 1], seq: 1, tensors: [two] };
+    const violation = (named: object | null, body = new Uint8Array([0, 0, 0, 4, 0, 0, 0, 4, ...data])) => {
+      const { exchange } = world(2, 'buffered');
+      exchange.meet(0, 0, named as WireCollective, body);
+      return exchange.violation;
+    };
+    expect(violation(call)).toBeUndefined();
+    for (const other of [
+      { tensors: null },
+      { tensors: [{ shape: [] }] },
+      { ranks: 5 },
+      { op: {} },
+      { detail: {} },
+    ])
+      expect(violation({ ...call, ...other })).toBe('rank 0 named a collective of no kind');
+    expect(violation(null)).toBe('rank 0 named a collective of no kind');
+    // The other ranks would get what virtual time knows nothing of.
+    for (const body of [new Uint8Array([0, 0, 0, 0, 0, 0, 0, 4, ...data]), new Uint8Array(7)])
+      expect(violation(call, body)).toBe('rank 0 handed other parts to allToAll than it says');
   });
 
   it('remembers that two sides did not fit, which is a message that no count has in it', () => {

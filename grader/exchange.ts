@@ -2,16 +2,16 @@
  * The links between the ranks of one run, on the grader's side: every tensor that goes from rank to rank passes through
  * here, so the counts cannot be forged, and a deadlock is seen the moment it exists.
  *
- * Messages of a pair are matched in order and there is no receive from "any", so the values that a program computes do not
- * depend on timing; only whether it gets stuck does. The two schedules are therefore the two extremes of what a real
- * `send` may do: return at once (`buffered`), or return only when the receiver has taken the data (`rendezvous`).
+ * Messages of a pair are matched in order, so without a receive from any rank (`dist` has one, links have none) the values that a
+ * program computes do not depend on timing; only whether it gets stuck does. Two schedules are the extremes of what a real `send`
+ * may do: return at once (`buffered`), or return only when the receiver has taken the data (`rendezvous`).
  */
 import { ExchangeStore, type StoreRecord } from './exchange-store.js';
 import { Random } from './random.js';
 import {
   byteCount,
   describeTensor,
-  ITEM_BYTES,
+  isWireTensor,
   type WireCollective,
   type WireStoreCall,
   type WireTensor,
@@ -50,7 +50,12 @@ export interface CollectiveRecord {
 /** What a rank began or waited for, in its own order: what virtual time is computed from. */
 export type LogEntry =
   | { readonly kind: 'send' | 'recv'; readonly rank: number; readonly handle: number; message?: number }
-  | { readonly kind: 'collective'; readonly rank: number; readonly handle: number; collective?: number }
+  | {
+      readonly kind: 'collective';
+      readonly rank: number;
+      readonly handle: number;
+      collective?: CollectiveRecord;
+    }
   | { readonly kind: 'wait'; readonly rank: number; readonly handle: number };
 
 export interface Completion {
@@ -103,15 +108,13 @@ interface Arrival {
 
 /** A correct program needs far fewer; a program that sends to itself in a loop is stopped here. */
 const MOST_MESSAGES = 20_000;
-/** Axes of a tensor. */
-const MOST_AXES = 64;
 /** A timer cannot be set for longer. */
 const LONGEST_WAIT_MS = 2 ** 31 - 1;
 
 export class Exchange {
   readonly transfers: Transfer[] = [];
   readonly collectives: CollectiveRecord[] = [];
-  /** Collectives of instruments, by their own word: not the program's, but their bytes are counted all the same. */
+  /** Collectives of instruments, by their own word: not the program's, but they are counted, and take time, all the same. */
   readonly instruments: CollectiveRecord[] = [];
   /** Of all ranks, each in its own order. */
   readonly log: LogEntry[] = [];
@@ -151,7 +154,7 @@ export class Exchange {
     /** Whether ranks may use the store: what goes over it is no collective and no message. */
     private readonly storeAllowed = false,
   ) {
-    this.coins = new Random(Number(/-(\d+)$/.exec(schedule)?.[1] ?? 0));
+    this.coins = new Random(seedOf(schedule) ?? 0);
   }
 
   post(
@@ -164,7 +167,7 @@ export class Exchange {
     tag = '',
   ): void {
     if (this.tooMany() || !this.begins(rank, handle)) return;
-    if (!isTensor(tensor)) {
+    if (!isWireTensor(tensor)) {
       this.violation = `rank ${rank} named a tensor of no kind`;
       return;
     }
@@ -200,13 +203,20 @@ export class Exchange {
   /** A member comes to a collective; when all have come, each gets what all brought. */
   meet(rank: number, handle: number, call: WireCollective, body: Uint8Array): void {
     if (this.tooMany() || !this.begins(rank, handle)) return;
+    if (!isCall(call)) {
+      this.violation = `rank ${rank} named a collective of no kind`;
+      return;
+    }
     const members = call.ranks;
     const valid =
-      Array.isArray(members) &&
       members.includes(rank) &&
       members.every((member) => Number.isInteger(member) && member >= 0 && member < this.worldSize);
     if (!valid) {
       this.violation = `rank ${rank} came to a collective of ranks ${String(members)}`;
+      return;
+    }
+    if (ALL_TO_ALL.has(call.op) && !hasItsSizes(body, members.length)) {
+      this.violation = `rank ${rank} handed other parts to ${call.op} than it says`;
       return;
     }
     const name = `${call.group}|${members.join()}|${call.seq}`;
@@ -384,7 +394,7 @@ export class Exchange {
     const different = new Set(sides.map(({ call }) => fingerprint(call)));
     for (const rank of members) this.waits.delete(rank);
     if (different.size > 1) {
-      const notes = members.map((rank, i) => `rank ${rank}: ${calls[i]}${place(sides[i]!.call)}`).join('; ');
+      const notes = members.map((rank, i) => `rank ${rank}: ${calls[i]}`).join('; ');
       const error = `Cannot run collective #${sides[0]!.call.seq} of group ${sides[0]!.call.group}: its ranks call ${[...new Set(calls)].slice(0, 4).join(' and ')}, wanted the same call`;
       this.disagreement ??= error;
       for (const [i, rank] of members.entries())
@@ -394,10 +404,10 @@ export class Exchange {
     const { op, group, seq, detail, root, tensors, quiet } = sides[0]!.call;
     const bytes = sides.map(({ body }) => body.length);
     const sends = ALL_TO_ALL.has(op) ? sides.map(({ body: own }) => sizesIn(own, members.length)) : undefined;
-    const record = { op, group, ranks: members, seq, detail, root, tensors, bytes };
-    const records = quiet === true ? this.instruments : this.collectives;
-    const at = records.push(sends === undefined ? record : { ...record, sends }) - 1;
-    if (quiet !== true) for (const { entry } of sides) entry.collective = at;
+    const about = { op, group, ranks: members, seq, detail, root, tensors, bytes };
+    const record = sends === undefined ? about : { ...about, sends };
+    (quiet === true ? this.instruments : this.collectives).push(record);
+    for (const { entry } of sides) entry.collective = record;
     const body = Buffer.concat(sides.map((side) => side.body));
     for (const [i, rank] of members.entries())
       this.complete(rank, { handle: sides[i]!.handle, body, parts: bytes });
@@ -463,14 +473,23 @@ export class Exchange {
   }
 }
 
-/** What `describeTensor` and `byteCount` can work with. */
-function isTensor(tensor: WireTensor): boolean {
-  const { dtype, shape } = tensor ?? {};
+/** The seed of a shuffled schedule; undefined for the others. */
+export function seedOf(schedule: Schedule): number | undefined {
+  return schedule.startsWith('shuffled-') ? Number(schedule.slice('shuffled-'.length)) : undefined;
+}
+
+/** Whether it is a call that can be compared with others' and described. Tensors may be of any dtype: their bytes are counted as they come. */
+function isCall(call: WireCollective): boolean {
+  const { op, group, ranks, seq, tensors, detail, root } = call ?? {};
   return (
-    Object.hasOwn(ITEM_BYTES, String(dtype)) &&
-    Array.isArray(shape) &&
-    shape.length <= MOST_AXES &&
-    shape.every((size) => Number.isSafeInteger(size) && size >= 0)
+    typeof op === 'string' &&
+    typeof group === 'string' &&
+    Array.isArray(ranks) &&
+    Number.isSafeInteger(seq) &&
+    Array.isArray(tensors) &&
+    tensors.every((tensor) => typeof tensor?.dtype === 'string' && Array.isArray(tensor.shape)) &&
+    (detail === undefined || typeof detail === 'string') &&
+    (root === undefined || Number.isSafeInteger(root))
   );
 }
 
@@ -492,9 +511,14 @@ const UNEVEN = new Set([
 
 const ALL_TO_ALL = new Set(['allToAll', 'allToAllSingle']);
 
+/** Whether the sizes are those of what follows: virtual time is computed from them. */
+function hasItsSizes(body: Uint8Array, size: number): boolean {
+  const head = 4 * size;
+  return body.length >= head && sizesIn(body, size).reduce((sum, part) => sum + part, head) === body.length;
+}
+
 /** The body of an all-to-all begins with the sizes of its parts. */
 function sizesIn(body: Uint8Array, size: number): number[] {
-  if (body.length < 4 * size) return new Array<number>(size).fill(0);
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   return Array.from({ length: size }, (_, i) => view.getUint32(4 * i));
 }
@@ -509,10 +533,6 @@ function describeCall({ op, tensors, detail }: WireCollective): string {
     ...(detail === undefined || detail === '' ? [] : [String(detail)]),
   ];
   return `${op}(${parts.join(', ')})`;
-}
-
-function place(call: WireCollective): string {
-  return call.place === undefined ? '' : ` at ${String(call.place)}`;
 }
 
 function key(a: number, b: number): string {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   type Exercise,
   exitCode,
@@ -13,6 +13,9 @@ import {
   type Report,
 } from './index.js';
 import { neutralize } from './reports/index.js';
+
+// Processes are started, several times where the grader tries again: a busy machine may take long over it.
+vi.setConfig({ testTimeout: 240_000 });
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const full = loadExercise(join(root, 'exercises/ring-all-reduce'));
@@ -143,27 +146,22 @@ const SUBMISSIONS: [name: string, source: string | Uint8Array, verdict: string, 
     'runtime-error',
     'restricted',
   ],
-  [
-    'breaks the prototypes',
-    body("JSON.stringify = () => '{}'; Array.prototype.map = () => []; return t;"),
-    'runtime-error',
-    '',
-  ],
 ];
 
 describe('gradeSubmission()', () => {
   it.each(SUBMISSIONS)('judges a submission that %s', async (_name, source, verdict, says) => {
     const report = await grade(source);
     const failing = report.checks.find((check) => check.verdict !== 'pass');
-    if (_name === 'breaks the prototypes') {
-      expect(report.verdict).not.toBe('pass');
-      return;
-    }
     expect([report.verdict, (report.feedback ?? failing?.feedback)?.message]).toEqual([
       verdict,
       expect.stringContaining(says),
     ]);
     expect(exitCode(report)).toBe(1);
+  });
+
+  it('lets nobody pass by breaking the prototypes', async () => {
+    const broken = body("JSON.stringify = () => '{}'; Array.prototype.map = () => []; return t;");
+    expect((await grade(broken)).verdict).not.toBe('pass');
   });
 
   it('names the line of the submission', async () => {

@@ -1,26 +1,15 @@
 /** Grades one submission of one exercise: intake, checks in file order, report. */
-import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import * as shardbook from 'shardbook';
-import { type CheckContext, type CheckTable, checksOf, solutionsOf, specHash } from './checks/index.js';
+import { type CheckContext, type CheckTable, checksOf, specHash } from './checks/index.js';
 import type { CheckSpec, Exercise } from './exercise.js';
-import {
-  compileFiles,
-  readSubmission,
-  type SourceFile,
-  type Submission,
-  submissionName,
-} from './intake/index.js';
+import { readSubmission, type Submission, submissionName } from './intake/index.js';
+import { Program } from './program.js';
 import { deriveSeed } from './random.js';
-import { type Case, type CaseRun, HARNESS_FILE, RankWorld } from './rank-world.js';
+import type { Case, CaseRun, RankWorld } from './rank-world.js';
+import { Reference } from './reference.js';
 import { type CheckReport, REPORT_FORMAT, type Report, type TypeNote } from './report.js';
-import { Cage, type Kit, makeKit, type Recipe, requireSandbox } from './sandbox/index.js';
+import { type Recipe, requireSandbox } from './sandbox/index.js';
 import { checkTypes } from './type-check.js';
 import { CheckFailure, type Feedback, type Verdict } from './verdict.js';
-import { PART_FILE, partOfRuntime } from './withheld.js';
 
 export interface GradeOptions {
   readonly exercise: Exercise;
@@ -67,9 +56,7 @@ interface Grading {
   readonly exercise: Exercise;
   readonly seed: number;
   readonly started: number;
-  readonly kit: Kit;
-  readonly cage: Cage;
-  readonly worlds: RankWorld[];
+  readonly program: Program;
   submission: Submission | undefined;
   types: readonly TypeNote[];
 }
@@ -78,48 +65,32 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
   const { packageRoot, seed = DEFAULT_SEED } = options;
   const exercise = options.publicOnly === true ? publicPart(options.exercise) : options.exercise;
   const table = await checksOf(exercise, packageRoot);
-  const kit = makeKit(packageRoot);
   const started = Date.now();
-  // Real paths: the permission model compares them, and a temporary folder may be a link.
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-grade-')));
-  const ranks = Math.max(...exercise.worlds);
-  const cage = new Cage(kit, folder, recipe, { memoryMb: exercise.limits.memoryMb, ranks });
-  const worlds: RankWorld[] = [];
-  const about = { options, exercise, seed, started, kit, cage, worlds };
+  const program = new Program(exercise, packageRoot, recipe);
+  const reference = new Reference(exercise, packageRoot);
+  const about = { options, exercise, seed, started, program };
   const grading: Grading = { ...about, submission: undefined, types: [] };
   try {
-    return await judge(grading, table);
+    return await judge(grading, table, reference);
   } catch (error) {
     if (!(error instanceof CheckFailure)) throw error;
     return reportOf(grading, error.verdict, { feedback: error.feedback });
   } finally {
-    for (const world of worlds) world.stop();
-    await cage.close();
-    rmSync(folder, { recursive: true, force: true });
+    await Promise.all([program.close(), reference.close()]);
   }
 }
 
-async function judge(grading: Grading, table: CheckTable): Promise<Report> {
-  const { options, exercise, seed, started, cage, worlds } = grading;
+async function judge(grading: Grading, table: CheckTable, reference: Reference): Promise<Report> {
+  const { options, exercise, seed, started, program } = grading;
   const submission = readSubmission(options.file, exercise);
   grading.submission = submission;
   if (options.runStarter !== true && isStarter(submission, exercise)) {
     const feedback = { message: 'This is the starter as it was handed out' };
     return reportOf(grading, 'not-attempted', { feedback });
   }
-  const sources = submission.files.map(({ name }) => name);
-  const startAhead = options.stopAtFailure !== true;
-  const { packageRoot } = options;
   const { files, kind } = submission;
-  const written = writeModules(cage.folder, files, exercise, packageRoot, cage.inside, kind);
-  // What goes wrong there is heard of below.
-  written.catch(() => {});
-  const program = await cage.rankProgram(exercise.limits.memoryMb);
-  const world = new RankWorld({ ...worldOptions(exercise), cage, program, sources, startAhead });
-  worlds.push(world);
-  // They start while the submission is compiled.
-  world.warm();
-  await written;
+  const isCells = kind === 'notebook' || kind === 'myst';
+  const world = await program.start({ files, isCells, startAhead: options.stopAtFailure !== true });
   if (exercise.typesBlock) {
     const [first] = await askTypes(grading, submission);
     if (first !== undefined) {
@@ -130,7 +101,7 @@ async function judge(grading: Grading, table: CheckTable): Promise<Report> {
   const checks = await runChecks(exercise, table, {
     world,
     kept: new Map(),
-    reference: new Reference(exercise, options, worlds),
+    reference,
     seed,
     hiddenSeed: hiddenSeed(seed, options.secret),
     placed: (feedback) => placed(submission, feedback),
@@ -146,7 +117,8 @@ async function judge(grading: Grading, table: CheckTable): Promise<Report> {
 }
 
 function reportOf(grading: Grading, verdict: Verdict, rest: Partial<Report>): Report {
-  const { options, exercise, seed, started, kit, cage, submission, types } = grading;
+  const { options, exercise, seed, started, program, submission, types } = grading;
+  const { kit, cage } = program;
   return {
     format: REPORT_FORMAT,
     exercise: { id: exercise.id, title: exercise.title },
@@ -186,133 +158,12 @@ function placed(submission: Submission | undefined, feedback: Feedback): Feedbac
 
 /** Type errors, with lines of the compiled files; the report gets them with those of the submission. */
 async function askTypes(grading: Grading, submission: Submission): Promise<readonly TypeNote[]> {
-  const { cage, options } = grading;
+  const { program, options } = grading;
   const names = submission.files.map(({ name }) => name);
-  const { notes, failure } = await checkTypes(cage, options.packageRoot, names);
+  const { notes, failure } = await checkTypes(program.cage, options.packageRoot, names);
   const all = [...notes, ...(failure === undefined ? [] : [{ file: names[0]!, line: 1, message: failure }])];
   grading.types = all.map((note) => ({ ...note, ...submission.place(note.line, note.file) }));
   return all;
-}
-
-/** What the exercise says of the ranks of its submissions, and of its reference. */
-function worldOptions({ limits, exports, comm, store, harness, worlds }: Exercise) {
-  return { limits, exports, comm, store, harness: harness !== undefined, largest: Math.max(...worlds) };
-}
-
-async function writeModules(
-  folder: string,
-  files: readonly SourceFile[],
-  exercise: Exercise,
-  packageRoot: string,
-  { kit, folder: inside }: Cage['inside'],
-  kind: Submission['kind'],
-): Promise<void> {
-  const addresses = Object.fromEntries(
-    exercise.imports.map((name) => [name, pathToFileURL(`${kit}/dist/index.js`).href]),
-  );
-  const isCells = kind === 'notebook' || kind === 'myst';
-  const isClosed = exercise.without.length > 0;
-  if (isClosed) write(folder, PART_FILE, partOfRuntime(exercise, addresses['shardbook']!));
-  const compiled = await compileFiles(packageRoot, {
-    files,
-    addresses: isClosed
-      ? { ...addresses, shardbook: pathToFileURL(`${inside}/${PART_FILE}`).href }
-      : addresses,
-    exports: exercise.exports,
-    closed: isClosed,
-    ...(isCells ? { preloaded: { names: Object.keys(shardbook), from: 'shardbook' } } : {}),
-  });
-  // Loaded before anything of the submission, whether or not it imports the runtime; on its first line, so that lines stay.
-  const closing = isClosed ? `import ${JSON.stringify(pathToFileURL(`${inside}/${PART_FILE}`).href)}; ` : '';
-  for (const { name, code } of compiled) write(folder, name, closing + code);
-  for (const { name, text } of files) write(folder, name, text);
-  if (exercise.harness === undefined) return;
-  const [harness] = await compileFiles(packageRoot, {
-    files: [{ name: 'harness.ts', text: exercise.harness }],
-    addresses,
-    exports: [],
-  });
-  write(folder, HARNESS_FILE, harness!.code);
-}
-
-function write(folder: string, name: string, text: string): void {
-  const path = join(folder, name);
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, text);
-}
-
-const answers = new Map<string, Promise<CaseRun>>();
-const MOST_ANSWERS = 400;
-
-/** The reference solution, in processes of its own beside the submission's; what it answered once it is not asked again. */
-class Reference {
-  private world: Promise<RankWorld> | undefined;
-
-  constructor(
-    private readonly exercise: Exercise,
-    private readonly options: GradeOptions,
-    private readonly worlds: RankWorld[],
-  ) {}
-
-  ask(work: Case): Promise<CaseRun> {
-    const text = JSON.stringify(work, (_key, value: unknown) =>
-      value instanceof Float64Array ? Array.from(value, String) : value,
-    );
-    const key = createHash('sha256')
-      .update(`${this.exercise.folder}|${specHash(this.exercise)}|${text}`)
-      .digest('hex');
-    const known = answers.get(key);
-    if (known !== undefined) return known;
-    const answer = this.run(work).catch((error: unknown) => {
-      answers.delete(key);
-      if (!(error instanceof CheckFailure)) throw error;
-      throw new CheckFailure('infra-error', {
-        message: `The reference did not answer: ${error.verdict}: ${error.feedback.message}`,
-      });
-    });
-    if (answers.size >= MOST_ANSWERS) answers.delete(answers.keys().next().value!);
-    answers.set(key, answer);
-    return answer;
-  }
-
-  private async run(work: Case): Promise<CaseRun> {
-    this.world ??= this.start();
-    return (await this.world).run(work);
-  }
-
-  private async start(): Promise<RankWorld> {
-    const exercise = this.exercise;
-    const options = this.options;
-    const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-reference-')));
-    const cage = new Cage(makeKit(options.packageRoot), folder, undefined, {
-      memoryMb: exercise.limits.memoryMb,
-      ranks: Math.max(...exercise.worlds),
-    });
-    const text = readFileSync(join(solutionsOf(exercise), 'reference.ts'), 'utf8');
-    await writeModules(
-      folder,
-      [{ name: 'reference.ts', text }],
-      exercise,
-      options.packageRoot,
-      cage.inside,
-      'file',
-    );
-    const world = new RankWorld({
-      ...worldOptions(exercise),
-      cage,
-      program: await cage.rankProgram(exercise.limits.memoryMb),
-      sources: ['reference.ts'],
-      startAhead: false,
-    });
-    const stop = world.stop.bind(world);
-    world.stop = () => {
-      stop();
-      void cage.close();
-      if (this.worlds.includes(world)) rmSync(folder, { recursive: true, force: true });
-    };
-    this.worlds.push(world);
-    return world;
-  }
 }
 
 interface Run {

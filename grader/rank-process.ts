@@ -5,12 +5,12 @@
 import type { Duplex } from 'node:stream';
 import type { Limits } from './exercise.js';
 import { type Cage, type CagedProcess, startDeadline } from './sandbox/index.js';
-import { CheckFailure, type Verdict } from './verdict.js';
+import { CheckFailure } from './verdict.js';
 import { type Answer, encodeFrame, type Frame, FrameReader, type Request } from './wire.js';
 
 /** Why a process is gone that should not be. */
 export interface Ending {
-  readonly verdict: Verdict;
+  readonly verdict: CheckFailure['verdict'];
   readonly message: string;
 }
 

@@ -1,7 +1,7 @@
 /** The rank processes of one submission: started when a case needs them, asked case by case, replaced after a case that went wrong. */
 import { pathToFileURL } from 'node:url';
 import type { HostTensor } from './compare.js';
-import { type Completion, Exchange, type Schedule } from './exchange.js';
+import { type Completion, Exchange, type Schedule, seedOf } from './exchange.js';
 import type { Limits } from './exercise.js';
 import { Random } from './random.js';
 import { type Ending, type RankListener, RankProcess } from './rank-process.js';
@@ -99,6 +99,9 @@ interface Pending {
 export class RankWorld implements RankListener {
   private ranks: RankProcess[] = [];
   private pending: Pending | undefined;
+  /** The end of a rank that came while nobody was asked anything. */
+  private gone: CheckFailure | undefined;
+  private loadedCount = 0;
   private runCount = 0;
   private printed: string[] = [];
 
@@ -113,6 +116,7 @@ export class RankWorld implements RankListener {
   /** Runs one case; throws a `CheckFailure` for anything but results from all ranks. */
   async run(work: Case): Promise<CaseRun> {
     try {
+      this.requireAll();
       if (work.memory === true) this.stop();
       await this.prepare(work.inputs.length);
       return await this.runCase(work, ++this.runCount);
@@ -135,6 +139,7 @@ export class RankWorld implements RankListener {
     this.ranks = [];
     this.loadedCount = 0;
     this.pending = undefined;
+    this.gone = undefined;
   }
 
   frame(rank: number, frame: Frame<Answer>): void {
@@ -142,10 +147,14 @@ export class RankWorld implements RankListener {
   }
 
   ended(_rank: number, ending: Ending): void {
-    this.pending?.fail(failure(ending.verdict as CheckFailure['verdict'], { message: ending.message }));
+    const gone = failure(ending.verdict, { message: ending.message });
+    if (this.pending === undefined) this.gone ??= gone;
+    else this.pending.fail(gone);
   }
 
-  private loadedCount = 0;
+  private requireAll(): void {
+    if (this.gone !== undefined) throw this.gone;
+  }
 
   private keepPrints(): void {
     for (const { rank, prints } of this.ranks) if (prints !== '') this.printed[rank] = prints;
@@ -171,7 +180,6 @@ export class RankWorld implements RankListener {
       first,
       size,
       limits.loadSeconds,
-      'timeout',
       'loaded the submission',
       (rank, { header }) => {
         if (header.type === 'load-failed') throw this.threw('load-error', rank, header.failure);
@@ -203,7 +211,8 @@ export class RankWorld implements RankListener {
       memory = false,
     } = work;
     const worldSize = inputs.length;
-    const random = schedule.startsWith('shuffled') ? new Random(run + Number(schedule.slice(9))) : undefined;
+    const seed = seedOf(schedule);
+    const random = seed === undefined ? undefined : new Random(run + seed);
     const complete = (rank: number, { body, ...completion }: Completion): void => {
       const deliver = (): void => this.ranks[rank]?.send({ type: 'complete', run, ...completion }, body);
       if (random === undefined) deliver();
@@ -213,7 +222,7 @@ export class RankWorld implements RankListener {
     let stuck: string[] | undefined;
     const measured = new Set<number>();
     for (const rank of this.ranks) rank.beginCase();
-    const finished = this.collect<RankResult>(0, worldSize, seconds, 'timeout', 'returned', (rank, frame) => {
+    const finished = this.collect<RankResult>(0, worldSize, seconds, 'returned', (rank, frame) => {
       const { header, body } = frame;
       if (rank >= worldSize) throw protocolError(rank, 'something out of turn');
       if (typeof header !== 'object' || header === null || !('run' in header) || header.run !== run)
@@ -301,6 +310,7 @@ export class RankWorld implements RankListener {
     const lines = new Map<number, Standing>();
     const fail = this.pending!.fail;
     const end = (): void => {
+      clearTimeout(timer);
       const details = stuck.map((text, rank) =>
         lines.has(rank) ? `${text}, line ${lines.get(rank)!.line}` : text,
       );
@@ -327,9 +337,7 @@ export class RankWorld implements RankListener {
         if (header.type !== 'threw') return;
         const standing = this.standing(header.failure);
         if (standing !== undefined) lines.set(rank, standing);
-        if (--remaining > 0) return;
-        clearTimeout(timer);
-        end();
+        if (--remaining === 0) end();
       },
     };
     exchange.abort('Cannot go on: all ranks wait for each other');
@@ -340,11 +348,11 @@ export class RankWorld implements RankListener {
     first: number,
     end: number,
     seconds: number,
-    onTimeout: 'timeout' | 'infra-error',
     what: string,
     read: (rank: number, frame: Frame<Answer>) => T | undefined,
   ): Promise<T[]> {
     return new Promise((resolve, reject) => {
+      this.requireAll();
       const values = new Map<number, T>();
       const wanted = Array.from({ length: end - first }, (_, i) => first + i);
       const close = (action: () => void): void => {
@@ -357,7 +365,7 @@ export class RankWorld implements RankListener {
       const cancel = startDeadline(seconds, waited, () => {
         const missing = wanted.filter((rank) => !values.has(rank));
         fail(
-          failure(onTimeout, { message: `Rank ${missing.join(', ')} had not ${what} after ${seconds} s` }),
+          failure('timeout', { message: `Rank ${missing.join(', ')} had not ${what} after ${seconds} s` }),
         );
       });
       const accept = (rank: number, frame: Frame<Answer>): void => {
@@ -389,7 +397,7 @@ export class RankWorld implements RankListener {
   private standing(thrown: Failure): Standing | undefined {
     const { sources } = this.options;
     for (const frame of String(thrown?.stack).slice(0, LONGEST_STACK).split('\n')) {
-      const [, path, line] = /^(.*):(\d{1,7}):\d+\)?$/.exec(frame.trim()) ?? [];
+      const [, path, line] = /^(.*):([1-9]\d{0,6}):\d+\)?$/.exec(frame.trim()) ?? [];
       const [file] = sources
         .filter((source) => path?.replaceAll('\\', '/').endsWith(`/${source}`))
         .sort((a, b) => b.length - a.length);

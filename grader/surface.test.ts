@@ -1,4 +1,4 @@
-/** What a submission has of \`dist\` beside collectives, and what an exercise takes away. Needs a build. */
+/** What a submission has of `dist` beside collectives, and what an exercise takes away. Needs a build. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -88,7 +88,7 @@ function readNotes(text: string, folder: string): TypeNote[] | undefined {
     const notes = JSON.parse(text) as TypeNote[];
     return notes.slice(0, MOST_NOTES).map(({ file, line, message }) => ({
       file: String(file).replace(folder, '').slice(0, 100),
-      line: Number(line),
+      line: Number.isSafeInteger(line) && line > 0 ? line : 1,
       message: String(message).slice(0, 500),
     }));
   } catch {

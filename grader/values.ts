@@ -1,6 +1,6 @@
 /** Values that go to a rank and come back, on the grader's side. */
 import { decodeTensor, encodeTensor, type HostTensor } from './compare.js';
-import { byteCount, type WireTensor, type WireValue } from './wire.js';
+import { byteCount, isWireTensor, type WireTensor, type WireValue } from './wire.js';
 
 /** What cannot be handed over: "a function". */
 class Other {
@@ -19,8 +19,6 @@ export type HostValue =
   | { readonly [key: string]: HostValue };
 
 const DEEPEST = 32;
-/** Axes of a tensor. */
-const MOST_AXES = 64;
 
 export function isHostTensor(value: HostValue): value is HostTensor {
   return (
@@ -84,16 +82,12 @@ export function decodeTensors(
   body: Uint8Array,
   start: number,
 ): { tensors: HostTensor[]; end: number } {
+  if (!Array.isArray(headers)) throw new Error('no list of tensors');
   let offset = start;
   const tensors = headers.map((header) => {
-    const valid =
-      Array.isArray(header.shape) &&
-      header.shape.length <= MOST_AXES &&
-      header.shape.every((n) => Number.isInteger(n) && n >= 0);
-    const size = valid ? byteCount(header) : Number.NaN;
-    const tensor = Number.isInteger(size)
-      ? decodeTensor(header, body.subarray(offset, offset + size))
-      : undefined;
+    if (!isWireTensor(header)) throw new Error('a tensor of no kind');
+    const size = byteCount(header);
+    const tensor = decodeTensor(header, body.subarray(offset, offset + size));
     if (tensor === undefined) throw new Error('fewer bytes than its tensors have');
     offset += size;
     return tensor;

@@ -106,6 +106,17 @@ describe('virtualTime', () => {
     expect(shuffle.seconds()).toBeLessThan(600 * SECONDS_PER_BYTE + 4 * LATENCY);
   });
 
+  it('has the collectives of instruments in it: what is said to be one is traffic as well', () => {
+    const { meet, exchange, seconds } = world(4);
+    for (let rank = 0; rank < 4; rank++)
+      exchange.wait(
+        rank,
+        meet(rank, { op: 'allReduce', ranks: [0, 1, 2, 3], quiet: true }, new Uint8Array(4000)),
+      );
+    expect(exchange.collectives).toEqual([]);
+    expect(seconds()).toBeCloseTo(6 * message(1000), 12);
+  });
+
   it('depends on the cluster: what crosses nodes is slower', () => {
     const { exchange, isend, irecv } = world(2);
     isend(0, 1, 1000);

@@ -30,7 +30,7 @@ export function flatCluster(ranks: number, links: VirtualLinks = {}): Cluster {
 
 /** The virtual time of a finished run; on `flatCluster` where no other is given. */
 export function virtualTime(exchange: Exchange, cluster = flatCluster(exchange.worldSize)): VirtualTime {
-  const { worldSize, schedule, transfers, collectives } = exchange;
+  const { worldSize, schedule, transfers } = exchange;
   const programs = Array.from({ length: worldSize }, (_, rank) => new RankProgram(rank, worldSize));
   // What a rank began, as items of its program.
   const items = new Map<string, { item: number; blocks: boolean }>();
@@ -44,7 +44,7 @@ export function virtualTime(exchange: Exchange, cluster = flatCluster(exchange.w
       const begun = items.get(name);
       if (begun?.blocks === true) program.wait(begun.item);
     } else if (kind === 'collective') {
-      const record = entry.collective === undefined ? undefined : collectives[entry.collective]!;
+      const record = entry.collective;
       // Groups are made once, before anything is timed.
       if (record === undefined || record.op === 'newGroup') continue;
       const item = addCollective(program, record);

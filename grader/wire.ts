@@ -40,7 +40,6 @@ export interface WireCollective {
   readonly root?: number;
   /** An instrument exchanges what it measured. */
   readonly quiet?: boolean;
-  readonly place?: string;
 }
 
 /** A question to the store that the ranks share; `wait` is answered when all keys are there. */
@@ -159,6 +158,7 @@ const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 const LARGEST_HEADER = 1 << 20;
 const LARGEST_BODY = 1 << 26;
+const MOST_AXES = 64;
 
 /** Number of elements of a shape. */
 export function elementCount(shape: readonly number[]): number {
@@ -167,6 +167,17 @@ export function elementCount(shape: readonly number[]): number {
 
 export function byteCount(tensor: WireTensor): number {
   return elementCount(tensor.shape) * ITEM_BYTES[tensor.dtype];
+}
+
+/** Whether it is a tensor that may be counted and described; what a rank sends can be anything. */
+export function isWireTensor(tensor: unknown): tensor is WireTensor {
+  const { dtype, shape } = (tensor ?? {}) as Partial<WireTensor>;
+  return (
+    Object.hasOwn(ITEM_BYTES, String(dtype)) &&
+    Array.isArray(shape) &&
+    shape.length <= MOST_AXES &&
+    shape.every((size) => Number.isSafeInteger(size) && size >= 0)
+  );
 }
 
 /** `f32[3, 4]`, as tensors are written in messages. */

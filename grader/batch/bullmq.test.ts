@@ -5,10 +5,12 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Queue as QueueType } from 'bullmq';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { DOUBLE, writeFiles } from '../fixtures/exercises.js';
+import type { Report } from '../report.js';
 import { findProgram } from '../sandbox/index.js';
-import { BullmqExecutor, findJobs, Results, runBatch } from './index.js';
+import { BullmqExecutor, findJobs, type Job, Results, runBatch } from './index.js';
 
 const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 const server = findProgram('redis-server');
@@ -110,6 +112,46 @@ describe.runIf(server !== undefined)('BullmqExecutor', () => {
       );
       expect([kept, [...seen].sort()]).toEqual([0, names]);
     } finally {
+      await executor.close();
+    }
+  }, 180_000);
+
+  it('hands over the result of a job that is done while it is looked at, and fails when that cannot be kept', async () => {
+    const { Queue, Worker } = await import('bullmq');
+    const { getJob, getJobState } = Queue.prototype;
+    let isLookedAt = false;
+    vi.spyOn(Queue.prototype, 'getJobState').mockImplementation(async function (this: QueueType, id) {
+      const state = await getJobState.call(this, id);
+      isLookedAt = true;
+      return state;
+    });
+    vi.spyOn(Queue.prototype, 'getJob').mockImplementation(async function (this: QueueType, id) {
+      const read = await getJob.call(this, id);
+      isLookedAt = true;
+      // What was read before the job was done is looked into afterwards.
+      await expect.poll(() => getJobState.call(this, id), { timeout: 60_000 }).toBe('completed');
+      return read;
+    });
+    const executor = await BullmqExecutor.start({ url, name: 'own' });
+    const connection = { url, maxRetriesPerRequest: null };
+    const worker = new Worker('own', async () => ({ verdict: 'pass' }), { connection, autorun: false });
+    worker.on('error', () => {});
+    const run = (key: string, onResult: (report: Report) => void): Promise<void> =>
+      executor.run([{ key } as Job], (_, report) => onResult(report));
+    try {
+      const reports: Report[] = [];
+      const first = run('first', (report) => void reports.push(report));
+      await expect.poll(() => isLookedAt, { timeout: 60_000 }).toBe(true);
+      void worker.run();
+      await first;
+      expect(reports).toEqual([{ verdict: 'pass' }]);
+      const full = run('second', () => {
+        throw new Error('the disk is full');
+      });
+      await expect(full).rejects.toThrow('the disk is full');
+    } finally {
+      vi.restoreAllMocks();
+      await worker.close();
       await executor.close();
     }
   }, 180_000);

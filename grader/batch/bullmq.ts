@@ -80,23 +80,26 @@ export class BullmqExecutor implements Executor {
       const take = async (id: string): Promise<void> => {
         const job = byKey.get(id);
         if (job === undefined || !left.has(id)) return;
+        // First the state: a job that was read before it was done has no result, whatever its state is by then.
+        const state = await this.queue.getJobState(id);
+        if (state !== 'completed' && state !== 'failed') return;
         const queued = await this.queue.getJob(id);
-        const state = await queued?.getState();
-        if (queued === undefined || (state !== 'completed' && state !== 'failed')) return;
-        if (!left.has(id)) return;
-        settle(id);
+        if (queued === undefined || !left.has(id)) return;
         onResult(
           job,
           state === 'completed'
             ? (queued.returnvalue as Report)
             : failed(job, new Error(`no worker could grade it: ${queued.failedReason}`)),
         );
+        // Last: what goes wrong with the last result ends the run as well.
+        settle(id);
         // Results are kept in files; the queue forgets them, so that a later run may put the job in again.
         await queued.remove().catch(() => {});
       };
       const taken = (id: string): void => void take(id).catch(fail);
-      this.events.on('completed', ({ jobId }) => taken(jobId));
-      this.events.on('failed', ({ jobId }) => taken(jobId));
+      const heard = ({ jobId }: { jobId: string }): void => taken(jobId);
+      this.events.on('completed', heard);
+      this.events.on('failed', heard);
       // What an earlier run left there is done already, or under way.
       await this.queue.addBulk(
         jobs.map((job) => ({ name: 'grade', data: job, opts: { jobId: job.key, attempts: 3 } })),
@@ -105,7 +108,11 @@ export class BullmqExecutor implements Executor {
       const poll = setInterval(() => {
         for (const id of left) taken(id);
       }, 1000);
-      return () => clearInterval(poll);
+      return () => {
+        clearInterval(poll);
+        this.events.off('completed', heard);
+        this.events.off('failed', heard);
+      };
     });
   }
 

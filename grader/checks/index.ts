@@ -68,6 +68,8 @@ async function loadChecks(exercise: Exercise, packageRoot: string): Promise<Chec
     });
     const module = join(folder, 'checks.mjs');
     writeFileSync(module, compiled!.code);
+    // Its source map names it.
+    writeFileSync(join(folder, 'checks.ts'), text);
     const { default: make } = (await import(pathToFileURL(module).href)) as {
       default?: (kit: CheckKit) => CheckTable;
     };

@@ -108,10 +108,10 @@ const compilers = new Map<string, Compiler>();
 
 /** Takes the types off and resolves imports; throws a `compile-error`. */
 export function compileFiles(
-  kit: string,
+  packageRoot: string,
   request: Omit<CompileRequest, 'id'>,
 ): Promise<readonly CompiledFile[]> {
-  const runner = join(kit, 'dist/grader-runner.js');
+  const runner = join(packageRoot, 'dist/grader-runner.js');
   let compiler = compilers.get(runner);
   if (compiler === undefined) {
     compiler = new Compiler(runner);

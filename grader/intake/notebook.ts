@@ -148,13 +148,13 @@ function requireFew(count: number): void {
 /** Puts the exercise's cells together in the order of the starter, and says what was not as handed out. */
 export function assemble(cells: readonly Cell[], exercise: Exercise, notebook: string): Assembled {
   const parts = partsOf(exercise);
-  const found = new Map<string, { cell: Cell; given: boolean }[]>();
+  const found = new Map<string, Cell[]>();
   for (const cell of cells) {
     const marker = MARKER.exec(cell.source.split('\n').find((line) => line.trim() !== '') ?? '');
     const label = marker?.[2] ?? cell.label;
     if (label === undefined || label.split('/')[0] !== exercise.id) continue;
     const list = found.get(label) ?? [];
-    list.push({ cell, given: marker?.[1] === 'given' });
+    list.push(cell);
     found.set(label, list);
   }
   const notes: string[] = [];
@@ -169,12 +169,7 @@ export function assemble(cells: readonly Cell[], exercise: Exercise, notebook: s
     notes.push(
       `No cell is marked with "// exercise: ${exercise.id}": cell ${byName.map(({ number }) => number).join(', ')} was taken because it defines ${exercise.exports.join(', ')}`,
     );
-    found.set(exercise.id, [{ cell: byName[byName.length - 1]!, given: false }]);
-    if (byName.length > 1)
-      found.set(
-        exercise.id,
-        byName.map((cell) => ({ cell, given: false })),
-      );
+    found.set(exercise.id, byName);
   }
   const chosen: { name: string; text: string; cell: Cell | undefined }[] = [];
   // A notebook that keeps the exercise in one cell has all parts in it.
@@ -183,14 +178,14 @@ export function assemble(cells: readonly Cell[], exercise: Exercise, notebook: s
     ? parts
     : [{ name: exercise.id, text: '', given: false }]) {
     const list = found.get(part.name) ?? [];
-    const last = list.filter(({ cell }) => cell.source.trim() !== '').pop() ?? list[list.length - 1];
+    const last = list.filter(({ source }) => source.trim() !== '').pop() ?? list[list.length - 1];
     if (list.length > 1)
       notes.push(
-        `"${part.name}" stands in cells ${list.map(({ cell }) => cell.number).join(', ')}: the last one that is not empty counts`,
+        `"${part.name}" stands in cells ${list.map(({ number }) => number).join(', ')}: the last one that is not empty counts`,
       );
     if (part.given) {
       if (last === undefined) notes.push(`The given cell "${part.name}" is missing: it was put back`);
-      else if (normal(last.cell.source) !== normal(part.text))
+      else if (normal(last.source) !== normal(part.text))
         notes.push(`The given cell "${part.name}" was changed: it was put back`);
       chosen.push({ name: part.name, text: part.text, cell: undefined });
     } else if (last === undefined) {
@@ -199,8 +194,8 @@ export function assemble(cells: readonly Cell[], exercise: Exercise, notebook: s
     } else
       chosen.push({
         name: part.name,
-        text: withoutMagics(last.cell.source, last.cell.number, notes),
-        cell: last.cell,
+        text: withoutMagics(last.source, last.number, notes),
+        cell: last,
       });
   }
   if (chosen.every(({ cell }) => cell === undefined))

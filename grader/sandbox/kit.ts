@@ -25,7 +25,6 @@ import { seccompProgram } from './seccomp.js';
 export interface Kit {
   /** Holds `dist/` with the runner, `package.json` and `seccomp.bpf`. */
   readonly folder: string;
-  readonly packageRoot: string;
   /** Hash of the runtime that submissions are run with. */
   readonly runtime: string;
   readonly seccomp: string | undefined;
@@ -69,15 +68,15 @@ export function makeKit(packageRoot: string): Kit {
   if (program !== undefined) writeFileSync(seccomp!, program);
   // An unprivileged user in the sandbox reads it.
   chmodSync(folder, 0o755);
-  const kit: Kit = { folder, packageRoot: realpathSync(packageRoot), runtime: hash.digest('hex'), seccomp };
+  const kit: Kit = { folder, runtime: hash.digest('hex'), seccomp };
   kits.set(packageRoot, kit);
   return kit;
 }
 
-/** Copies of graders that were killed. */
+/** What graders that were killed have left: their kits, and the folders of what they graded. */
 function sweep(): void {
   for (const name of readdirSync(tmpdir())) {
-    const [, pid] = /^shardbook-kit-(\d+)-/.exec(name) ?? [];
+    const [, pid] = /^shardbook-(?:kit|grade)-(\d+)-/.exec(name) ?? [];
     if (pid === undefined || isAlive(Number(pid))) continue;
     try {
       rmSync(join(tmpdir(), name), { recursive: true, force: true });

@@ -59,7 +59,7 @@ export default (kit: CheckKit): CheckTable => {
   const lying = (t: HostTensor, place: Place, world: number, rank: number): HostTensor =>
     place === 'S(0)' ? cut(t, 0, world, rank) : place === 'S(1)' ? cut(t, 1, world, rank) : t;
   const names = (run: CaseRun): string[] =>
-    run.exchange.collectives
+    [...run.exchange.collectives, ...run.exchange.instruments]
       .map(({ op }) => op.replace(/Single$/, ''))
       .filter((op) => op !== 'newGroup' && op !== 'barrier');
   const requireSame = (

@@ -234,7 +234,8 @@ export default (kit: CheckKit): CheckTable => {
         if (mismatch !== undefined) throw fail({ message: kit.explain(mismatch), mismatch });
       }
     });
-    const calls = run.exchange.collectives.filter(({ op }) => op !== 'newGroup' && op !== 'barrier');
+    const { collectives, instruments } = run.exchange;
+    const calls = [...collectives, ...instruments].filter(({ op }) => op !== 'newGroup' && op !== 'barrier');
     const stray = calls.find(({ ranks }) => ranks.join() !== groupOf(shape, at, ranks[0]!).join());
     if (stray !== undefined)
       throw fail({

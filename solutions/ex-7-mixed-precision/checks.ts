@@ -240,7 +240,8 @@ export default (kit: CheckKit): CheckTable => {
         });
     }
     if (!oneNumber) return;
-    const { collectives, transfers } = run.exchange;
+    const { instruments, transfers } = run.exchange;
+    const collectives = [...run.exchange.collectives, ...instruments];
     const bytes = Math.max(0, ...collectives.flatMap((call) => call.bytes));
     if (collectives.length > plan.length || bytes > 64 || transfers.length > 0)
       throw fail({

@@ -1,7 +1,7 @@
 /** `shardbook check`: the learner's side of the grader. The checks are the ones that an instructor's grading runs, as far as learners see them. */
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { checkWork, formatReport, loadExercise, nextHint } from '../../../../grader/index.js';
+import { checkWork, exitCode, formatReport, loadExercise, nextHint } from '../../../../grader/index.js';
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
@@ -57,7 +57,6 @@ export const command: Command = {
       ...(values.submission === undefined ? {} : { file: values.submission }),
     });
     process.stdout.write(`${formatReport(report, { colours: isColourful(process.stdout) })}\n${advice}\n`);
-    if (report.verdict === 'pass') return 0;
-    return report.verdict === 'infra-error' ? 2 : 1;
+    return exitCode(report);
   },
 };

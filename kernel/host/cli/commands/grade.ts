@@ -223,9 +223,14 @@ function merge(folders: readonly string[], values: Values): number {
 
 async function work(values: Values): Promise<number> {
   if (values.redis === undefined) throw usageError('grade worker', 'no queue is named, wanted --redis URL');
-  const lockMs = Number(process.env['SHARDBOOK_QUEUE_LOCK_MS'] ?? 30_000);
+  const lock = process.env['SHARDBOOK_QUEUE_LOCK_MS'];
   const worker = await startWorker(
-    { url: values.redis, name: values.queue, jobs: jobCount('grade worker', values.jobs), lockMs },
+    {
+      url: values.redis,
+      name: values.queue,
+      jobs: jobCount('grade worker', values.jobs),
+      ...(lock === undefined ? {} : { lockMs: Number(lock) }),
+    },
     { packageRoot: packageRoot(), version: packageVersion(), ...secretOf() },
     (job, report) =>
       void process.stdout.write(`${report.verdict.padEnd(13)} ${job.learner}, ${job.exercise}\n`),
