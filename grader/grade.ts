@@ -138,7 +138,7 @@ async function judge(grading: Grading, table: CheckTable): Promise<Report> {
     deadline: started + SUBMISSION_SECONDS * 1000,
   });
   const verdict = overall(checks);
-  const prints = world.prints().flatMap((text, rank) => (text === '' ? [] : [{ rank, text }]));
+  const prints = (await world.prints()).flatMap((text, rank) => (text === '' ? [] : [{ rank, text }]));
   if (verdict !== 'pass' && verdict !== 'infra-error' && options.types !== false && !exercise.typesBlock)
     await askTypes(grading, submission);
   const score = { earned: sum(checks.map(({ earned }) => earned)), possible: possible(checks) };

@@ -1,7 +1,8 @@
 /** What `exercise new` writes: a small exercise that is complete, so that its author changes what works instead of filling gaps. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ShardbookError } from 'shardbook';
+import { makeFolder } from '../../kernel/host/folders/index.js';
 
 /** Writes `exercises/ID` and `solutions/ID` below `root`; returns the files, relative to it. */
 export function newExercise(root: string, id: string): string[] {
@@ -21,7 +22,7 @@ export function newExercise(root: string, id: string): string[] {
   }
   const files = template(id);
   for (const [name, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(root, name)), { recursive: true });
+    makeFolder(dirname(join(root, name)));
     writeFileSync(join(root, name), text);
   }
   return Object.keys(files);

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
@@ -28,6 +28,7 @@ import {
   shardOf,
   startWorker,
 } from '../../../../grader/index.js';
+import { makeFolder } from '../../folders/index.js';
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
@@ -271,7 +272,7 @@ function writeReports(reports: readonly Report[], asJson: Report | readonly Repo
 
 function write(file: string, text: string, flag: 'w' | 'a' = 'w'): void {
   const path = resolve(file);
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   writeFileSync(path, text, { flag });
 }
 
