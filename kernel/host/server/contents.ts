@@ -155,7 +155,7 @@ export class Contents {
     } else {
       if (before?.isDirectory())
         throw new HttpError(400, 'SB_WRONG_TYPE', `Cannot save "${path}": it is a folder`);
-      await makeFolder(dirname(file), path);
+      makeFolderFor(dirname(file), path);
       const isNotebook = body['type'] === 'notebook' || body['format'] === 'json';
       const own = isNotebook && this.#trust.takeMarks(body['content']);
       const bytes = encodeContent(path, body);
@@ -237,7 +237,7 @@ export class Contents {
     if (!info.isFile())
       throw new HttpError(400, 'SB_WRONG_TYPE', `Cannot make a checkpoint of "${apiPath}": it is no file`);
     const copy = await this.#checkpointFile(file);
-    await makeFolder(dirname(copy), apiPath);
+    makeFolderFor(dirname(copy), apiPath);
     await writeWhole(copy, await readFile(file), undefined);
     return { id: CHECKPOINT, last_modified: (await stat(copy)).mtime.toISOString() };
   }

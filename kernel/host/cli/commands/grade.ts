@@ -19,6 +19,7 @@ import {
   loadExercise,
   markdownReport,
   mergeResults,
+  neutralize,
   PoolExecutor,
   type Report,
   Results,
@@ -169,6 +170,7 @@ async function gradeMany(folder: string, values: Values): Promise<number> {
     untrusted: values.untrusted,
     publicOnly: values.public,
     types: values.types,
+    onIgnored: (path, reason) => void process.stderr.write(`not graded  ${neutralize(path)}: ${reason}\n`),
     ...secretOf(),
   });
   const jobs = part === undefined ? all : shardOf(all, ...part);
