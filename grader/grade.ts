@@ -20,6 +20,7 @@ import { type CheckReport, REPORT_FORMAT, type Report, type TypeNote } from './r
 import { Cage, type Kit, makeKit, type Recipe, requireSandbox } from './sandbox/index.js';
 import { checkTypes } from './type-check.js';
 import { CheckFailure, type Feedback, type Verdict } from './verdict.js';
+import { watched } from './watched.js';
 import { PART_FILE, partOfRuntime } from './withheld.js';
 
 export interface GradeOptions {
@@ -385,7 +386,15 @@ async function runCheck(
       : { ...work, seconds: spec.caseSeconds };
   const ask = (work: Case): Promise<CaseRun> => reference.ask(limited(work));
   const check = (answerer: (work: Case) => Promise<CaseRun>, kept: CheckContext['kept']): Promise<void> =>
-    table[spec.id]!({ seed, worlds: exercise.worlds, run: answerer, kept, reference: ask });
+    watched(spec.id, async (busy) =>
+      table[spec.id]!({
+        seed,
+        worlds: exercise.worlds,
+        run: (work) => busy(() => answerer(work)),
+        kept,
+        reference: (work) => busy(() => ask(work)),
+      }),
+    );
   for (let attempt = 0; ; attempt++) {
     try {
       await check((work) => world.run(limited(work)), run.kept);

@@ -3,13 +3,15 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ShardbookError } from 'shardbook';
 import { makeFolder } from '../../kernel/host/folders/index.js';
+import { NAME, NAME_WANTED } from '../mapping.js';
 
 /** Writes `exercises/ID` and `solutions/ID` below `root`; returns the files, relative to it. */
 export function newExercise(root: string, id: string): string[] {
-  if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(id)) {
+  // It begins a name of TypeScript.
+  if (!NAME.test(id) || /^\d/.test(id)) {
     throw new ShardbookError({
       code: 'SB_EXERCISE_NAME',
-      message: `Cannot make an exercise "${id}": a name is small letters, digits and single hyphens`,
+      message: `Cannot make an exercise "${id}": ${NAME_WANTED}, with a letter first`,
     });
   }
   for (const folder of ['exercises', 'solutions']) {

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { ShardbookError } from 'shardbook';
 import type { Exercise } from '../exercise.js';
 import { compileFiles } from '../intake/index.js';
+import { isMapping } from '../mapping.js';
 import { CheckFailure } from '../verdict.js';
 import type { CheckTable } from './check.js';
 import { type CheckKit, checkKit } from './kit.js';
@@ -68,12 +69,14 @@ async function loadChecks(exercise: Exercise, packageRoot: string): Promise<Chec
     });
     const module = join(folder, 'checks.mjs');
     writeFileSync(module, compiled!.code);
-    const { default: make } = (await import(pathToFileURL(module).href)) as {
-      default?: (kit: CheckKit) => CheckTable;
-    };
-    if (typeof make !== 'function')
-      throw invalid(exercise, 'it has no default export that is a function of the kit');
-    const table = make(checkKit);
+    const table = await tableOf(module).catch((error: unknown) => {
+      throw invalid(exercise, `it throws before any check is run: ${String(error)}`);
+    });
+    if (table === undefined)
+      throw invalid(
+        exercise,
+        'it has no default export that is a function of the kit and returns the checks',
+      );
     loaded.set(key, table);
     return table;
   } catch (error) {
@@ -83,6 +86,15 @@ async function loadChecks(exercise: Exercise, packageRoot: string): Promise<Chec
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+async function tableOf(module: string): Promise<CheckTable | undefined> {
+  const { default: make } = (await import(pathToFileURL(module).href)) as {
+    default?: (kit: CheckKit) => CheckTable;
+  };
+  const table: unknown = typeof make === 'function' ? make(checkKit) : undefined;
+  const isTable = isMapping(table) && Object.values(table).every((check) => typeof check === 'function');
+  return isTable ? (table as CheckTable) : undefined;
 }
 
 function invalid(exercise: Exercise, problem: string): ShardbookError {
