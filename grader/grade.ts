@@ -1,7 +1,6 @@
 /** Grades one submission of one exercise: intake, checks in file order, report. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import * as shardbook from 'shardbook';
@@ -18,6 +17,7 @@ import { deriveSeed } from './random.js';
 import { type Case, type CaseRun, HARNESS_FILE, RankWorld } from './rank-world.js';
 import { type CheckReport, REPORT_FORMAT, type Report, type TypeNote } from './report.js';
 import { Cage, type Kit, makeKit, type Recipe, requireSandbox } from './sandbox/index.js';
+import { removeTemporary, temporaryFolder } from './temporary.js';
 import { checkTypes } from './type-check.js';
 import { CheckFailure, type Feedback, type Verdict } from './verdict.js';
 import { watched } from './watched.js';
@@ -81,8 +81,7 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
   const table = await checksOf(exercise, packageRoot);
   const kit = makeKit(packageRoot);
   const started = Date.now();
-  // Real paths: the permission model compares them, and a temporary folder may be a link.
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-grade-')));
+  const folder = temporaryFolder('grade');
   const ranks = Math.max(...exercise.worlds);
   const cage = new Cage(kit, folder, recipe, { memoryMb: exercise.limits.memoryMb, ranks });
   const worlds: RankWorld[] = [];
@@ -96,7 +95,7 @@ async function gradeOnce(options: GradeOptions, recipe: Recipe | undefined): Pro
   } finally {
     for (const world of worlds) world.stop();
     await cage.close();
-    rmSync(folder, { recursive: true, force: true });
+    removeTemporary(folder);
   }
 }
 
@@ -284,7 +283,7 @@ class Reference {
   private async start(): Promise<RankWorld> {
     const exercise = this.exercise;
     const options = this.options;
-    const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-reference-')));
+    const folder = temporaryFolder('reference');
     const cage = new Cage(makeKit(options.packageRoot), folder, undefined, {
       memoryMb: exercise.limits.memoryMb,
       ranks: Math.max(...exercise.worlds),
@@ -309,7 +308,7 @@ class Reference {
     world.stop = () => {
       stop();
       void cage.close();
-      if (this.worlds.includes(world)) rmSync(folder, { recursive: true, force: true });
+      if (this.worlds.includes(world)) removeTemporary(folder);
     };
     this.worlds.push(world);
     return world;

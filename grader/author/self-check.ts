@@ -3,8 +3,7 @@
  * in the check that it names, automatic mutants are killed or explained. An exercise whose checks let a mutant through
  * grades nothing.
  */
-import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CheckTable, checksOf } from '../checks/index.js';
 import type { Exercise } from '../exercise.js';
@@ -14,6 +13,7 @@ import { readText } from '../mapping.js';
 import { deriveSeed, Random } from '../random.js';
 import type { Report } from '../report.js';
 import { Cage, makeKit } from '../sandbox/index.js';
+import { removeTemporary, temporaryFolder } from '../temporary.js';
 import { checkTypes } from '../type-check.js';
 import { CheckFailure } from '../verdict.js';
 import type { Mutant } from './mutate.js';
@@ -72,7 +72,7 @@ export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckRes
   if (judging.hangs) return results;
   add(await taskCompiles(exercise, packageRoot));
   add(await typesHold(exercise, solutions, packageRoot));
-  const folder = mkdtempSync(join(tmpdir(), 'shardbook-mutants-'));
+  const folder = temporaryFolder('mutants');
   try {
     const waiting = [
       ...trials(exercise, solutions, folder),
@@ -85,7 +85,7 @@ export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckRes
     };
     await Promise.all(Array.from({ length: options.jobs ?? 1 }, work));
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeTemporary(folder);
   }
   return results;
 }
@@ -264,7 +264,7 @@ async function typesHold(
   packageRoot: string,
 ): Promise<SelfCheckResult> {
   const name = 'types';
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-types-')));
+  const folder = temporaryFolder('types');
   const files = [
     ...['starter', 'harness'].map((name) => ({ name, path: join(exercise.folder, `${name}.ts`) })),
     ...['checks', 'reference'].map((name) => ({ name, path: join(solutions, `${name}.ts`) })),
@@ -290,7 +290,7 @@ async function typesHold(
     return { name, passed: false, outcome };
   } finally {
     await cage.close();
-    rmSync(folder, { recursive: true, force: true });
+    removeTemporary(folder);
   }
 }
 

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ShardbookError } from 'shardbook';
 import type { Exercise } from '../exercise.js';
 import { compileFiles } from '../intake/index.js';
 import { isMapping } from '../mapping.js';
+import { removeTemporary, temporaryFolder } from '../temporary.js';
 import { CheckFailure } from '../verdict.js';
 import type { CheckTable } from './check.js';
 import { type CheckKit, checkKit } from './kit.js';
@@ -60,7 +60,7 @@ async function loadChecks(exercise: Exercise, packageRoot: string): Promise<Chec
   const key = `${file}\0${text}`;
   const known = loaded.get(key);
   if (known !== undefined) return known;
-  const folder = mkdtempSync(join(tmpdir(), 'shardbook-checks-'));
+  const folder = temporaryFolder('checks');
   try {
     const [compiled] = await compileFiles(packageRoot, {
       files: [{ name: 'checks.ts', text }],
@@ -84,7 +84,7 @@ async function loadChecks(exercise: Exercise, packageRoot: string): Promise<Chec
       throw invalid(exercise, `line ${error.feedback.line ?? '?'}: ${error.feedback.message}`);
     throw error;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeTemporary(folder);
   }
 }
 
