@@ -142,10 +142,10 @@ module.exports = {
     ),
     forbid(
       'grader-uses-the-published-entry',
-      'The grader sees the kernel as any user does.',
+      'The grader sees the kernel as any user does, and makes folders as the host does.',
       '^grader/',
       '^kernel/',
-      `^${R}index\\.ts$`,
+      `^${R}index\\.ts$|^kernel/host/folders/index\\.ts$`,
     ),
     ...[`${R}distributed/`, R, 'kernel/host/', 'grader/'].map((house) => ({
       name: `${house.split('/').at(-2)}-through-the-index`,

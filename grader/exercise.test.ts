@@ -58,6 +58,20 @@ describe('loadExercise()', () => {
       SPEC.replace('id: two', 'id: one').replace(', requires: [one]', ''),
       'check "one" is there twice',
     ],
+    ['a name with blanks', SPEC.replace('id: two', 'id: the other'), 'check "the other": a name is small'],
+    ['a check without a title', SPEC.replace('title: One', 'title: ""'), 'a check without "id" and "title"'],
+    [
+      'a hidden check with an empty sentence',
+      SPEC.replace('title: One', 'title: One, visibility: hidden, message: " "'),
+      'hidden check "one" has no "message"',
+    ],
+    [
+      'weights of nothing',
+      SPEC.replace('title: One', 'title: One, weight: 0').replace('weight: 2', 'weight: 0'),
+      'all checks have the weight 0',
+    ],
+    ['a weight without end', SPEC.replace('weight: 2', 'weight: .inf'), 'has the weight Infinity, wanted'],
+    ['a limit without end', `${SPEC}limits: { caseSeconds: .inf }\n`, '"caseSeconds" is Infinity, wanted'],
     ['a missing export', SPEC.replace('export: demo\n', ''), '"export" is missing'],
     [
       'the name of another folder',
@@ -87,6 +101,17 @@ describe('loadExercise()', () => {
     ['broken YAML', 'id: [', 'Cannot read exercise.yaml of "demo"'],
   ])('refuses %s', (_name, spec, message) => {
     expect(() => load(spec)).toThrow(message);
+  });
+
+  it('reads what an editor of another system wrote', () => {
+    writeFileSync(
+      join(folder, 'demo/hints.md'),
+      '\ufeff## One\r\n\r\nFirst.\r\n\r\n## Two\r\n\r\nSecond.\r\n',
+    );
+    writeFileSync(join(folder, 'demo/starter.ts'), '\ufeffexport const a = 1;\r\n');
+    const { hints, starter } = load(`\ufeff${SPEC.replaceAll('\n', '\r\n')}`);
+    expect(hints).toEqual(['First.', 'Second.']);
+    expect(starter).toBe('export const a = 1;\n');
   });
 
   it('suggests the nearest exercise', () => {

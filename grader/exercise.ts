@@ -1,8 +1,8 @@
 /** An exercise's folder: `exercise.yaml` says what is asked, limits and checks; how a check judges is the grader's (`checks/`). */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { nearestName, ShardbookError } from 'shardbook';
-import { invalidFile, isMapping, readMapping } from './mapping.js';
+import { invalidFile, isMapping, NAME, NAME_WANTED, readMapping, readText, unknownKey } from './mapping.js';
 import type { CommKind } from './wire.js';
 
 export interface CheckSpec {
@@ -62,8 +62,9 @@ const LEAST: Readonly<Record<keyof Limits, number>> = {
   memoryMb: 64,
   outputKb: 1,
 };
+/** More than any of them is meant to be; a timer of Node's cannot hold many more seconds. */
+const MOST = 1_000_000;
 const MOST_RANKS = 64;
-/** A key that nobody reads is a mistake: `visiblity: hidden` would show a hidden check to everybody. */
 const KEYS = [
   'id',
   'title',
@@ -93,6 +94,7 @@ export function loadExercise(folder: string): Exercise {
   spec.requireKeys(spec.values, KEYS);
   if (spec.text('id') !== basename(path))
     throw spec.invalid(`"id" is "${spec.text('id')}", wanted the name of its folder`);
+  if (!NAME.test(spec.text('id'))) throw spec.invalid(NAME_WANTED);
   const checks = spec.list('checks').map((value) => readCheck(spec, value));
   const known = new Set<string>();
   for (const check of checks) {
@@ -103,6 +105,7 @@ export function loadExercise(folder: string): Exercise {
     if (known.has(check.id)) throw spec.invalid(`check "${check.id}" is there twice`);
     known.add(check.id);
   }
+  if (checks.every(({ weight }) => weight === 0)) throw spec.invalid('all checks have the weight 0');
   return {
     id: spec.text('id'),
     title: spec.text('title'),
@@ -111,9 +114,7 @@ export function loadExercise(folder: string): Exercise {
     comm: spec.choice('comm', ['links', 'dist', 'none'], 'links'),
     store: spec.choice('store', [true, false], false),
     without: spec.values['without'] === undefined ? [] : spec.names('without'),
-    harness: existsSync(join(path, 'harness.ts'))
-      ? readFileSync(join(path, 'harness.ts'), 'utf8')
-      : undefined,
+    harness: existsSync(join(path, 'harness.ts')) ? readText(join(path, 'harness.ts')) : undefined,
     typesBlock: spec.choice('types', ['notes', 'block'], 'notes') === 'block',
     lesson: spec.values['lesson'] === undefined ? undefined : spec.text('lesson'),
     imports: readImports(spec),
@@ -121,7 +122,7 @@ export function loadExercise(folder: string): Exercise {
     limits: readLimits(spec),
     checks,
     hints: readHints(join(path, 'hints.md')),
-    starter: readFileSync(join(path, 'starter.ts'), 'utf8'),
+    starter: readText(join(path, 'starter.ts')),
   };
 }
 
@@ -136,7 +137,7 @@ export function listExercises(root: string): string[] {
 /** A ladder of hints: each level-two heading of hints.md begins one. */
 function readHints(file: string): string[] {
   if (!existsSync(file)) return [];
-  const parts = readFileSync(file, 'utf8').split(/^## .*$/m);
+  const parts = readText(file).split(/^## .*$/m);
   return parts.slice(1).map((part) => part.trim());
 }
 
@@ -163,8 +164,8 @@ function readLimits(spec: Spec): Limits {
   spec.requireKeys(limits, Object.keys(LEAST), 'limits: ');
   for (const [key, value] of Object.entries(limits)) {
     const least = LEAST[key as keyof Limits];
-    if (typeof value !== 'number' || !(value >= least))
-      throw spec.invalid(`limits: "${key}" is ${JSON.stringify(value)}, wanted a number from ${least}`);
+    if (!isBetween(value, least))
+      throw spec.invalid(`limits: "${key}" is ${shown(value)}, wanted a number from ${least} to ${MOST}`);
   }
   return { ...DEFAULT_LIMITS, ...limits };
 }
@@ -172,22 +173,23 @@ function readLimits(spec: Spec): Limits {
 function readCheck(spec: Spec, value: unknown): CheckSpec {
   const check = isMapping(value) ? value : {};
   const { id, title, weight = 1, requires = [], visibility = 'public', message, caseSeconds } = check;
-  if (typeof id !== 'string' || typeof title !== 'string')
+  if (typeof id !== 'string' || typeof title !== 'string' || title.trim() === '')
     throw spec.invalid('a check without "id" and "title"');
+  if (!NAME.test(id)) throw spec.invalid(`check "${id}": ${NAME_WANTED}`);
   spec.requireKeys(check, CHECK_KEYS, `check "${id}": `);
-  if (typeof weight !== 'number' || !(weight >= 0))
-    throw spec.invalid(`check "${id}" has the weight ${String(weight)}, wanted a number from 0`);
+  if (!isBetween(weight, 0))
+    throw spec.invalid(`check "${id}" has the weight ${shown(weight)}, wanted a number from 0 to ${MOST}`);
   if (!Array.isArray(requires))
     throw spec.invalid(
       `check "${id}" requires ${JSON.stringify(requires)}, wanted a list of checks: [${String(requires)}]`,
     );
-  if (caseSeconds !== undefined && (typeof caseSeconds !== 'number' || !(caseSeconds >= LEAST.caseSeconds)))
+  if (caseSeconds !== undefined && !isBetween(caseSeconds, LEAST.caseSeconds))
     throw spec.invalid(
-      `check "${id}": "caseSeconds" is ${JSON.stringify(caseSeconds)}, wanted a number from ${LEAST.caseSeconds}`,
+      `check "${id}": "caseSeconds" is ${shown(caseSeconds)}, wanted a number from ${LEAST.caseSeconds} to ${MOST}`,
     );
   if (visibility !== 'public' && visibility !== 'hidden')
     throw spec.invalid(`check "${id}" is neither public nor hidden`);
-  if (visibility === 'hidden' && typeof message !== 'string')
+  if (visibility === 'hidden' && (typeof message !== 'string' || message.trim() === ''))
     throw spec.invalid(`hidden check "${id}" has no "message"`);
   return {
     id,
@@ -198,6 +200,15 @@ function readCheck(spec: Spec, value: unknown): CheckSpec {
     message: typeof message === 'string' ? message : undefined,
     caseSeconds,
   };
+}
+
+function isBetween(value: unknown, least: number): value is number {
+  return typeof value === 'number' && value >= least && value <= MOST;
+}
+
+/** JSON has no infinity. */
+function shown(value: unknown): string {
+  return typeof value === 'number' ? String(value) : JSON.stringify(value);
 }
 
 class Spec {
@@ -228,12 +239,8 @@ class Spec {
   }
 
   requireKeys(values: object, known: readonly string[], where = ''): void {
-    const key = Object.keys(values).find((name) => !known.includes(name));
-    if (key === undefined) return;
-    const near = nearestName(key, known);
-    throw this.invalid(
-      `${where}there is no key "${key}"${near === undefined ? '' : `, did you mean "${near}"`}`,
-    );
+    const problem = unknownKey(values, known);
+    if (problem !== undefined) throw this.invalid(`${where}${problem}`);
   }
 
   choice<T extends string | boolean>(key: string, among: readonly T[], fallback: T): T {

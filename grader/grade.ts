@@ -10,6 +10,7 @@ import { type CheckReport, REPORT_FORMAT, type Report, type TypeNote } from './r
 import { type Recipe, requireSandbox } from './sandbox/index.js';
 import { checkTypes } from './type-check.js';
 import { CheckFailure, type Feedback, type Verdict } from './verdict.js';
+import { watched } from './watched.js';
 
 export interface GradeOptions {
   readonly exercise: Exercise;
@@ -109,7 +110,7 @@ async function judge(grading: Grading, table: CheckTable, reference: Reference):
     deadline: started + SUBMISSION_SECONDS * 1000,
   });
   const verdict = overall(checks);
-  const prints = world.prints().flatMap((text, rank) => (text === '' ? [] : [{ rank, text }]));
+  const prints = (await world.prints()).flatMap((text, rank) => (text === '' ? [] : [{ rank, text }]));
   if (verdict !== 'pass' && verdict !== 'infra-error' && options.types !== false && !exercise.typesBlock)
     await askTypes(grading, submission);
   const score = { earned: sum(checks.map(({ earned }) => earned)), possible: possible(checks) };
@@ -236,7 +237,15 @@ async function runCheck(
       : { ...work, seconds: spec.caseSeconds };
   const ask = (work: Case): Promise<CaseRun> => reference.ask(limited(work));
   const check = (answerer: (work: Case) => Promise<CaseRun>, kept: CheckContext['kept']): Promise<void> =>
-    table[spec.id]!({ seed, worlds: exercise.worlds, run: answerer, kept, reference: ask });
+    watched(spec.id, async (busy) =>
+      table[spec.id]!({
+        seed,
+        worlds: exercise.worlds,
+        run: (work) => busy(() => answerer(work)),
+        kept,
+        reference: (work) => busy(() => ask(work)),
+      }),
+    );
   for (let attempt = 0; ; attempt++) {
     try {
       await check((work) => world.run(limited(work)), run.kept);

@@ -2,17 +2,10 @@
  * The learner's side: a copy of the starter in the workspace, the public checks on it, hints one by one, and the solution when
  * it is earned or asked for. What was passed and which hints were seen stands in a file beside the work.
  */
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { ShardbookError } from 'shardbook';
+import { makeFolder } from '../kernel/host/folders/index.js';
 import { solutionsOf } from './checks/index.js';
 import { EXERCISE_FILE, type Exercise } from './exercise.js';
 import { gradeSubmission } from './grade.js';
@@ -57,7 +50,7 @@ export function startExercise(exercise: Exercise, workspace: string, again = fal
     kept = join(folder, `${exercise.id}.before-${copies + 1}.txt`);
     renameSync(join(folder, file), kept);
   }
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   writeFileSync(join(folder, file), exercise.starter);
   const task = join(exercise.folder, 'task.md');
   if (existsSync(task)) copyFileSync(task, join(folder, 'task.md'));
@@ -169,6 +162,6 @@ function writeProgress(exercise: Exercise, workspace: string, progress: Progress
   const folder = workFolder(exercise, workspace);
   // Beside the exercise itself nothing is written.
   if (existsSync(join(folder, EXERCISE_FILE))) return;
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   writeFileSync(join(folder, PROGRESS), `${JSON.stringify(progress)}\n`);
 }

@@ -1,6 +1,5 @@
 /** A submission, or the reference, as it is run: a folder with what it is compiled to, a cage, the processes of its ranks. */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import * as shardbook from 'shardbook';
@@ -8,6 +7,7 @@ import type { Exercise } from './exercise.js';
 import { compileFiles, type SourceFile } from './intake/index.js';
 import { HARNESS_FILE, RankWorld } from './rank-world.js';
 import { Cage, type Kit, makeKit, type Recipe } from './sandbox/index.js';
+import { removeTemporary, temporaryFolder } from './temporary.js';
 import { PART_FILE, partOfRuntime } from './withheld.js';
 
 export interface ProgramSources {
@@ -33,8 +33,7 @@ export class Program {
     recipe: Recipe | undefined,
   ) {
     this.kit = makeKit(packageRoot);
-    // Real paths: the permission model compares them, and a temporary folder may be a link.
-    this.folder = realpathSync(mkdtempSync(join(tmpdir(), `shardbook-grade-${process.pid}-`)));
+    this.folder = temporaryFolder('grade');
     const ranks = Math.max(...exercise.worlds);
     this.cage = new Cage(this.kit, this.folder, recipe, { memoryMb: exercise.limits.memoryMb, ranks });
   }
@@ -67,7 +66,7 @@ export class Program {
     this.world?.stop();
     await this.cage.close();
     await this.written.catch(() => {});
-    rmSync(this.folder, { recursive: true, force: true });
+    removeTemporary(this.folder);
   }
 
   private async write(files: readonly SourceFile[], isCells: boolean): Promise<void> {

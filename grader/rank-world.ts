@@ -128,7 +128,9 @@ export class RankWorld implements RankListener {
   }
 
   /** What the submission printed so far, by rank. */
-  prints(): string[] {
+  async prints(): Promise<string[]> {
+    // They come by another way than answers: what was printed before the last answer is there, and read within a turn of the loop.
+    await new Promise(setImmediate);
     this.keepPrints();
     return this.printed;
   }

@@ -208,7 +208,9 @@ export function frameLengths(prefix: Uint8Array): { header: number; body: number
   const header = view.getUint32(0, true);
   const body = view.getUint32(4, true);
   if (header === 0 || header > LARGEST_HEADER || body > LARGEST_BODY) {
-    throw new Error(`a frame of ${header} + ${body} bytes`);
+    throw new Error(
+      `a frame of ${header} + ${body} bytes, at most ${LARGEST_HEADER} + ${LARGEST_BODY} are taken`,
+    );
   }
   return { header, body };
 }

@@ -71,14 +71,50 @@ export default (kit: CheckKit): CheckTable => {
   it('finds code in the task that does not compile, types that are wrong and hints that are missing', async () => {
     writeFiles(root, {
       ...DOUBLE,
-      'exercises/double/task.md': '# Task\n\n```ts\nconst a = ;\n```\n',
-      'exercises/double/hints.md': '# Hints\n\n## One\n\nTwo times.\n',
+      'exercises/double/task.md': '# Task\r\n\r\n```ts\r\nconst a = ;\r\n```\r\n',
+      'exercises/double/hints.md': `\ufeff## One\n\n\`\`\`ts\n${DOUBLE['solutions/double/reference.ts']}\`\`\`\n`,
+      'solutions/double/checks.ts': `${DOUBLE['solutions/double/checks.ts']}export const wrong = (kit: CheckKit): number => kit.nothing;\n`,
       'exercises/double/starter.ts': 'export function double(t: string): number {\n  return t;\n}\n',
     });
     const found = failures(await prove('double', 0)).join('\n');
-    for (const words of ['code in task.md: block 1, line 1', 'hints: 1 there', 'starter.ts:2: Type'])
+    for (const words of [
+      'code in task.md: block 1, line 1',
+      'hints: 1 there',
+      'starter.ts:2: Type',
+      "checks.ts:16: Property 'nothing' does not exist",
+      'code of task and hints, 1: wanted anything but pass: it tells the solution; got pass',
+    ])
       expect(found).toContain(words);
   }, 240_000);
+
+  it('finds checks that judge nothing, programs that are there twice, and what names a hidden check', async () => {
+    const reference = DOUBLE['solutions/double/reference.ts']!;
+    writeFiles(root, {
+      ...DOUBLE,
+      'exercises/double/task.md': '# Double\n\nWrite `double(t)`. It doubles\nother numbers.\n',
+      'solutions/double/alternatives/again.ts': `// The same.\n${reference.replace('return', '  return')}`,
+      'solutions/double/mutants.yaml': `${DOUBLE['solutions/double/mutants.yaml']}\ntwin:\n  fails: wrong in doubles\n  edits: [{ find: mul(2), replace: mul( 3 ) }]\n`,
+      'solutions/double/checks.ts':
+        'export default () => ({ doubles: () => new Promise(() => {}), other: async () => {}, third: async () => {} });\n',
+    });
+    expect(failures(await prove('double', 0))).toEqual([
+      'hidden checks: task, hints or starter name "other"',
+      'alternatives: again is the same program as reference',
+      'mutants: twin is the same program as factor-0',
+      'checks: not in exercise.yaml: third; "doubles" does not end; "other" passes a submission that answers nothing',
+    ]);
+  }, 120_000);
+
+  it('says that the checks throw before they are asked for', async () => {
+    writeFiles(root, { ...DOUBLE, 'solutions/double/checks.ts': 'throw new Error("boom");\n' });
+    await expect(prove('double', 0)).rejects.toThrow('it throws before any check is run: Error: boom');
+    writeFiles(root, {
+      'solutions/double/checks.ts': 'export default (kit) => ({ doubles: kit.nothing() });\n',
+    });
+    await expect(prove('double', 0)).rejects.toThrow('kit.nothing is not a function');
+    writeFiles(root, { 'solutions/double/checks.ts': 'export default () => ({ doubles: 1, other: 2 });\n' });
+    await expect(prove('double', 0)).rejects.toThrow('no default export that is a function of the kit');
+  }, 120_000);
 });
 
 describe('makeMutants()', () => {

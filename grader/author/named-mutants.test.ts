@@ -70,6 +70,18 @@ describe('namedMutants()', () => {
     );
   });
 
+  it('takes line ends of another system', () => {
+    const all = make(
+      'x:\n  fails: wrong in sum\n  edits: [{ find: "let sum = 0;\\nfor", replace: "let sum = 1;\\nfor" }]\n',
+      {
+        'sums/reference.ts': REFERENCE.replaceAll('\n', '\r\n'),
+        'sums/mutants/a.ts': '\ufeff// fails: crashed in sum\r\nexport const f = 3;\r\n',
+      },
+    );
+    expect(all.map(({ expected }) => expected?.verdict)).toEqual(['crashed', 'wrong']);
+    expect(all[1]!.text).toContain('sum = 1;\n  for');
+  });
+
   it('says what is wrong with one that cannot be made', () => {
     const edits = (find: string): string =>
       `x:\n  fails: wrong in sum\n  edits: [{ find: ${find}, replace: y }]\n`;
@@ -81,8 +93,14 @@ describe('namedMutants()', () => {
     expect(() => make('x:\n  of: other\n  edits: [{ find: a, replace: b }]\n')).toThrow(
       'there is no other.ts',
     );
+    expect(() => make('x:\n  off: alternatives/short\n  edits: [{ find: a, replace: b }]\n')).toThrow(
+      'there is no key "off"',
+    );
+    expect(() => make('x:\n  edits: [{ find: let, replace: y, by: z }]\n')).toThrow(
+      'edit 1: there is no key "by"',
+    );
     expect(() => make('x:\n  edits: []\n')).toThrow('"edits" is not a list');
-    expect(() => make('../x:\n  edits: []\n')).toThrow('a name is small letters, digits and hyphens');
+    expect(() => make('../x:\n  edits: []\n')).toThrow('a name is small letters, digits and single hyphens');
     expect(() => make('x: 1\n', { 'sums/mutants/x.ts': '' })).toThrow('a file of mutants/ has that name');
     rmSync(join(root, 'sums/mutants'), { recursive: true });
     expect(() => make('x: 1\n')).toThrow('Cannot make the mutant "x" of "sums": it is not a mapping');

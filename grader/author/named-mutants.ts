@@ -3,10 +3,10 @@
  * says what is other than in a right solution, so that they follow when that changes; one that shares little with any is a file
  * of `mutants/`.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { ShardbookError } from 'shardbook';
-import { isMapping, readMapping } from '../mapping.js';
+import { isMapping, NAME, NAME_WANTED, readMapping, readText, unknownKey } from '../mapping.js';
 
 export interface NamedMutant {
   readonly name: string;
@@ -27,7 +27,6 @@ interface Expected {
 const MUTANTS_FILE = 'mutants.yaml';
 /** How `fails` is written, and the first line of a file of `mutants/` after `// fails: `. */
 export const EXPECTED_FORM = 'VERDICT in CHECK, "words of its feedback"';
-const NAME = /^[a-z0-9][a-z0-9-]*$/;
 const EXPECTED = /^([a-z-]+) in ([\w-]+)(?:, "([^"]+)")?( where memory is counted)?$/;
 const FIRST_LINE = /^\/\/ fails: (.*)\n/;
 
@@ -48,7 +47,7 @@ function whole(folder: string): NamedMutant[] {
   return readdirSync(folder)
     .filter((name) => name.endsWith('.ts'))
     .map((file) => {
-      const text = readFileSync(join(folder, file), 'utf8');
+      const text = readText(join(folder, file));
       return { name: basename(file, '.ts'), text, expected: readExpected(FIRST_LINE.exec(text)?.[1]) };
     });
 }
@@ -64,17 +63,21 @@ function edited(solutions: string): NamedMutant[] {
         code: 'SB_EXERCISE_INVALID',
         message: `Cannot make the mutant "${name}" of "${id}": ${problem}`,
       });
-    if (!NAME.test(name)) throw cannot('a name is small letters, digits and hyphens');
+    if (!NAME.test(name)) throw cannot(NAME_WANTED);
     if (existsSync(join(solutions, 'mutants', `${name}.ts`)))
       throw cannot('a file of mutants/ has that name');
     if (!isMapping(entry)) throw cannot('it is not a mapping with "fails" and "edits"');
     const { of = 'reference', fails, edits } = entry;
+    const unknown = unknownKey(entry, ['of', 'fails', 'edits']);
+    if (unknown !== undefined) throw cannot(unknown);
     if (!Array.isArray(edits) || edits.length === 0 || !edits.every(isEdit))
       throw cannot('"edits" is not a list of texts to "find" and to "replace" by');
     const base = join(solutions, `${String(of)}.ts`);
     if (!existsSync(base)) throw cannot(`there is no ${String(of)}.ts to begin from`);
-    let text = readFileSync(base, 'utf8');
+    let text = readText(base);
     for (const [i, edit] of edits.entries()) {
+      const unknown = unknownKey(edit, ['find', 'replace']);
+      if (unknown !== undefined) throw cannot(`edit ${i + 1}: ${unknown}`);
       const places = placesOf(text, edit.find);
       const [place] = places;
       if (place === undefined || places.length > 1)

@@ -3,24 +3,17 @@
  * in the check that it names, automatic mutants are killed or explained. An exercise whose checks let a mutant through
  * grades nothing.
  */
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type CheckTable, checksOf } from '../checks/index.js';
 import type { Exercise } from '../exercise.js';
 import { type GradeOptions, gradeSubmission } from '../grade.js';
 import { compileFiles } from '../intake/index.js';
+import { readText } from '../mapping.js';
 import { deriveSeed, Random } from '../random.js';
 import type { Report } from '../report.js';
 import { Cage, makeKit } from '../sandbox/index.js';
+import { removeTemporary, temporaryFolder } from '../temporary.js';
 import { checkTypes } from '../type-check.js';
 import { CheckFailure } from '../verdict.js';
 import type { Mutant } from './mutate.js';
@@ -60,6 +53,8 @@ const LEAST_ALTERNATIVES = 2;
 const LEAST_MUTANTS = 6;
 const LEAST_HINTS = 2;
 const AUTOMATIC_MUTANTS = 12;
+/** For a check that gets no answer: it has nothing to compute. */
+const PROBE_SECONDS = 5;
 
 export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckResult[]> {
   const { exercise, solutions, packageRoot } = options;
@@ -70,13 +65,17 @@ export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckRes
   };
   const mutants = namedMutants(solutions);
   const table = await checksOf(exercise, packageRoot);
-  for (const result of completeness(exercise, solutions, table, mutants.length)) add(result);
+  for (const result of completeness(exercise, solutions, mutants)) add(result);
+  const judging = await checksJudge(exercise, table);
+  add(judging.result);
+  // Nothing can be graded by a check that does not end.
+  if (judging.hangs) return results;
   add(await taskCompiles(exercise, packageRoot));
   add(await typesHold(exercise, solutions, packageRoot));
-  const folder = mkdtempSync(join(tmpdir(), 'shardbook-mutants-'));
+  const folder = temporaryFolder('mutants');
   try {
     const waiting = [
-      ...trials(exercise, solutions),
+      ...trials(exercise, solutions, folder),
       ...mutants.map((mutant) => mutantTrial(mutant, folder)),
       ...(await automatic(options, folder)),
     ];
@@ -86,7 +85,7 @@ export async function selfCheck(options: SelfCheckOptions): Promise<SelfCheckRes
     };
     await Promise.all(Array.from({ length: options.jobs ?? 1 }, work));
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeTemporary(folder);
   }
   return results;
 }
@@ -129,23 +128,69 @@ function leakOf(report: Report, exercise: Exercise): string | undefined {
   return undefined;
 }
 
+/** Every check that is written is used, and fails what answers nothing: one that asks nothing would pass everybody. */
+async function checksJudge(
+  exercise: Exercise,
+  table: CheckTable,
+): Promise<{ result: SelfCheckResult; hangs: boolean }> {
+  const named = exercise.checks.map(({ id }) => id);
+  const unnamed = Object.keys(table).filter((id) => !named.includes(id));
+  const problems = unnamed.length === 0 ? [] : [`not in exercise.yaml: ${unnamed.join(', ')}`];
+  let hangs = false;
+  const nothing = async (): Promise<never> => {
+    throw new CheckFailure('wrong', { message: 'No answer' });
+  };
+  for (const id of named) {
+    const context = { seed: 1, worlds: exercise.worlds, run: nothing, reference: nothing, kept: new Map() };
+    let timer: NodeJS.Timeout | undefined;
+    const outcome = await Promise.race([
+      (async () => table[id]!(context))().then(
+        () => 'passes',
+        () => 'fails',
+      ),
+      new Promise<'hangs'>((resolve) => {
+        timer = setTimeout(() => resolve('hangs'), PROBE_SECONDS * 1000);
+      }),
+    ]);
+    clearTimeout(timer);
+    if (outcome === 'passes') problems.push(`"${id}" passes a submission that answers nothing`);
+    if (outcome === 'hangs') {
+      hangs = true;
+      problems.push(`"${id}" does not end`);
+    }
+  }
+  const passed = problems.length === 0;
+  const outcome = passed ? `${named.length} there` : problems.join('; ');
+  return { result: { name: 'checks', passed, outcome }, hangs };
+}
+
 function completeness(
   exercise: Exercise,
   solutions: string,
-  table: CheckTable,
-  mutants: number,
+  mutants: readonly NamedMutant[],
 ): SelfCheckResult[] {
-  const alternatives = sources(join(solutions, 'alternatives')).length;
-  const named = exercise.checks.map(({ id }) => id);
-  const unnamed = Object.keys(table).filter((id) => !named.includes(id));
+  const right = [
+    { name: 'reference', path: join(solutions, 'reference.ts') },
+    ...sources(join(solutions, 'alternatives')),
+  ].filter(({ path }) => existsSync(path));
+  const programs = right.map(({ name, path }) => ({ name, text: readText(path) }));
+  const shown = [...textsOf(exercise), exercise.starter].map((text) => text.replace(/\s+/g, ' '));
+  const named = exercise.checks.filter(
+    ({ visibility, title, message = title }) =>
+      visibility === 'hidden' &&
+      shown.some((text) => [title, message].some((words) => text.includes(words.replace(/\s+/g, ' ')))),
+  );
   return [
     {
-      name: 'checks',
-      passed: unnamed.length === 0,
-      outcome: unnamed.length === 0 ? `${named.length} there` : `not in exercise.yaml: ${unnamed.join(', ')}`,
+      name: 'hidden checks',
+      passed: named.length === 0,
+      outcome:
+        named.length === 0
+          ? 'what the learner gets names none'
+          : `task, hints or starter name ${named.map(({ id }) => `"${id}"`).join(', ')}`,
     },
-    atLeast('alternatives', alternatives, LEAST_ALTERNATIVES),
-    atLeast('mutants', mutants, LEAST_MUTANTS),
+    different('alternatives', programs, LEAST_ALTERNATIVES + 1, 1),
+    different('mutants', mutants, LEAST_MUTANTS),
     atLeast('hints', exercise.hints.filter((hint) => hint !== '').length, LEAST_HINTS),
     {
       name: 'task.md',
@@ -160,10 +205,28 @@ function atLeast(name: string, count: number, least: number): SelfCheckResult {
   return { name, passed: count >= least, outcome: `${count} there, at least ${least} wanted` };
 }
 
+/** Programs that are the same but for blanks and comments count once. */
+function different(
+  name: string,
+  programs: readonly { readonly name: string; readonly text: string }[],
+  least: number,
+  besides = 0,
+): SelfCheckResult {
+  const first = new Map<string, string>();
+  for (const program of programs) {
+    const text = program.text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '').replace(/\s+/g, '');
+    const twin = first.get(text);
+    if (twin !== undefined)
+      return { name, passed: false, outcome: `${program.name} is the same program as ${twin}` };
+    first.set(text, program.name);
+  }
+  return atLeast(name, programs.length - besides, least - besides);
+}
+
 /** Every block of TypeScript in the task and the hints must parse and import only what is there. */
 async function taskCompiles(exercise: Exercise, packageRoot: string): Promise<SelfCheckResult> {
   const name = 'code in task.md';
-  const blocks = [...codeOf(exercise, 'task.md'), ...codeOf(exercise, 'hints.md')];
+  const blocks = textsOf(exercise).flatMap(codeOf);
   for (const [i, code] of blocks.entries()) {
     try {
       const addresses = Object.fromEntries(exercise.imports.map((name) => [name, 'file:///']));
@@ -180,49 +243,58 @@ async function taskCompiles(exercise: Exercise, packageRoot: string): Promise<Se
   return { name, passed: true, outcome: `${blocks.length} blocks compile` };
 }
 
-/** Blocks of TypeScript in a text of the exercise. */
-function codeOf(exercise: Exercise, name: string): string[] {
-  const file = join(exercise.folder, name);
-  const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+/** The task and the hints. */
+function textsOf(exercise: Exercise): [task: string, hints: string] {
+  const text = (name: string): string => {
+    const file = join(exercise.folder, name);
+    return existsSync(file) ? readText(file) : '';
+  };
+  return [text('task.md'), text('hints.md')];
+}
+
+/** Blocks of TypeScript in a text. */
+function codeOf(text: string): string[] {
   return [...text.matchAll(/^```(?:ts|typescript)\n([\s\S]*?)^```/gm)].map(([, code]) => code!);
 }
 
-/** Starter, reference, alternatives and the task's code have no type errors: a learner should not begin with somebody else's. */
+/** Starter, harness, checks, reference, alternatives and the task's code have no type errors: a learner should not begin with somebody else's. */
 async function typesHold(
   exercise: Exercise,
   solutions: string,
   packageRoot: string,
 ): Promise<SelfCheckResult> {
   const name = 'types';
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'shardbook-types-')));
+  const folder = temporaryFolder('types');
   const files = [
-    join(exercise.folder, 'starter.ts'),
-    ...(exercise.harness === undefined ? [] : [join(exercise.folder, 'harness.ts')]),
-    join(solutions, 'reference.ts'),
-    ...sources(join(solutions, 'alternatives')).map(({ path }) => path),
-  ].filter((file) => existsSync(file));
-  const names = files.map((file) => file.slice(file.lastIndexOf('/') + 1));
-  for (const [i, file] of files.entries()) writeFileSync(join(folder, names[i]!), readFileSync(file));
-  for (const [i, block] of codeOf(exercise, 'task.md').entries()) {
-    names.push(`task-block-${i + 1}.ts`);
-    writeFileSync(join(folder, names.at(-1)!), block);
-  }
+    ...['starter', 'harness'].map((name) => ({ name, path: join(exercise.folder, `${name}.ts`) })),
+    ...['checks', 'reference'].map((name) => ({ name, path: join(solutions, `${name}.ts`) })),
+    ...sources(join(solutions, 'alternatives')).map(({ name, path }) => ({
+      name: `alternative-${name}`,
+      path,
+    })),
+  ].filter(({ path }) => existsSync(path));
+  const texts = [
+    ...files.map(({ name, path }) => [`${name}.ts`, readText(path)] as const),
+    ...codeOf(textsOf(exercise)[0]).map((block, i) => [`task-block-${i + 1}.ts`, block] as const),
+  ];
+  const names = texts.map(([name]) => name);
+  for (const [name, text] of texts) writeFileSync(join(folder, name), text);
   const cage = new Cage(makeKit(packageRoot), folder, undefined, { memoryMb: 512, ranks: 1 });
   try {
     const { notes, failure } = await checkTypes(cage, packageRoot, names, 120);
     // What was not looked at is not proved.
     if (failure !== undefined) return { name, passed: false, outcome: `not checked: ${failure}` };
-    const [first] = notes;
-    if (first === undefined)
+    if (notes.length === 0)
       return { name, passed: true, outcome: `${names.length} files have no type errors` };
-    return { name, passed: false, outcome: `${first.file}:${first.line}: ${first.message}` };
+    const outcome = notes.map(({ file, line, message }) => `${file}:${line}: ${message}`).join('; ');
+    return { name, passed: false, outcome };
   } finally {
     await cage.close();
-    rmSync(folder, { recursive: true, force: true });
+    removeTemporary(folder);
   }
 }
 
-function trials(exercise: Exercise, solutions: string): Trial[] {
+function trials(exercise: Exercise, solutions: string, folder: string): Trial[] {
   const passes = (name: string, file: string): Trial => ({
     name,
     file,
@@ -240,7 +312,28 @@ function trials(exercise: Exercise, solutions: string): Trial[] {
       judge: ({ verdict }) => verdict !== 'pass' && verdict !== 'infra-error',
       wanted: 'anything but pass',
     },
+    ...toldSolutions(exercise, folder),
   ];
+}
+
+/** Code of the task and the hints that could be handed in: it must not pass either. */
+function toldSolutions(exercise: Exercise, folder: string): Trial[] {
+  const isWhole = (code: string): boolean =>
+    exercise.exports.every((name) => new RegExp(`^export\\b.*\\b${name}\\b`, 'm').test(code));
+  return textsOf(exercise)
+    .flatMap(codeOf)
+    .filter(isWhole)
+    .map((code, i) => {
+      const file = join(folder, `told-${i + 1}.ts`);
+      writeFileSync(file, code);
+      return {
+        name: `code of task and hints, ${i + 1}`,
+        file,
+        stopEarly: true,
+        judge: ({ verdict }) => verdict !== 'pass' && verdict !== 'infra-error',
+        wanted: 'anything but pass: it tells the solution',
+      };
+    });
 }
 
 function mutantTrial({ name, text, expected }: NamedMutant, folder: string): Trial {
@@ -270,7 +363,7 @@ async function automatic(
   // The TypeScript compiler comes with it, which a grader does not hold: each rank that it starts would cost more, see `intake/compile.ts`.
   const { makeMutants } = await import('./mutate.js');
   const explained = survivorsIn(join(solutions, 'notes.md'));
-  return draw(makeMutants(readFileSync(reference, 'utf8')), mutants, exercise.id).map((mutant, i): Trial => {
+  return draw(makeMutants(readText(reference)), mutants, exercise.id).map((mutant, i): Trial => {
     const file = join(folder, `mutant-${i}.ts`);
     writeFileSync(file, mutant.text);
     const known = explained.some((label) => mutant.label === label);
@@ -298,7 +391,7 @@ function draw(all: readonly Mutant[], count: number, label: string): Mutant[] {
 /** Labels under "## Surviving mutants": `- \`label\`: why`. */
 function survivorsIn(notes: string): string[] {
   if (!existsSync(notes)) return [];
-  const [, section = ''] = readFileSync(notes, 'utf8').split(/^## Surviving mutants$/m);
+  const [, section = ''] = readText(notes).split(/^## Surviving mutants$/m);
   return [...section.matchAll(/^- `([^`]+)`: \S/gm)].map(([, label]) => label!);
 }
 

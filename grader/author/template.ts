@@ -1,14 +1,17 @@
 /** What `exercise new` writes: a small exercise that is complete, so that its author changes what works instead of filling gaps. */
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ShardbookError } from 'shardbook';
+import { makeFolder } from '../../kernel/host/folders/index.js';
+import { NAME, NAME_WANTED } from '../mapping.js';
 
 /** Writes `exercises/ID` and `solutions/ID` below `root`; returns the files, relative to it. */
 export function newExercise(root: string, id: string): string[] {
-  if (!/^[a-z][a-z0-9]*(-[a-z0-9]+)*$/.test(id)) {
+  // It begins a name of TypeScript.
+  if (!NAME.test(id) || /^\d/.test(id)) {
     throw new ShardbookError({
       code: 'SB_EXERCISE_NAME',
-      message: `Cannot make an exercise "${id}": a name is small letters, digits and single hyphens`,
+      message: `Cannot make an exercise "${id}": ${NAME_WANTED}, with a letter first`,
     });
   }
   for (const folder of ['exercises', 'solutions']) {
@@ -21,7 +24,7 @@ export function newExercise(root: string, id: string): string[] {
   }
   const files = template(id);
   for (const [name, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(root, name)), { recursive: true });
+    makeFolder(dirname(join(root, name)));
     writeFileSync(join(root, name), text);
   }
   return Object.keys(files);

@@ -12,6 +12,7 @@ import {
   findJobs,
   gradebook,
   type Job,
+  type JobOptions,
   mergeResults,
   PoolExecutor,
   Results,
@@ -23,6 +24,13 @@ const packageRoot = fileURLToPath(new URL('../..', import.meta.url));
 let root = '';
 beforeAll(() => {
   root = mkdtempSync(join(tmpdir(), 'shardbook-batch-'));
+  options = {
+    exercises: join(root, 'exercises'),
+    packageRoot,
+    seed: 1,
+    untrusted: false,
+    publicOnly: false,
+  };
   writeFiles(root, DOUBLE);
   const right = DOUBLE['solutions/double/reference.ts']!;
   writeFiles(root, {
@@ -35,14 +43,8 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-const jobs = (seed = 1): Job[] =>
-  findJobs(join(root, 'handed-in'), {
-    exercises: join(root, 'exercises'),
-    packageRoot,
-    seed,
-    untrusted: false,
-    publicOnly: false,
-  });
+let options: JobOptions;
+const jobs = (seed = 1): Job[] => findJobs(join(root, 'handed-in'), { ...options, seed });
 
 /** Answers from a table, and counts. */
 class Told implements Executor {
@@ -64,18 +66,49 @@ describe('findJobs()', () => {
     for (const name of ['\u5f20\u4f1f', '\u674e\u5a1c', 'a:b', 'a;b', '\u001b[2Jx'])
       writeFiles(folder, { [`${name}/double.ts`]: 'export const double = 1;' });
     writeFiles(folder, { 'a:b/double.ipynb': '{}' });
-    const options = {
-      exercises: join(root, 'exercises'),
-      packageRoot,
-      seed: 1,
-      untrusted: false,
-      publicOnly: false,
-    };
     const names = findJobs(folder, options).map(({ learner }) => learner);
     expect(names.toSorted()).toEqual(
       ['__2Jx', 'a_b', 'a_b (2)', 'a_b (3)', '\u5f20\u4f1f', '\u674e\u5a1c'].toSorted(),
     );
   });
+
+  it('says what it leaves out', () => {
+    const folder = join(root, 'left-out');
+    writeFiles(folder, {
+      'ann/double.ts': 'export const double = 1;',
+      'ann/duoble.ts': '',
+      'bob/notes.txt': '',
+      'work.zip': '',
+      'double/cyd.docx': '',
+    });
+    const left: string[] = [];
+    const found = findJobs(folder, { ...options, onIgnored: (path) => left.push(path.slice(folder.length)) });
+    expect(found.map(({ learner }) => learner)).toEqual(['ann', 'bob']);
+    expect(left.toSorted()).toEqual(['/ann/duoble.ts', '/double/cyd.docx', '/work.zip']);
+  });
+
+  it.runIf(process.platform === 'linux')(
+    'takes a file whose name is no text, and one that is gone, for a failure of the grader with that one alone',
+    async () => {
+      const folder = join(root, 'odd-names');
+      writeFiles(folder, { 'ann.ts': 'export const double = 1;', 'gone.ts': 'export const double = 2;' });
+      writeFileSync(
+        Buffer.concat([Buffer.from(join(folder, 'b')), Buffer.from([0xff]), Buffer.from('.ts')]),
+        '',
+      );
+      const found = findJobs(folder, { ...options, only: ['double'] });
+      rmSync(join(folder, 'gone.ts'));
+      const results = new Results(join(root, 'odd-results'));
+      const pool = new PoolExecutor({ packageRoot, version: '0' }, 1);
+      const { entries } = await runBatch(found, pool, results);
+      expect(entries.map(({ learner, verdict }) => [learner, verdict])).toEqual([
+        ['ann', 'load-error'],
+        ['b_', 'infra-error'],
+        ['gone', 'infra-error'],
+      ]);
+    },
+    120_000,
+  );
 });
 
 describe('runBatch()', () => {

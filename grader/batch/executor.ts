@@ -3,6 +3,7 @@
 import { ShardbookError } from 'shardbook';
 import { loadExercise } from '../exercise.js';
 import { type GradeOptions, gradeSubmission } from '../grade.js';
+import { SUBMISSION_MISSING } from '../intake/index.js';
 import { REPORT_FORMAT, type Report } from '../report.js';
 import type { Job } from './jobs.js';
 
@@ -64,8 +65,8 @@ export class PoolExecutor implements Executor {
 
 /** What went wrong with one submission in the grader itself must not end the others. */
 export function failed(job: Job, error: unknown): Report {
-  // An exercise that cannot be read, a sandbox that is not there: that concerns all.
-  if (error instanceof ShardbookError) throw error;
+  // An exercise that cannot be read, a sandbox that is not there: that concerns all. A file that is gone concerns one.
+  if (error instanceof ShardbookError && error.code !== SUBMISSION_MISSING) throw error;
   return {
     format: REPORT_FORMAT,
     exercise: { id: job.exercise, title: job.exercise },

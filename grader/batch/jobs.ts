@@ -1,6 +1,6 @@
 /** From a folder of submissions to jobs, and the key under which a result is kept. */
 import { createHash } from 'node:crypto';
-import { existsSync, lstatSync, readdirSync } from 'node:fs';
+import { type Dirent, existsSync, lstatSync, readdirSync } from 'node:fs';
 import { basename, extname, join, resolve } from 'node:path';
 import { ShardbookError } from 'shardbook';
 import { specHash } from '../checks/index.js';
@@ -37,9 +37,12 @@ export interface JobOptions {
   readonly types?: boolean;
   /** See `GradeOptions.secret`: another one gives other results. */
   readonly secret?: string;
+  /** Hears of what is no submission of any exercise, and why. */
+  readonly onIgnored?: (path: string, reason: string) => void;
 }
 
 const SUBMISSION = /\.(ts|ipynb|md)$/i;
+const NO_SUBMISSION = 'it is neither a folder nor a .ts, .ipynb or .md file';
 
 /**
  * The submissions below `folder`, in the order of their names. Three ways to lay them out: `EXERCISE/LEARNER.ts`,
@@ -66,20 +69,28 @@ export function findJobs(folder: string, options: JobOptions): Job[] {
     const own = count === 1 ? learner : `${learner} (${count})`;
     jobs.push(makeJob(own, exercises.get(id)!, file, options));
   };
-  for (const name of entriesOf(root)) {
+  const ignored = options.onIgnored ?? (() => {});
+  for (const entry of entriesOf(root)) {
+    const { name } = entry;
     const path = join(root, name);
-    const isFolder = lstatSync(path).isDirectory();
-    if (isFolder && exercises.has(name)) {
-      for (const inner of entriesOf(path))
-        if (isSubmission(join(path, inner))) add(inner, name, join(path, inner));
+    const inside = entry.isDirectory() ? entriesOf(path) : [];
+    if (entry.isDirectory() && exercises.has(name)) {
+      for (const inner of inside)
+        if (isSubmission(inner)) add(inner.name, name, join(path, inner.name));
+        else ignored(join(path, inner.name), NO_SUBMISSION);
       continue;
     }
-    const inside = isFolder ? entriesOf(path).filter((inner) => exercises.has(stem(inner))) : [];
-    if (known.length === 1 && inside.length === 0) {
-      if (isSubmission(path)) add(name, known[0]!, path);
-    } else
+    const own = inside.filter((inner) => exercises.has(stem(inner.name)) && isSubmission(inner));
+    for (const inner of own) add(name, stem(inner.name), join(path, inner.name));
+    if (own.length > 0) {
       for (const inner of inside)
-        if (isSubmission(join(path, inner))) add(name, stem(inner), join(path, inner));
+        if (!own.includes(inner) && isSubmission(inner))
+          ignored(join(path, inner.name), 'its name is that of no exercise');
+      continue;
+    }
+    if (!isSubmission(entry)) ignored(path, NO_SUBMISSION);
+    else if (known.length === 1) add(name, known[0]!, path);
+    else ignored(path, entry.isDirectory() ? 'it holds no EXERCISE.ts' : 'its name is that of no exercise');
   }
   if (jobs.length > 0) return jobs;
   throw new ShardbookError({
@@ -120,25 +131,30 @@ function makeJob(learner: string, exercise: Exercise, file: string, options: Job
   };
 }
 
-/** What is refused at the door has the reason for its content. */
+/** What is refused at the door, or cannot be read at all, has the reason for its content: grading says it again, of this one alone. */
 function contentOf(file: string, exercise: Exercise): string {
   try {
     const { sha256, kind, name } = readSubmission(file, exercise);
     return `${kind} ${extname(name)} ${sha256}`;
   } catch (error) {
-    if (error instanceof CheckFailure) return `refused ${file} ${error.feedback.message}`;
-    throw error;
+    const reason = error instanceof CheckFailure ? error.feedback.message : (error as Error).message;
+    return `refused ${file} ${reason}`;
   }
 }
 
-function entriesOf(folder: string): string[] {
-  return readdirSync(folder)
-    .filter((name) => !name.startsWith('.'))
-    .sort();
+/** What a learner's folder holds that nobody may look into is a matter of that submission. */
+function entriesOf(folder: string): Dirent[] {
+  let entries: Dirent[] = [];
+  try {
+    entries = readdirSync(folder, { withFileTypes: true });
+  } catch {
+    // Said when it is read.
+  }
+  return entries.filter(({ name }) => !name.startsWith('.')).sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-function isSubmission(path: string): boolean {
-  return lstatSync(path).isDirectory() || SUBMISSION.test(path);
+function isSubmission(entry: Dirent): boolean {
+  return entry.isDirectory() || SUBMISSION.test(entry.name);
 }
 
 function stem(name: string): string {

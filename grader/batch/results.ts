@@ -1,16 +1,8 @@
 /** Results on disk: a report per key, and a manifest that says whose it is. A run that was interrupted finds what is done. */
-import {
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, linkSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ShardbookError } from 'shardbook';
+import { makeFolder } from '../../kernel/host/folders/index.js';
 import type { Report } from '../report.js';
 import { escapeCsv, points } from '../reports/index.js';
 import type { Job } from './jobs.js';
@@ -39,7 +31,7 @@ let temporaries = 0;
 
 export class Results {
   constructor(readonly folder: string) {
-    mkdirSync(join(folder, 'reports'), { recursive: true });
+    makeFolder(join(folder, 'reports'));
   }
 
   /** A result that stands; one of the grader's own failures does not. */
@@ -61,8 +53,8 @@ export class Results {
    */
   write(key: string, report: Report): Report {
     const temporary = join(this.folder, 'reports', `.${process.pid}-${++temporaries}.tmp`);
-    writeFileSync(temporary, `${JSON.stringify(report, null, 1)}\n`);
     try {
+      writeFileSync(temporary, `${JSON.stringify(report, null, 1)}\n`);
       if (this.read(key) === undefined) rmSync(this.path(key), { force: true });
       // A link is made whole or not at all, and not over another.
       linkSync(temporary, this.path(key));
@@ -122,8 +114,12 @@ export class Results {
     }
     const all = [...before.values()].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
     const temporary = join(this.folder, `.${process.pid}.tmp`);
-    writeFileSync(temporary, `${JSON.stringify(all, null, 1)}\n`);
-    renameSync(temporary, join(this.folder, MANIFEST));
+    try {
+      writeFileSync(temporary, `${JSON.stringify(all, null, 1)}\n`);
+      renameSync(temporary, join(this.folder, MANIFEST));
+    } finally {
+      rmSync(temporary, { force: true });
+    }
     return changes;
   }
 

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { ShardbookError } from 'shardbook';
 import type { Exercise } from '../exercise.js';
 import { compileFiles } from '../intake/index.js';
+import { isMapping } from '../mapping.js';
+import { removeTemporary, temporaryFolder } from '../temporary.js';
 import { CheckFailure } from '../verdict.js';
 import type { CheckTable } from './check.js';
 import { type CheckKit, checkKit } from './kit.js';
@@ -59,7 +60,7 @@ async function loadChecks(exercise: Exercise, packageRoot: string): Promise<Chec
   const key = `${file}\0${text}`;
   const known = loaded.get(key);
   if (known !== undefined) return known;
-  const folder = mkdtempSync(join(tmpdir(), 'shardbook-checks-'));
+  const folder = temporaryFolder('checks');
   try {
     const [compiled] = await compileFiles(packageRoot, {
       files: [{ name: 'checks.ts', text }],
@@ -70,12 +71,14 @@ async function loadChecks(exercise: Exercise, packageRoot: string): Promise<Chec
     writeFileSync(module, compiled!.code);
     // Its source map names it.
     writeFileSync(join(folder, 'checks.ts'), text);
-    const { default: make } = (await import(pathToFileURL(module).href)) as {
-      default?: (kit: CheckKit) => CheckTable;
-    };
-    if (typeof make !== 'function')
-      throw invalid(exercise, 'it has no default export that is a function of the kit');
-    const table = make(checkKit);
+    const table = await tableOf(module).catch((error: unknown) => {
+      throw invalid(exercise, `it throws before any check is run: ${String(error)}`);
+    });
+    if (table === undefined)
+      throw invalid(
+        exercise,
+        'it has no default export that is a function of the kit and returns the checks',
+      );
     loaded.set(key, table);
     return table;
   } catch (error) {
@@ -83,8 +86,17 @@ async function loadChecks(exercise: Exercise, packageRoot: string): Promise<Chec
       throw invalid(exercise, `line ${error.feedback.line ?? '?'}: ${error.feedback.message}`);
     throw error;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    removeTemporary(folder);
   }
+}
+
+async function tableOf(module: string): Promise<CheckTable | undefined> {
+  const { default: make } = (await import(pathToFileURL(module).href)) as {
+    default?: (kit: CheckKit) => CheckTable;
+  };
+  const table: unknown = typeof make === 'function' ? make(checkKit) : undefined;
+  const isTable = isMapping(table) && Object.values(table).every((check) => typeof check === 'function');
+  return isTable ? (table as CheckTable) : undefined;
 }
 
 function invalid(exercise: Exercise, problem: string): ShardbookError {

@@ -3,7 +3,16 @@
  * configuration of any kind, dotfiles, symbolic links and packages have no effect. Nothing is followed and nothing is run.
  */
 import { createHash } from 'node:crypto';
-import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  type Dirent,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+} from 'node:fs';
 import { basename, extname, join } from 'node:path';
 import { ShardbookError } from 'shardbook';
 import type { Exercise } from '../exercise.js';
@@ -36,7 +45,11 @@ const LARGEST_FOLDER = 1024 * 1024;
 const LARGEST_NOTEBOOK = 16 * 2 ** 20;
 const MOST_ENTRIES = 500;
 const DEEPEST = 4;
+const UNREADABLE = ['EACCES', 'EPERM', 'ELOOP', 'ENXIO', 'EISDIR', 'ENOTDIR', 'ENODEV'];
 const ENTRY_NAMES = ['submission.ts', 'starter.ts', 'index.ts', 'main.ts'];
+
+/** Code of the error for a path at which nothing is. */
+export const SUBMISSION_MISSING = 'SB_SUBMISSION_MISSING';
 
 /** Reads a submission; a path that is not there is the caller's mistake, everything else the learner's. */
 export function readSubmission(path: string, exercise: Exercise): Submission {
@@ -45,7 +58,7 @@ export function readSubmission(path: string, exercise: Exercise): Submission {
     stat = lstatSync(path);
   } catch {
     throw new ShardbookError({
-      code: 'SB_SUBMISSION_MISSING',
+      code: SUBMISSION_MISSING,
       message: `Cannot grade "${path}": there is no such file or folder`,
       help: 'Name a .ts file, a folder, or a notebook (.ipynb, .md)',
     });
@@ -95,9 +108,7 @@ function readFolder(folder: string, name: string, exercise: Exercise): Submissio
   const ignored: string[] = [];
   let entries = 0;
   const walk = (path: string, prefix: string, depth: number): void => {
-    for (const entry of readdirSync(path, { withFileTypes: true }).sort((a, b) =>
-      a.name < b.name ? -1 : 1,
-    )) {
+    for (const entry of entriesOf(path)) {
       if (++entries > MOST_ENTRIES) throw refused(`The folder holds more than ${MOST_ENTRIES} files`);
       const relative = `${prefix}${entry.name}`;
       if (entry.isSymbolicLink()) ignored.push(`${relative} (a symbolic link)`);
@@ -161,7 +172,7 @@ function readBytes(path: string, most: number): Uint8Array {
   try {
     file = openSync(path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0));
   } catch (error) {
-    throw refused(`The file cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+    throw unreadable(error, 'file');
   }
   try {
     const stat = fstatSync(file);
@@ -178,6 +189,20 @@ function readBytes(path: string, most: number): Uint8Array {
   } finally {
     closeSync(file);
   }
+}
+
+function entriesOf(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
+  } catch (error) {
+    throw unreadable(error, 'folder');
+  }
+}
+
+/** What the learner made so that nobody can read it is refused; a disk or a system that fails is no submission's fault. */
+function unreadable(error: unknown, what: 'file' | 'folder'): unknown {
+  const { code = '' } = error as NodeJS.ErrnoException;
+  return UNREADABLE.includes(code) ? refused(`The ${what} cannot be read: ${code}`) : error;
 }
 
 function decode(bytes: Uint8Array, name: string): string {

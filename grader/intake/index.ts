@@ -1,2 +1,8 @@
 export { compileFiles } from './compile.js';
-export { readSubmission, type SourceFile, type Submission, submissionName } from './files.js';
+export {
+  readSubmission,
+  type SourceFile,
+  SUBMISSION_MISSING,
+  type Submission,
+  submissionName,
+} from './files.js';

@@ -8,17 +8,14 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
-  readdirSync,
   readFileSync,
   realpathSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import * as shardbook from 'shardbook';
+import { temporaryFolder } from '../temporary.js';
 import { RUNTIME_KEY } from '../wire.js';
 import { seccompProgram } from './seccomp.js';
 
@@ -38,18 +35,13 @@ export const PROGRAM = 'grader-rank.cjs';
 const IMPORT = /(?:\bfrom\s*|\bimport\s*\(?\s*)["'](\.{1,2}\/[^"']+\.js)["']/g;
 const kits = new Map<string, Kit>();
 
-process.on('exit', () => {
-  for (const { folder } of kits.values()) rmSync(folder, { recursive: true, force: true });
-});
-
 export function makeKit(packageRoot: string): Kit {
   const known = kits.get(packageRoot);
   if (known !== undefined && existsSync(known.folder)) return known;
   const dist = join(realpathSync(packageRoot), 'dist');
   waitForBuild(dist);
-  sweep();
   const files = [...closure(dist, ENTRIES), PROGRAM];
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), `shardbook-kit-${process.pid}-`)));
+  const folder = temporaryFolder('kit');
   const hash = createHash('sha256');
   for (const file of files) {
     const target = join(folder, 'dist', file);
@@ -71,28 +63,6 @@ export function makeKit(packageRoot: string): Kit {
   const kit: Kit = { folder, runtime: hash.digest('hex'), seccomp };
   kits.set(packageRoot, kit);
   return kit;
-}
-
-/** What graders that were killed have left: their kits, and the folders of what they graded. */
-function sweep(): void {
-  for (const name of readdirSync(tmpdir())) {
-    const [, pid] = /^shardbook-(?:kit|grade)-(\d+)-/.exec(name) ?? [];
-    if (pid === undefined || isAlive(Number(pid))) continue;
-    try {
-      rmSync(join(tmpdir(), name), { recursive: true, force: true });
-    } catch {
-      // It is another user's, or another grader sweeps it at this moment.
-    }
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 /** A build that is being written would give the runner another runtime than the submission: two kinds of Tensor. */

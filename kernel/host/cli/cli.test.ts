@@ -25,6 +25,12 @@ test.each([
     2,
     /^Cannot use "no-such.json": there is no such file or folder {2}\[SB_FILE\]\n$/,
   ],
+  [
+    'exercise start ring-all-reduce --workspace /proc/x',
+    2,
+    /^Cannot use "\/proc.*": (it cannot be written to|you may not) {2}\[SB_FILE\]\n$/,
+  ],
+  ['exercise new ring --dir /dev/null', 2, /^Cannot use "\/dev\/null.*": a part of its path is not a folder/],
   ['doctor --frob', 2, /Unknown option '--frob'/],
   ['kernel install --world x', 2, /^Cannot use --world "x": a whole number from 1 to 64 is wanted/],
 ])(
@@ -33,6 +39,21 @@ test.each([
     const ended = shardbook(`$SHARDBOOK ${args}`);
     expect(ended.text).toMatch(text);
     expect(ended.status).toBe(wanted);
+  },
+  60_000,
+);
+
+test.runIf(process.platform === 'linux')(
+  'a disk that is full is said in words',
+  () => {
+    const exercise = join(packageRoot(), 'exercises/ring-all-reduce');
+    const ended = shardbook(
+      `$SHARDBOOK grade ${exercise} --submission ${exercise}/starter.ts --json /dev/full`,
+    );
+    expect([ended.status, ended.text]).toEqual([
+      2,
+      expect.stringContaining('Cannot write: the disk is full  [SB_FILE]'),
+    ]);
   },
   60_000,
 );

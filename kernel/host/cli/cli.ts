@@ -114,14 +114,22 @@ const FILE_TROUBLES: Readonly<Record<string, string>> = {
   EISDIR: 'it is a folder',
   ENOTDIR: 'a part of its path is not a folder',
   EEXIST: 'it exists already',
+  ENAMETOOLONG: 'its name is too long',
+  ELOOP: 'its links lead in a circle',
   ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk is full',
+  EIO: 'the disk does not answer',
+  EMFILE: 'too many files are open',
+  ENFILE: 'too many files are open',
 };
 
 function describe(error: unknown): string {
   if (error instanceof ShardbookError) return `${error.message}  [${error.code}]`;
-  const { code, path } = error as NodeJS.ErrnoException;
+  const { code, path, syscall } = error as NodeJS.ErrnoException;
   const trouble = code === undefined ? undefined : FILE_TROUBLES[code];
-  if (trouble !== undefined && path !== undefined) return `Cannot use "${path}": ${trouble}  [SB_FILE]`;
+  // What fails while a file is open has no path.
+  const file = path === undefined ? syscall : `use "${path}"`;
+  if (trouble !== undefined && file !== undefined) return `Cannot ${file}: ${trouble}  [SB_FILE]`;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 

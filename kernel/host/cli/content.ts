@@ -1,7 +1,8 @@
 /** What the server shows of lessons and exercises: read anew each time, so that an author sees what was just written. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Exercise, Report } from '../../../grader/index.js';
+import { makeFolder } from '../folders/index.js';
 import {
   findLesson,
   type Glossary,
@@ -193,7 +194,7 @@ export function exercisesIn(root: string, workspace: string, version: string): E
         const { checkWork } = await grader();
         // Not the file of `shardbook exercise start`: what was written there is not the page's to change.
         const folder = join(workspace, 'exercises', id);
-        mkdirSync(folder, { recursive: true });
+        makeFolder(folder);
         const file = join(folder, `${id}.notebook.ts`);
         writeFileSync(file, source);
         const { report, hintsLeft } = await checkWork({

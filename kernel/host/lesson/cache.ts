@@ -1,17 +1,9 @@
 /** Lessons that passed are not run again while nothing they depend on has changed. */
 import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { makeFolder } from '../folders/index.js';
 
 /** Entries that were not asked for in so many days are dropped. */
 const KEPT_DAYS = 30;
@@ -35,7 +27,7 @@ export class CheckCache {
   }
 
   keep(text: string, cells: number): void {
-    mkdirSync(this.folder, { recursive: true });
+    makeFolder(this.folder);
     writeFileSync(this.#file(text), `${cells}\n`);
     const oldest = Date.now() - KEPT_DAYS * 86_400_000;
     for (const name of readdirSync(this.folder)) {

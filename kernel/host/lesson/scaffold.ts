@@ -1,7 +1,8 @@
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isMap, isSeq, parseDocument } from 'yaml';
 import { ShardbookError } from '../../runtime/index.js';
+import { makeFolder } from '../folders/index.js';
 import { MANIFEST_FILE } from './manifest.js';
 
 const ID = /^[a-z0-9]+(-[a-z0-9]+)*$/;
@@ -39,7 +40,7 @@ export function newLesson(root: string, id: string, layer: number): string {
   const listed = manifest.createNode({ id, file });
   if (isSeq(lessons)) lessons.items.push(listed);
   else layers.items.push(manifest.createNode({ layer, title: `Layer ${layer}`, lessons: [{ id, file }] }));
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   writeFileSync(path, template(id, layer));
   layers.flow = false;
   writeFileSync(manifestPath, manifest.toString());

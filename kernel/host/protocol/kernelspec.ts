@@ -1,9 +1,10 @@
 /** Makes Shardbook known to Jupyter on this machine. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { ShardbookError } from '../../runtime/index.js';
+import { makeFolder } from '../folders/index.js';
 
 /** Which of Jupyter's folders: this user's, a prefix's, or that of the Python installation in use. */
 export type SpecPlace = { kind: 'user' } | { kind: 'prefix'; folder: string } | { kind: 'sys-prefix' };
@@ -39,7 +40,7 @@ export function installSpec(options: SpecOptions): string {
     metadata: { debugger: true },
   };
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     writeFileSync(path.join(folder, 'kernel.json'), `${JSON.stringify(spec, null, 2)}\n`);
     writeFileSync(path.join(folder, 'logo-svg.svg'), LOGO);
   } catch (cause) {

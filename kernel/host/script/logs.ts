@@ -1,6 +1,7 @@
 /** Where the output of ranks goes: the terminal, whole lines marked with their rank, and files per attempt and rank. */
-import { createWriteStream, mkdirSync, type WriteStream, writeFileSync } from 'node:fs';
+import { createWriteStream, type WriteStream, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { makeFolder } from '../folders/index.js';
 
 export type Stream = 'stdout' | 'stderr';
 
@@ -71,7 +72,7 @@ export class AttemptLogs {
   #folder(rank: number): string | undefined {
     if (this.plan.folder === undefined) return undefined;
     const folder = join(this.plan.folder, `attempt_${this.attempt}`, String(rank));
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     return folder;
   }
 

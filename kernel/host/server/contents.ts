@@ -2,8 +2,9 @@
 
 import { randomBytes } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
+import { makeFolder } from '../folders/index.js';
 import { HttpError } from './http-error.js';
 import { normalizeApiPath, realInside, resolveInside } from './paths.js';
 import { TrustStore } from './trust.js';
@@ -150,11 +151,11 @@ export class Contents {
     const file = await resolveInside(this.root, path);
     const before = await stat(file).catch(() => undefined);
     if (body['type'] === 'directory') {
-      await makeFolder(file, path);
+      makeFolderFor(file, path);
     } else {
       if (before?.isDirectory())
         throw new HttpError(400, 'SB_WRONG_TYPE', `Cannot save "${path}": it is a folder`);
-      await makeFolder(dirname(file), path);
+      makeFolderFor(dirname(file), path);
       const isNotebook = body['type'] === 'notebook' || body['format'] === 'json';
       const own = isNotebook && this.#trust.takeMarks(body['content']);
       const bytes = encodeContent(path, body);
@@ -236,7 +237,7 @@ export class Contents {
     if (!info.isFile())
       throw new HttpError(400, 'SB_WRONG_TYPE', `Cannot make a checkpoint of "${apiPath}": it is no file`);
     const copy = await this.#checkpointFile(file);
-    await makeFolder(dirname(copy), apiPath);
+    makeFolderFor(dirname(copy), apiPath);
     await writeWhole(copy, await readFile(file), undefined);
     return { id: CHECKPOINT, last_modified: (await stat(copy)).mtime.toISOString() };
   }
@@ -316,10 +317,12 @@ export class Contents {
   }
 }
 
-async function makeFolder(folder: string, path: string): Promise<void> {
-  await mkdir(folder, { recursive: true }).catch((error) => {
+function makeFolderFor(folder: string, path: string): void {
+  try {
+    makeFolder(folder);
+  } catch (error) {
     throw fileError(error, path);
-  });
+  }
 }
 
 /** Writes beside the file and renames, so that a crash leaves the old file or the new one, never half of it. */

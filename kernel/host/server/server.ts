@@ -3,13 +3,14 @@
  * 127.0.0.1. Every request passes the guard (auth.ts) before anything else looks at it.
  */
 
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { dirname } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { ShardbookError } from '../../runtime/base/index.js';
+import { makeFolder } from '../folders/index.js';
 import { createToken, Guard } from './auth.js';
 import { connectChannels } from './channels.js';
 import { Contents, type ContentsModel } from './contents.js';
@@ -222,7 +223,7 @@ async function stop(http: Server, sockets: WebSocketServer, kernels: Kernels): P
 
 async function makeWorkspace(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
   } catch (error) {
     throw new ShardbookError({
       code: 'SB_WORKSPACE',

@@ -12,7 +12,7 @@ import {
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
-import { exitOnSignals, jobCount, options, usageError } from './options.js';
+import { exitOnSignals, jobCount, options, quoted, usageError } from './options.js';
 
 const usage = `usage: shardbook exercise list
        shardbook exercise start ID
@@ -78,7 +78,7 @@ export const command: Command = {
       throw usageError(`exercise ${action}`, 'the name of one exercise is wanted');
     if (action === 'new') {
       for (const file of newExercise(resolve(values.dir ?? '.'), id)) process.stdout.write(`${file}\n`);
-      process.stdout.write(`\nNow: shardbook exercise check ${id} --dir ${values.dir ?? '.'}\n`);
+      process.stdout.write(`\nNow: shardbook exercise check ${id} --dir ${quoted(values.dir ?? '.')}\n`);
       return 0;
     }
     const exercise = loadExercise(join(root, 'exercises', id));
@@ -89,7 +89,7 @@ export const command: Command = {
     const { folder, file, kept } = startExercise(exercise, values.workspace, values.again);
     if (kept !== undefined) process.stdout.write(`What was there is now ${kept}\n`);
     process.stdout.write(
-      `${exercise.title} is in ${folder}: read task.md, write ${file}\nNow: shardbook check ${id}${values.dir === undefined ? '' : ` --dir ${values.dir}`}\n`,
+      `${exercise.title} is in ${folder}: read task.md, write ${file}\nNow: shardbook check ${id}${values.dir === undefined ? '' : ` --dir ${quoted(values.dir)}`}\n`,
     );
     return 0;
   },

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import {
@@ -19,6 +19,7 @@ import {
   loadExercise,
   markdownReport,
   mergeResults,
+  neutralize,
   PoolExecutor,
   type Report,
   Results,
@@ -28,6 +29,7 @@ import {
   shardOf,
   startWorker,
 } from '../../../../grader/index.js';
+import { makeFolder } from '../../folders/index.js';
 import type { Command } from '../command.js';
 import { packageRoot } from '../paths.js';
 import { packageVersion } from '../version.js';
@@ -168,6 +170,7 @@ async function gradeMany(folder: string, values: Values): Promise<number> {
     untrusted: values.untrusted,
     publicOnly: values.public,
     types: values.types,
+    onIgnored: (path, reason) => void process.stderr.write(`not graded  ${neutralize(path)}: ${reason}\n`),
     ...secretOf(),
   });
   const jobs = part === undefined ? all : shardOf(all, ...part);
@@ -276,7 +279,7 @@ function writeReports(reports: readonly Report[], asJson: Report | readonly Repo
 
 function write(file: string, text: string, flag: 'w' | 'a' = 'w'): void {
   const path = resolve(file);
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   writeFileSync(path, text, { flag });
 }
 

@@ -43,6 +43,11 @@ export function isColourful(stream: { readonly isTTY?: boolean }): boolean {
   return stream.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
 }
 
+/** A word of a command line as a shell takes it. */
+export function quoted(word: string): string {
+  return /^[\w./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 /** A command that is told to end does so by an exit: what it started and wrote for the while is put away. */
 export function exitOnSignals(): void {
   for (const [signal, number] of [

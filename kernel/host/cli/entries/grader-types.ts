@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import ts from 'typescript';
 
 const GLOBALS_FILE = '/given.d.ts';
@@ -26,7 +27,11 @@ export function printTypeErrors(declarations: string, files: readonly string[]):
     moduleResolution: ts.ModuleResolutionKind.Bundler,
     lib: ['lib.es2023.d.ts'],
     types: [],
-    paths: { shardbook: [declarations] },
+    // What an author's checks import stands beside.
+    paths: {
+      shardbook: [declarations],
+      'shardbook/grader': [join(declarations, '../../../grader/authoring.d.ts')],
+    },
   };
   const host = ts.createCompilerHost(options);
   const onDisk = host.getSourceFile.bind(host);

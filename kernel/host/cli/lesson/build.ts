@@ -1,7 +1,8 @@
 /** `shardbook lesson build`: notebooks, or with `--site` a static site. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ShardbookError } from '../../../runtime/index.js';
+import { makeFolder } from '../../folders/index.js';
 import {
   buildSite,
   findLesson,
@@ -23,7 +24,7 @@ export function buildNotebooks(manifest: Manifest, entries: readonly ManifestLes
   const glossary = loadGlossary(manifest.root);
   for (const entry of entries) {
     const file = join(out, entry.file.replace(/\.md$/, '.ipynb'));
-    mkdirSync(dirname(file), { recursive: true });
+    makeFolder(dirname(file));
     writeFileSync(file, `${JSON.stringify(lessonToNotebook(readable(entry), glossary), null, 1)}\n`);
     process.stdout.write(`${shownPath(file)}\n`);
   }

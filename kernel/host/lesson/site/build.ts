@@ -1,6 +1,7 @@
 /** A course as a folder of static pages, which any web server or the file system can show. */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
+import { makeFolder } from '../../folders/index.js';
 import type { CellOutput } from '../../session/index.js';
 import { GLOSSARY_FILE, loadGlossary } from '../glossary.js';
 import { headingsOf, withoutCode } from '../lint/prose.js';
@@ -40,7 +41,7 @@ export async function buildSite(manifest: Manifest, options: SiteOptions): Promi
   const index: { title: string; href: string; text: string }[] = [];
   const write = (file: string, title: string, base: string, body: string): void => {
     const path = join(out, file);
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     writeFileSync(path, framed({ title, course: manifest.title, base, body }));
     options.onPage?.(path);
   };
