@@ -247,31 +247,43 @@ function latest(cells: readonly Cell[]): Cell[] {
  * learner's own. They run nothing, so that taking one too many does no harm.
  */
 function helpersOf(texts: readonly string[], others: readonly Cell[]): Cell[] {
-  const helpers: Cell[] = [];
-  const spoken = [...texts];
   const defined = new Set(texts.flatMap(definedIn));
-  const speaksOf = (name: string): boolean =>
-    spoken.some((text) => new RegExp(`(?<![\\w$.])${name.replace(/\$/g, '\\$&')}(?![\\w$])`).test(text));
-  for (let grown = true; grown; ) {
-    grown = false;
-    for (const cell of [...others].reverse()) {
-      if (helpers.includes(cell) || !onlyDefines(cell.source)) continue;
-      const names = definedIn(cell.source);
-      if (names.some((name) => defined.has(name)) || !names.some(speaksOf)) continue;
-      for (const name of names) defined.add(name);
-      helpers.push(cell);
-      spoken.push(cell.source);
-      grown = true;
-    }
+  // What is defined twice is what was defined last.
+  const definers = new Map<string, { cell: Cell; names: readonly string[] }>();
+  let left = MOST_OF_HELPERS;
+  for (const cell of [...others].reverse()) {
+    left -= cell.source.length;
+    if (left < 0) break;
+    if (!onlyDefines(cell.source)) continue;
+    const names = definedIn(cell.source);
+    for (const name of names) if (!definers.has(name)) definers.set(name, { cell, names });
   }
-  return helpers.sort((a, b) => a.number - b.number);
+  const helpers = new Set<Cell>();
+  const spoken = texts.map(wordsOf);
+  // Helpers may speak of others.
+  for (const words of spoken)
+    for (const word of words) {
+      const definer = definers.get(word);
+      if (definer === undefined || helpers.has(definer.cell)) continue;
+      if (definer.names.some((name) => defined.has(name))) continue;
+      for (const name of definer.names) defined.add(name);
+      helpers.add(definer.cell);
+      spoken.push(wordsOf(definer.cell.source));
+    }
+  return [...helpers].sort((one, other) => one.number - other.number);
 }
 
+/** Characters that are looked at. */
+const MOST_OF_HELPERS = 256 * 1024;
 const DEFINITION =
   /^(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+)?(?:abstract\s+)?(?:function\b\s*\*?|class\b|const\b|let\b|var\b|interface\b|type\b|enum\b)\s*([\w$]+)/gm;
 /** Lines at the margin of a cell that only defines: definitions, imports, comments and what ends them. A value is a function or a literal. */
 const DEFINING =
-  /^(?:\s|[})\]]|\/\/|\/?\*|import\b|(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+|abstract\s+)?(?:function|class|interface|type|enum)\b|(?:export\s+)?const\s+[\w$]+(?:\s*:[^=]*)?\s*=\s*(?:async\s+)?(?:function\b|\(|<|[\w$]+\s*=>|['"`\d[{-]))/;
+  /^(?:\s|[})\]]|\/\/|\/?\*|import\b|(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+|abstract\s+)?(?:function|class|interface|type|enum)\b|(?:export\s+)?const\s+[\w$]+\s*(?::[^=]*)?=\s*(?:async\s+)?(?:function\b|\(|<|[\w$]+\s*=>|['"`\d[{-]))/;
+
+function wordsOf(text: string): Set<string> {
+  return new Set(text.match(/[\w$]+/g));
+}
 
 function definedIn(source: string): string[] {
   return [...source.matchAll(DEFINITION)].map(([, name]) => name!);
