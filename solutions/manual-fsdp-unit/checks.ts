@@ -344,6 +344,7 @@ export default (kit: CheckKit): CheckTable => {
       }
       await checkGradients(context, { world: 8, shapes: [[3, 5], [4], [2]] }, { passes: 2 });
       await checkShard(context, { world: 2, shapes: [[3, 5], [4]], strided: true });
+      await checkWhole(context, { world: 2, shapes: [[3], [2, 0]] });
       await checkTraining(context, 5, 2, [2, 3, 1]);
       await checkTraining(context, 1, 2, [1, 4, 3]);
     },
