@@ -3,6 +3,7 @@ import {
   compareTensor,
   decodeTensor,
   encodeTensor,
+  expectSame,
   expectSum,
   type HostTensor,
   hypothesis,
@@ -89,6 +90,21 @@ describe('hypothesis()', () => {
     ['zeros', f32(0, 0), 'is zero everywhere: was the result never filled?'],
   ])('recognises %s', (_name, got, text) => {
     expect(hypothesis(got, want, 3, terms[0]!)).toBe(text);
+  });
+
+  it('recognises what was rounded on the way, also where the rest is right', () => {
+    const exact = [0.249410018, 0.3, 100.7].map(Math.fround);
+    const want = { ...expectSame(f32(...exact)), allowed: Float64Array.of(1e-8, 1e-8, 1e-6) };
+    const half = f32(0.2490234375, exact[1]!, exact[2]!);
+    expect(hypothesis(half, want, 2, half)).toContain('a float32 tensor turned into bfloat16');
+    expect(hypothesis(f32(0.25, exact[1]!, exact[2]!), want, 2, half)).toContain('bfloat16');
+    expect(hypothesis(f32(0.26, exact[1]!, exact[2]!), want, 2, half)).toBeUndefined();
+    const count = (value: number) =>
+      expectSame({ dtype: 'int64', shape: [1], values: Float64Array.of(value) });
+    expect(hypothesis(count(2 ** 30), count(2 ** 30 + 3), 3, count(0))).toContain(
+      'int64 tensor turned into float32',
+    );
+    expect(hypothesis(count(1000), count(1001), 3, count(0))).toBeUndefined();
   });
 
   it('says nothing when nothing fits', () => {

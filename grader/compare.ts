@@ -175,14 +175,23 @@ export function hypothesis(
     ['equals -expected: is a sign turned?', (i) => -expected(i)],
     ['is zero everywhere: was the result never filled?', () => 0],
   ];
-  const single = got.values.every((v) => Object.is(v, Math.fround(v)));
-  if (
-    want.dtype === 'float64' &&
-    single &&
-    got.values.every((v, i) => Math.abs(v - expected(i)) <= 1e-6 * Math.abs(expected(i)))
-  ) {
-    return 'equals expected rounded to float32: is a float64 tensor turned into float32 on the way?';
-  }
+  // What is off has the digits of a dtype with fewer of them, and is off by some of its roundings.
+  const rounded = (['float32', 'float16', 'bfloat16'] as const).find(
+    (dtype) =>
+      UNIT_ROUNDOFF[dtype] > roundoff &&
+      // Small integers have few digits anyway.
+      (roundoff > 0 || dtype === 'float32') &&
+      got.values.every(
+        (v, i) =>
+          Math.abs(v - expected(i)) <= want.allowed[i]! ||
+          (Object.is(v, roundTo(v, dtype)) &&
+            expected(i) !== roundTo(expected(i), dtype) &&
+            Math.abs(v - expected(i)) <=
+              (dtype === 'float32' ? 16 : 2) * UNIT_ROUNDOFF[dtype] * Math.abs(expected(i))),
+      ),
+  );
+  if (rounded !== undefined)
+    return `equals expected rounded to ${rounded}: is a ${want.dtype} tensor turned into ${rounded} on the way?`;
   return guesses.find(([, f]) => explains(f))?.[0];
 }
 

@@ -82,6 +82,7 @@ describe('an exercise over dist', () => {
           ),
           'rank 1 has returned',
         ],
+        hypothesis: expect.stringContaining('rank 1 has returned while others wait'),
       },
     });
   });

@@ -311,6 +311,13 @@ export class RankWorld implements RankListener {
   private unwind(stuck: readonly string[], exchange: Exchange): void {
     const lines = new Map<number, Standing>();
     const fail = this.pending!.fail;
+    const returned = stuck.flatMap((text, rank) => (text.endsWith('has returned') ? [rank] : []));
+    const hypothesis =
+      returned.length > 0
+        ? `rank ${returned[0]} has returned while others wait: does it leave early, or take fewer steps?`
+        : exchange.schedule === 'rendezvous' && exchange.collectives.length === 0
+          ? 'a send may wait until its receiver takes the data: does every rank send before it receives?'
+          : undefined;
     const end = (): void => {
       clearTimeout(timer);
       const details = stuck.map((text, rank) =>
@@ -322,16 +329,11 @@ export class RankWorld implements RankListener {
           message: 'All ranks wait and none can go on',
           details,
           ...first,
-          ...(exchange.schedule === 'rendezvous' && exchange.collectives.length === 0
-            ? {
-                hypothesis:
-                  'a send may wait until its receiver takes the data: does every rank send before it receives?',
-              }
-            : {}),
+          ...(hypothesis === undefined ? {} : { hypothesis }),
         }),
       );
     };
-    let remaining = stuck.filter((text) => !text.endsWith('has returned')).length;
+    let remaining = stuck.length - returned.length;
     const timer = setTimeout(end, UNWIND_MS);
     this.pending = {
       fail: end,
@@ -388,9 +390,16 @@ export class RankWorld implements RankListener {
     const where = verdict === 'load-error' ? 'The submission cannot be loaded' : `Rank ${rank} threw`;
     const name = String(thrown?.name).slice(0, 100);
     const [first = '', ...details] = String(thrown?.message).slice(0, 4000).split('\n');
+    // What V8 says of something frozen.
+    const isFrozen =
+      name === 'TypeError' &&
+      /^Cannot (add|delete|assign to|define) .*(propert|not extensible|read only)/.test(first);
     return failure(verdict, {
       message: `${where}: ${name === 'Error' || name === 'ShardbookError' ? '' : `${name}: `}${first}`,
       ...(details.length > 0 ? { details: details.slice(0, 20).map((detail) => detail.trim()) } : {}),
+      ...(verdict === 'runtime-error' && isFrozen
+        ? { hypothesis: 'lists and objects that a function is given are to be read: is one of them changed?' }
+        : {}),
       ...this.standing(thrown),
     });
   }

@@ -47,7 +47,7 @@ export function encodeValue(value: HostValue, tensors: HostTensor[]): WireValue 
 
 export function encodeTensors(tensors: readonly HostTensor[]): { headers: WireTensor[]; body: Uint8Array } {
   return {
-    headers: tensors.map(({ dtype, shape }) => ({ dtype, shape })),
+    headers: tensors.map(({ dtype, shape, strided }) => ({ dtype, shape, ...(strided ? { strided } : {}) })),
     body: Buffer.concat(tensors.map(encodeTensor)),
   };
 }

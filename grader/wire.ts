@@ -8,6 +8,8 @@ export type WireDType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'int64'
 export interface WireTensor {
   readonly dtype: WireDType;
   readonly shape: readonly number[];
+  /** To a rank only: its elements do not lie one after the other there, as in a view. */
+  readonly strided?: boolean;
 }
 
 /** A value in a header; tensors stand in the body and here by their number. */

@@ -13,17 +13,20 @@ import {
 const VOCABULARY = 32;
 const WIDTH = 16;
 
+/** A function that waits for something may be asynchronous. */
+type Awaitable<T> = T | Promise<T>;
+
 interface Submission {
   forward(model: SimpleTransformer, ids: Tensor): Tensor;
-  makePolicy(): MixedPrecisionPolicy;
-  shardModel(model: SimpleTransformer, mesh: DeviceMesh, mpPolicy: MixedPrecisionPolicy): void;
+  makePolicy(): Awaitable<MixedPrecisionPolicy>;
+  shardModel(model: SimpleTransformer, mesh: DeviceMesh, mpPolicy: MixedPrecisionPolicy): Awaitable<void>;
   train(
     model: SimpleTransformer,
     optimizer: optim.Optimizer,
     ids: Tensor,
     targets: Tensor,
     steps: number,
-  ): number[];
+  ): Awaitable<number[]>;
 }
 
 class SimpleTransformer extends nn.Module {
@@ -61,21 +64,26 @@ export function logits(submission: Submission, ids: Tensor): Tensor {
 }
 
 /** A few steps under the submission's own policy. */
-export function precision(submission: Submission, ids: Tensor, targets: Tensor) {
+export async function precision(submission: Submission, ids: Tensor, targets: Tensor) {
   const model = makeModel(submission);
-  submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]), submission.makePolicy());
+  const policy = await submission.makePolicy();
+  await submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]), policy);
   const parameters = [...model.parameters()];
-  const losses = submission.train(model, new optim.AdamW(parameters, { lr: 1e-2 }), ids, targets, 3);
+  const losses = await submission.train(model, new optim.AdamW(parameters, { lr: 1e-2 }), ids, targets, 3);
   return { stored: parameters.map((p) => p.dtype.name), losses: torch.tensor(losses) };
 }
 
 /** Training in full precision. */
-export function trained(submission: Submission, ids: Tensor, targets: Tensor, steps: number) {
+export async function trained(submission: Submission, ids: Tensor, targets: Tensor, steps: number) {
   const model = makeModel(submission);
-  submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]), new MixedPrecisionPolicy());
+  await submission.shardModel(
+    model,
+    initDeviceMesh('cpu', [dist.getWorldSize()]),
+    new MixedPrecisionPolicy(),
+  );
   const parameters = [...model.parameters()];
   const optimizer = new optim.AdamW(parameters, { lr: 1e-2 });
-  const losses = submission.train(model, optimizer, ids, targets, steps);
+  const losses = await submission.train(model, optimizer, ids, targets, steps);
   return {
     sharded: parameters.map((p) => p instanceof DTensor),
     elements: parameters.reduce(
@@ -87,10 +95,15 @@ export function trained(submission: Submission, ids: Tensor, targets: Tensor, st
 }
 
 /** Plain gradient descent, in which the size of a gradient tells, and two trainings of one model one after the other. */
-export function continued(submission: Submission, ids: Tensor, targets: Tensor, steps: number) {
+export async function continued(submission: Submission, ids: Tensor, targets: Tensor, steps: number) {
   const model = makeModel(submission);
-  submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]), new MixedPrecisionPolicy());
+  await submission.shardModel(
+    model,
+    initDeviceMesh('cpu', [dist.getWorldSize()]),
+    new MixedPrecisionPolicy(),
+  );
   const optimizer = new optim.SGD([...model.parameters()], { lr: 0.2 });
-  const losses = [0, 1].flatMap(() => submission.train(model, optimizer, ids, targets, steps));
-  return { losses: torch.tensor(losses) };
+  const first = await submission.train(model, optimizer, ids, targets, steps);
+  const second = await submission.train(model, optimizer, ids, targets, steps);
+  return { losses: torch.tensor([...first, ...second]) };
 }

@@ -13,11 +13,14 @@ import {
 type Place = 'R' | 'S(0)' | 'S(1)' | 'P(sum)';
 type Way = 'rows' | 'columns' | 'inner';
 
+/** A function that waits for something may be asynchronous; what is measured is not. */
+type Awaitable<T> = T | Promise<T>;
+
 interface Submission {
-  createTensors(mesh: DeviceMesh, a: Tensor, b: Tensor, c: Tensor): DTensor[];
+  createTensors(mesh: DeviceMesh, a: Tensor, b: Tensor, c: Tensor): Awaitable<DTensor[]>;
   convert(t: DTensor, to: Place): DTensor;
   measure(body: () => unknown): unknown;
-  multiply(a: Tensor, b: Tensor, mesh: DeviceMesh, way: Way): DTensor;
+  multiply(a: Tensor, b: Tensor, mesh: DeviceMesh, way: Way): Awaitable<DTensor>;
   compare(a: Tensor, b: Tensor, mesh: DeviceMesh): unknown;
 }
 
@@ -38,13 +41,19 @@ function made(local: Tensor, from: Place, shape: readonly number[]): DTensor {
   return DTensor.fromLocal(local, meshOfAll(), [placementOf(from)], { shape });
 }
 
-export function created({ createTensors }: Submission, a: Tensor, b: Tensor, c: Tensor) {
-  const tensors = createTensors(meshOfAll(), a, b, c);
+export async function created({ createTensors }: Submission, a: Tensor, b: Tensor, c: Tensor) {
+  const tensors = await createTensors(meshOfAll(), a, b, c);
   return { count: tensors.length, tensors: [...tensors].map(shown) };
 }
 
-export function converted({ convert }: Submission, local: Tensor, shape: number[], from: Place, to: Place) {
-  return shown(convert(made(local, from, shape), to));
+export async function converted(
+  { convert }: Submission,
+  local: Tensor,
+  shape: number[],
+  from: Place,
+  to: Place,
+) {
+  return shown(await convert(made(local, from, shape), to));
 }
 
 /** `then`: the same conversion a second time, and one from `to` to this. */
@@ -65,8 +74,8 @@ export function measured(
   });
 }
 
-export function multiplied({ multiply }: Submission, a: Tensor, b: Tensor, way: Way) {
-  return shown(multiply(a, b, meshOfAll(), way));
+export async function multiplied({ multiply }: Submission, a: Tensor, b: Tensor, way: Way) {
+  return shown(await multiply(a, b, meshOfAll(), way));
 }
 
 export function compared({ compare }: Submission, a: Tensor, b: Tensor) {

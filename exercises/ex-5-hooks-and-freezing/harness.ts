@@ -19,24 +19,27 @@ interface Handle {
   remove(): void;
 }
 
+/** A function that waits for something may be asynchronous. */
+type Awaitable<T> = T | Promise<T>;
+
 interface Submission {
-  freeze(model: nn.Module, patterns: readonly string[]): string[];
+  freeze(model: nn.Module, patterns: readonly string[]): Awaitable<string[]>;
   readonly HookTrace: new () => {
     readonly entries: [string, string, string][];
     before(name: string, layer: nn.Linear): void;
     after(name: string, layer: nn.Linear): void;
     remove(): void;
   };
-  clipByHook(model: nn.Module, value: number): Handle[];
-  clipGlobal(model: nn.Module, maxNorm: number): number;
-  addPrefetchHooks(layers: readonly (nn.Module & FSDPModule)[]): Handle[];
+  clipByHook(model: nn.Module, value: number): Awaitable<Handle[]>;
+  clipGlobal(model: nn.Module, maxNorm: number): Awaitable<number>;
+  addPrefetchHooks(layers: readonly (nn.Module & FSDPModule)[]): Awaitable<Handle[]>;
   hookOverhead(
     layers: readonly nn.Module[],
     hook: () => void,
     counts: readonly number[],
     step: () => void,
     steps: number,
-  ): { hooks: number; secondsPerStep: number }[];
+  ): Awaitable<{ hooks: number; secondsPerStep: number }[]>;
 }
 
 class Model extends nn.Module {
@@ -93,7 +96,7 @@ function gradientsOf(model: Model): (Tensor | null)[] {
 }
 
 /** Trains after freezing: which parameters moved, which have gradients, and where all of them ended. */
-export function frozen(
+export async function frozen(
   { freeze }: Submission,
   patterns: string[],
   ids: Tensor,
@@ -102,7 +105,7 @@ export function frozen(
 ) {
   const model = build();
   const start = new Map(model.namedParameters().map(([name, p]) => [name, p.detach().clone()]));
-  const names = freeze(model, patterns);
+  const names = await freeze(model, patterns);
   const trainable = [...model.parameters()]
     .filter((p) => p.requiresGrad)
     .reduce((sum, p) => sum + p.numel(), 0);
@@ -127,11 +130,11 @@ export function frozen(
 }
 
 /** Patterns that are refused: what was said, and what was frozen all the same. */
-export function refused({ freeze }: Submission, patterns: string[]) {
+export async function refused({ freeze }: Submission, patterns: string[]) {
   const model = build();
   let said: string | undefined;
   try {
-    freeze(model, patterns);
+    await freeze(model, patterns);
   } catch (error) {
     said = error instanceof Error ? error.message : 'what was thrown is no Error';
   }
@@ -160,11 +163,11 @@ export function traced({ HookTrace }: Submission, ids: Tensor, targets: Tensor) 
 }
 
 /** Gradients with the hooks, largest element at the moment they are written, and without them again. */
-export function clipped({ clipByHook }: Submission, value: number, ids: Tensor, targets: Tensor) {
+export async function clipped({ clipByHook }: Submission, value: number, ids: Tensor, targets: Tensor) {
   const model = build();
   model.output.bias!.requiresGrad_(false);
   shard(model);
-  const handles = clipByHook(model, value);
+  const handles = await clipByHook(model, value);
   let largest = 0;
   for (const p of model.parameters()) {
     if (!p.requiresGrad) continue;
@@ -185,12 +188,17 @@ export function clipped({ clipByHook }: Submission, value: number, ids: Tensor, 
   return { handles: handles.length > 0, within, clipped: clippedGradients, again, free: gradientsOf(model) };
 }
 
-export function clippedGlobally({ clipGlobal }: Submission, maxNorm: number, ids: Tensor, targets: Tensor) {
+export async function clippedGlobally(
+  { clipGlobal }: Submission,
+  maxNorm: number,
+  ids: Tensor,
+  targets: Tensor,
+) {
   const model = build();
   model.embedding.weight.requiresGrad_(false);
   shard(model);
   lossOf(model, ids, targets).backward();
-  const norm = clipGlobal(model, maxNorm);
+  const norm = await clipGlobal(model, maxNorm);
   const gradients = gradientsOf(model);
   const squares = gradients.reduce((sum, g) => sum + (g === null ? 0 : Number(g.pow(2).sum().item())), 0);
   return {
@@ -201,7 +209,7 @@ export function clippedGlobally({ clipGlobal }: Submission, maxNorm: number, ids
 }
 
 /** When all-gathers begin, between the computing of the layers. */
-export function prefetched({ addPrefetchHooks }: Submission, ids: Tensor) {
+export async function prefetched({ addPrefetchHooks }: Submission, ids: Tensor) {
   const model = build();
   const log: string[] = [];
   const layers = layersOf(model);
@@ -210,7 +218,7 @@ export function prefetched({ addPrefetchHooks }: Submission, ids: Tensor) {
       log.push(`computed ${i}`);
     });
   shard(model);
-  const handles = addPrefetchHooks(layers);
+  const handles = await addPrefetchHooks(layers);
   const off = onFsdp(({ kind, phase, module }) => {
     if (phase !== 'begin') return;
     if (kind === 'allGather') log.push(`gather ${module || 'the whole'}`);
@@ -227,7 +235,7 @@ export function prefetched({ addPrefetchHooks }: Submission, ids: Tensor) {
 }
 
 /** Time stands still but for what is said here: a step takes 8 ms, a hook 1 ms. */
-export function cost({ hookOverhead }: Submission, counts: number[], steps: number) {
+export async function cost({ hookOverhead }: Submission, counts: number[], steps: number) {
   const layers = layersOf(build());
   let now = 1000;
   let calls = 0;
@@ -246,7 +254,7 @@ export function cost({ hookOverhead }: Submission, counts: number[], steps: numb
       now += 1;
       return ++calls;
     };
-    const rows = hookOverhead(layers, hook as unknown as () => void, counts, step, steps);
+    const rows = await hookOverhead(layers, hook as unknown as () => void, counts, step, steps);
     const seen = [...perStep];
     step();
     return {

@@ -11,6 +11,9 @@ import {
   torch,
 } from 'shardbook';
 
+/** A function that waits for something may be asynchronous. */
+type Awaitable<T> = T | Promise<T>;
+
 interface Run {
   losses: readonly number[];
   gradients: readonly Tensor[];
@@ -19,21 +22,21 @@ interface Run {
 interface Scaler {
   scale: number;
   scaleLoss(loss: Tensor): Tensor;
-  step(optimizer: optim.Optimizer): boolean;
+  step(optimizer: optim.Optimizer): Awaitable<boolean>;
 }
 
 interface Submission {
-  accumulate(start: number, term: number, times: number, dtype: typeof torch.float32): number;
-  makePolicy(name: string): MixedPrecisionPolicy;
+  accumulate(start: number, term: number, times: number, dtype: typeof torch.float32): Awaitable<number>;
+  makePolicy(name: string): Awaitable<MixedPrecisionPolicy>;
   recordDtypes(
     model: nn.Module,
     optimizer: optim.Optimizer,
     step: (forward: (input: Tensor) => Tensor) => void,
-  ): Record<string, string | null>;
+  ): Awaitable<Record<string, string | null>>;
   compareRuns(
     run: (policy: string) => Run,
     policies: readonly string[],
-  ): Record<string, { loss: number; gradient: number }>;
+  ): Awaitable<Record<string, { loss: number; gradient: number }>>;
   readonly LossScaler: new (options?: { scale?: number; growthInterval?: number }) => Scaler;
 }
 
@@ -77,8 +80,8 @@ function batch(step: number): [Tensor, Tensor] {
 }
 
 /** What is stored and sent in one step under a policy of the submission. */
-export function oneStep({ makePolicy }: Submission, name: string) {
-  const model = build(makePolicy(name));
+export async function oneStep({ makePolicy }: Submission, name: string) {
+  const model = build(await makePolicy(name));
   const adam = new optim.AdamW(model.parameters(), { lr: 1e-2 });
   const [x, y] = batch(0);
   const output = model.call(x) as Tensor;
@@ -92,8 +95,8 @@ export function oneStep({ makePolicy }: Submission, name: string) {
   };
 }
 
-export function losses({ makePolicy }: Submission, name: string, steps: number): number[] {
-  const model = build(makePolicy(name));
+export async function losses({ makePolicy }: Submission, name: string, steps: number): Promise<number[]> {
+  const model = build(await makePolicy(name));
   const adam = new optim.AdamW(model.parameters(), { lr: 1e-2 });
   const all: number[] = [];
   for (let step = 0; step < steps; step++) {
@@ -108,7 +111,7 @@ export function losses({ makePolicy }: Submission, name: string, steps: number):
 }
 
 /** The record of a step under a policy that the submission does not know; without optimizer state with SGD. */
-export function recorded(
+export async function recorded(
   { recordDtypes }: Submission,
   param: Name | null,
   reduce: Name | null,
@@ -127,7 +130,7 @@ export function recorded(
     : new optim.SGD(model.parameters(), { lr: 1e-2, momentum: 0.9 });
   const [x, y] = batch(0);
   let steps = 0;
-  const dtypes = recordDtypes(model, optimizer, (forward) => {
+  const dtypes = await recordDtypes(model, optimizer, (forward) => {
     steps++;
     F.mseLoss(forward(x).float(), y).backward();
     optimizer.step();
@@ -145,14 +148,14 @@ export function recorded(
   return { dtypes: recorded, steps, kept: Object.values(dtypes).join() === Object.values(recorded).join() };
 }
 
-export function compared(
+export async function compared(
   { compareRuns }: Submission,
   names: string[],
   runs: { losses: number[]; gradients: Tensor[] }[],
   policies: string[],
 ) {
   const asked: string[] = [];
-  const table = compareRuns((policy) => {
+  const table = await compareRuns((policy) => {
     asked.push(policy);
     return runs[names.indexOf(policy)]!;
   }, policies);
@@ -160,7 +163,7 @@ export function compared(
 }
 
 /** Steps with given gradients, which are scaled as a scaled loss would have scaled them. */
-export function scaled(
+export async function scaled(
   { LossScaler }: Submission,
   options: { scale?: number; growthInterval?: number },
   gradients: (Tensor | null)[][],
@@ -173,17 +176,18 @@ export function scaled(
     { lr: 1 },
   );
   const factor = scaler.scaleLoss(torch.tensor(2)).item() as number;
-  const rows = gradients.map((own) => {
+  const rows: { stepped: boolean; scale: number }[] = [];
+  for (const own of gradients) {
     for (const [i, g] of own.entries()) parameters[i]!.grad = g === null ? null : g.mul(scaler.scale);
-    const stepped = scaler.step(sgd);
-    return { stepped, scale: scaler.scale };
-  });
+    const stepped = await scaler.step(sgd);
+    rows.push({ stepped, scale: scaler.scale });
+  }
   return { factor, rows, parameters: parameters.map((p) => p.detach()) };
 }
 
 /** Training in float16 of a loss so small that its gradients vanish unless it is scaled. */
-export function trainedSmall({ makePolicy, LossScaler }: Submission, steps: number) {
-  const model = build(makePolicy('fp16'));
+export async function trainedSmall({ makePolicy, LossScaler }: Submission, steps: number) {
+  const model = build(await makePolicy('fp16'));
   const adam = new optim.SGD(model.parameters(), { lr: 2e5 });
   const scaler = new LossScaler({ scale: 2 ** 24, growthInterval: 3 });
   const rows: [boolean, number][] = [];
@@ -193,7 +197,7 @@ export function trainedSmall({ makePolicy, LossScaler }: Submission, steps: numb
     adam.zeroGrad();
     const loss = F.mseLoss((model.call(x) as Tensor).float(), y);
     scaler.scaleLoss(loss.mul(1e-6)).backward();
-    rows.push([scaler.step(adam), scaler.scale]);
+    rows.push([await scaler.step(adam), scaler.scale]);
     all.push(loss.item() as number);
   }
   const finite = [...model.parameters()].every((p) => {

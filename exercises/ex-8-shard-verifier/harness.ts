@@ -20,9 +20,12 @@ interface Finding {
 }
 
 interface Verifier {
-  report(optimizer?: optim.Optimizer): { findings: Finding[]; table: string; status: number };
-  checkOptimizerState(optimizer: optim.Optimizer): Finding[];
+  report(optimizer?: optim.Optimizer): Awaitable<{ findings: Finding[]; table: string; status: number }>;
+  checkOptimizerState(optimizer: optim.Optimizer): Awaitable<Finding[]>;
 }
+
+/** A check that waits for something may be asynchronous. */
+type Awaitable<T> = T | Promise<T>;
 
 interface Submission {
   readonly ShardVerifier: new (
@@ -219,7 +222,7 @@ function shown(findings: readonly Finding[]): (string | number[] | boolean)[][] 
 }
 
 /** A model with faults in it, and what the tool says. `trained`: steps before, so that there are gradients and moments. */
-export function verified(
+export async function verified(
   { ShardVerifier }: Submission,
   axes: number[],
   [rows, width, out]: [number, number, number],
@@ -249,11 +252,14 @@ export function verified(
     reference[name] = (p as DTensor).fullTensor().detach().clone();
   for (const fault of faults) plant(model, adam, other, fault);
   const verifier = new ShardVerifier(model, mesh, reference);
-  const report = verifier.report(trained > 0 ? adam : undefined);
-  const alone = methods.map((method) => {
-    const check = (verifier as unknown as Record<string, (optimizer: optim.Optimizer) => Finding[]>)[method];
-    return shown(check!.call(verifier, adam));
-  });
+  const report = await verifier.report(trained > 0 ? adam : undefined);
+  const alone: ReturnType<typeof shown>[] = [];
+  for (const method of methods) {
+    const check = (
+      verifier as unknown as Record<string, (optimizer: optim.Optimizer) => Awaitable<Finding[]>>
+    )[method];
+    alone.push(shown(await check!.call(verifier, adam)));
+  }
   const lines = String(report.table).split('\n');
   return {
     findings: shown(report.findings),

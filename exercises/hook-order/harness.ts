@@ -1,17 +1,17 @@
 import { nn, type Tensor, torch } from 'shardbook';
 
 interface Submission {
-  watch(model: nn.Sequential, log: string[]): { remove(): void };
+  watch(model: nn.Sequential, log: string[]): { remove(): void } | Promise<{ remove(): void }>;
 }
 
 /** Two passes under watch, then one without. Marks of its own say what came between. */
-export function watched({ watch }: Submission, layers: number, requiresGrad: boolean) {
+export async function watched({ watch }: Submission, layers: number, requiresGrad: boolean) {
   torch.manualSeed(3);
   const model = new nn.Sequential(
     ...Array.from({ length: layers }, () => new nn.Linear(3, 3, { bias: false })),
   );
   const log = ['begin'];
-  const handle = watch(model, log);
+  const handle = await watch(model, log);
   const weights = [...model.parameters()];
   for (const [i, weight] of weights.entries()) {
     weight.registerHook(() => {

@@ -1,10 +1,13 @@
 import { type Tensor, torch } from 'shardbook';
 
+/** A method that waits for something may be asynchronous. */
+type Awaitable<T> = T | Promise<T>;
+
 interface Unit {
   readonly shard: Tensor;
-  unshard(): Tensor[];
-  reshard(): void;
-  reduceGradients(): void;
+  unshard(): Awaitable<Tensor[]>;
+  reshard(): Awaitable<void>;
+  reduceGradients(): Awaitable<void>;
 }
 
 interface Submission {
@@ -29,10 +32,15 @@ export function laidOut({ FsdpUnit }: Submission, tensors: Tensor[], order: numb
 }
 
 /** Gathers, steps the shard, gathers again. */
-export function gathered({ FsdpUnit }: Submission, tensors: Tensor[], order: number[], frozen: number[]) {
+export async function gathered(
+  { FsdpUnit }: Submission,
+  tensors: Tensor[],
+  order: number[],
+  frozen: number[],
+) {
   const unit = new FsdpUnit(listOf(tensors, order, frozen));
-  const first = unit.unshard();
-  const again = unit.unshard();
+  const first = await unit.unshard();
+  const again = await unit.unshard();
   const facts = {
     kept: again.length === first.length && again.every((t, i) => t === first[i]),
     leaves: first.every((t) => t.isLeaf),
@@ -40,15 +48,15 @@ export function gathered({ FsdpUnit }: Submission, tensors: Tensor[], order: num
     tied: first.map((t) => first.indexOf(t)),
   };
   const before = first.map((t) => t.detach().clone());
-  unit.reshard();
+  await unit.reshard();
   torch.noGrad(() => unit.shard.mul_(3));
-  const after = unit.unshard().map((t) => t.detach().clone());
-  unit.reshard();
+  const after = (await unit.unshard()).map((t) => t.detach().clone());
+  await unit.reshard();
   return { ...facts, before, after };
 }
 
 /** Each parameter's gradient is what `factors` of this rank say; null: it is not used. */
-export function reduced(
+export async function reduced(
   { FsdpUnit }: Submission,
   tensors: Tensor[],
   order: number[],
@@ -59,36 +67,42 @@ export function reduced(
 ) {
   const unit = new FsdpUnit(listOf(tensors, order, frozen));
   for (const factors of passes) {
-    const whole = unit.unshard();
+    const whole = await unit.unshard();
     let loss = torch.zeros([]);
     for (const [i, factor] of factors.entries())
       if (factor !== null) loss = loss.add(whole[i]!.mul(factor).sum());
-    if (reshards === 'early') unit.reshard();
+    if (reshards === 'early') await unit.reshard();
     if (loss.requiresGrad) loss.backward();
-    if (reshards === 'between') unit.reshard();
-    unit.reduceGradients();
-    if (reshards === 'late') unit.reshard();
+    if (reshards === 'between') await unit.reshard();
+    await unit.reduceGradients();
+    if (reshards === 'late') await unit.reshard();
   }
   const { grad } = unit.shard;
   return { grad: grad === null ? null : grad.detach().clone(), shape: [...unit.shard.shape] };
 }
 
 /** Two units, one behind the other, trained with plain gradient descent on this rank's rows. */
-export function trained({ FsdpUnit }: Submission, tensors: Tensor[], x: Tensor, y: Tensor, steps: number) {
+export async function trained(
+  { FsdpUnit }: Submission,
+  tensors: Tensor[],
+  x: Tensor,
+  y: Tensor,
+  steps: number,
+) {
   const [w1, b1, w2, b2] = listOf(tensors, [0, 1, 2, 3], []);
   const units = [new FsdpUnit([w1!, b1!]), new FsdpUnit([w2!, b2!])];
   const losses: number[] = [];
   for (let step = 0; step < steps; step++) {
     let h = x;
     for (const [i, unit] of units.entries()) {
-      const [w, b] = unit.unshard();
+      const [w, b] = await unit.unshard();
       const sum = h.matmul(w!).add(b!);
       h = i === 0 ? torch.tanh(sum) : sum;
-      unit.reshard();
+      await unit.reshard();
     }
     const loss = h.sub(y).pow(2).mean();
     loss.backward();
-    for (const unit of [...units].reverse()) unit.reduceGradients();
+    for (const unit of [...units].reverse()) await unit.reduceGradients();
     torch.noGrad(() => {
       for (const { shard } of units) {
         shard.sub_(shard.grad!.mul(0.1));
@@ -97,6 +111,7 @@ export function trained({ FsdpUnit }: Submission, tensors: Tensor[], x: Tensor, 
     });
     losses.push(loss.item() as number);
   }
-  const parameters = units.flatMap((unit) => unit.unshard().map((t) => t.detach().clone()));
+  const parameters: Tensor[] = [];
+  for (const unit of units) parameters.push(...(await unit.unshard()).map((t) => t.detach().clone()));
   return { parameters, loss: torch.tensor(losses) };
 }

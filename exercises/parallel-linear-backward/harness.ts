@@ -14,7 +14,7 @@ interface Wanted {
   weight: boolean;
 }
 
-const leaf = (t: Tensor, wanted: boolean): Tensor => t.clone().requiresGrad_(wanted);
+const leaf = (t: Tensor, wanted: boolean): Tensor => t.detach().requiresGrad_(wanted);
 const gradOf = (t: Tensor | null): Tensor | null => t?.grad ?? null;
 
 /** One layer; without `grad` its forward alone. */

@@ -16,6 +16,8 @@ interface Setting {
   readonly dtype?: WireDType;
   readonly scale?: number;
   readonly schedule?: Schedule;
+  /** Inputs whose elements do not lie one after the other. */
+  readonly strided?: boolean;
   /** Replaces single inputs: rank, flat index, value. */
   readonly plant?: readonly (readonly [number, number, number])[];
   /** A run of the same setting that another check has made will do: it is looked at for something else. */
@@ -53,6 +55,9 @@ export const ringAllReduceChecks: CheckTable = {
     await checkSum(context, { world: 5, shape: [2, 3, 2], dtype: 'float64' });
     await checkSum(context, { world: 3, shape: [] });
     await checkSum(context, { world: 2, shape: [2, 1, 3, 2], dtype: 'int64', scale: 100 });
+    // More digits than a float32 has.
+    await checkSum(context, { world: 2, shape: [3], dtype: 'int64', scale: 1e9 });
+    await checkSum(context, { world: 3, shape: [2, 4], strided: true });
     for (const scale of [1e-3, 1e-6, 1e6, 0]) {
       await checkSum(context, { world: 3, shape: [10], scale });
       await checkSum(context, { world: 5, shape: [7], scale, dtype: 'float64' });
@@ -119,6 +124,7 @@ export const ringAllReduceChecks: CheckTable = {
       await checkBytes(context, { world, shape: [4 * world], known: true });
       await checkBytes(context, { world, shape: [2 * world], dtype: 'float64', known: true });
       await checkBytes(context, { world, shape: [4 * world - 1], known: true });
+      await checkBytes(context, { world, shape: [world - 1], known: true });
     }
     const world = Math.max(...context.worlds);
     await checkBytes(context, { world, shape: [16 * world + 1], dtype: 'float64' });
@@ -177,7 +183,8 @@ function severalRanks(context: CheckContext): number[] {
 
 async function runSetting(context: CheckContext, setting: Setting): Promise<Outcome> {
   const { world, shape, dtype = 'float32', scale = 1, schedule = 'buffered', plant = [] } = setting;
-  const name = `world ${world}, ${describeTensor({ dtype, shape })}, scale ${scale}, ${schedule} sends`;
+  const strided = setting.strided ? { strided: true } : {};
+  const name = `world ${world}, ${describeTensor({ dtype, shape })}${setting.strided ? ' in strides' : ''}, scale ${scale}, ${schedule} sends`;
   const inputs = Array.from({ length: world }, (_, rank): HostTensor => {
     const random = new Random(deriveSeed(context.seed, `${name}, rank ${rank}`));
     const draw = (): number => scale * random.normal();
@@ -185,7 +192,7 @@ async function runSetting(context: CheckContext, setting: Setting): Promise<Outc
       dtype === 'int64' ? Math.trunc(draw()) : roundTo(draw(), dtype),
     );
     for (const [, index, value] of plant.filter(([where]) => where === rank)) values[index] = value;
-    return { dtype, shape, values };
+    return { dtype, shape, values, ...strided };
   });
   const place = { case: name, seed: context.seed };
   const fail = (feedback: Feedback): CheckFailure => new CheckFailure('wrong', { ...feedback, ...place });

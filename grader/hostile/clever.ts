@@ -33,7 +33,7 @@ export const results: Hostile[] = [
     name: 'subclass of a typed array',
     source: fn('return new (class Result extends Float32Array {})(t.numel());'),
     verdict: 'wrong',
-    says: 'an object',
+    says: 'a typed array',
   },
   { name: 'minus zero', source: fn('return -0;'), verdict: 'wrong', says: 'is 0' },
   { name: 'NaN for a number', source: fn('return Number.NaN;'), verdict: 'wrong', says: 'NaN' },

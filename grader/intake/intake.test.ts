@@ -214,6 +214,47 @@ describe('readSubmission()', () => {
     expect(notes[0]).toContain('stands in cells 2, 3');
   });
 
+  it('takes all cells of a part that was split, but for what a later one defines again', () => {
+    const helper = '// exercise: demo/ring\nconst twice = (n: number) => 2 * n;';
+    const path = put(
+      'a.ipynb',
+      notebook(cell(helper), cell(mine('return 1;')), cell(mine('return twice(2);'))),
+    );
+    const { files, notes } = read(path);
+    expect(files[0]?.text).toContain('const twice');
+    expect(files[0]?.text).toContain('return twice(2);');
+    expect(files[0]?.text).not.toContain('return 1;');
+    expect(notes).toContainEqual(expect.stringContaining('stands in cells 1, 2, 3: 1, 3 counts'));
+  });
+
+  it('takes helpers without a mark that the exercise speaks of, and runs nothing else', () => {
+    const path = put(
+      'a.ipynb',
+      notebook(
+        cell(
+          'type Pair = [number, number];\n\n/** Both. */\nfunction pair(n: number): Pair {\n  return [n, n];\n}',
+        ),
+        cell('const first = (n: number) => pair(n)[0];'),
+        cell('const t = 1;\nconsole.log(first(t));'),
+        cell('const other = () => 1;'),
+        cell(mine('return first(1);')),
+      ),
+    );
+    const { files, notes, place } = read(path);
+    const text = files[0]!.text;
+    expect(text).toMatch(/^type Pair[\s\S]*const first[\s\S]*function ring/);
+    expect(text).not.toContain('console.log');
+    expect(text).not.toContain('other');
+    expect(notes).toContainEqual(expect.stringContaining('cell 1, 2'));
+    expect(place(7)).toEqual({ file: 'a.ipynb, cell 2', line: 1 });
+  });
+
+  it('takes all functions of a notebook without marks', () => {
+    const text = notebook(cell('function more() {}'), cell('function ring() {\n  return 1;\n}'));
+    const { files } = readSubmission(put('a.ipynb', text), { ...exercise, exports: ['ring', 'more'] });
+    expect(files[0]?.text).toMatch(/more[\s\S]*ring/);
+  });
+
   it('calls a notebook whose cells were deleted not attempted', () => {
     expect(failure(put('a.ipynb', notebook(cell('const x = 1;')))).verdict).toBe('not-attempted');
     expect(failure(put('b.ipynb', notebook(cell(GIVEN)))).verdict).toBe('not-attempted');

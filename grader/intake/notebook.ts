@@ -172,6 +172,7 @@ export function assemble(cells: readonly Cell[], exercise: Exercise, notebook: s
     found.set(exercise.id, byName);
   }
   const chosen: { name: string; text: string; cell: Cell | undefined }[] = [];
+  const labelled = new Set([...found.values()].flat());
   // A notebook that keeps the exercise in one cell has all parts in it.
   const whole = found.get(exercise.id);
   for (const part of whole === undefined || parts.some(({ name }) => name === exercise.id)
@@ -179,9 +180,10 @@ export function assemble(cells: readonly Cell[], exercise: Exercise, notebook: s
     : [{ name: exercise.id, text: '', given: false }]) {
     const list = found.get(part.name) ?? [];
     const last = list.filter(({ source }) => source.trim() !== '').pop() ?? list[list.length - 1];
-    if (list.length > 1)
+    const taken = latest(list);
+    if (!part.given && taken.length < list.length)
       notes.push(
-        `"${part.name}" stands in cells ${list.map(({ number }) => number).join(', ')}: the last one that is not empty counts`,
+        `"${part.name}" stands in cells ${list.map(({ number }) => number).join(', ')}: ${taken.map(({ number }) => number).join(', ')} counts, which is the last one that is not empty and defines the same`,
       );
     if (part.given) {
       if (last === undefined) notes.push(`The given cell "${part.name}" is missing: it was put back`);
@@ -192,22 +194,104 @@ export function assemble(cells: readonly Cell[], exercise: Exercise, notebook: s
       notes.push(`The cell "${part.name}" is missing: what was handed out stands for it`);
       chosen.push({ name: part.name, text: part.text, cell: undefined });
     } else
-      chosen.push({
-        name: part.name,
-        text: withoutMagics(last.source, last.number, notes),
-        cell: last,
-      });
+      for (const cell of taken)
+        chosen.push({ name: part.name, text: withoutMagics(cell.source, cell.number, notes), cell });
   }
+  const helpers = helpersOf(
+    chosen.map(({ text }) => text),
+    cells.filter((cell) => !labelled.has(cell)),
+  );
+  if (helpers.length > 0)
+    notes.push(
+      `Taken as well, since the exercise uses what they define: cell ${helpers.map(({ number }) => number).join(', ')}`,
+    );
+  chosen.unshift(
+    ...helpers.map((cell) => ({
+      name: exercise.id,
+      text: withoutMagics(cell.source, cell.number, notes),
+      cell,
+    })),
+  );
   if (chosen.every(({ cell }) => cell === undefined))
     throw new CheckFailure('not-attempted', {
       message: `The notebook has no cell of the exercise "${exercise.id}"`,
     });
-  const numbers = chosen.flatMap(({ cell }) => (cell === undefined ? [] : [cell.number]));
+  const numbers = chosen
+    .slice(helpers.length)
+    .flatMap(({ cell }) => (cell === undefined ? [] : [cell.number]));
   if (numbers.some((n, i) => i > 0 && n < numbers[i - 1]!))
     notes.push('The cells stand in another order than they were handed out in: they were put in order');
   const unknown = [...found.keys()].filter((name) => !chosen.some((part) => part.name === name));
   if (unknown.length > 0) notes.push(`Not a part of the exercise: ${few(unknown).map(cleanText).join(', ')}`);
   return { text: chosen.map(({ text }) => text).join('\n'), notes, place: placeIn(chosen, notebook) };
+}
+
+/** A part that stands in several cells: what a later cell defines again replaces the earlier cell, as it does in a notebook. */
+function latest(cells: readonly Cell[]): Cell[] {
+  const taken: Cell[] = [];
+  const defined = new Set<string>();
+  for (const cell of [...cells].reverse()) {
+    const names = definedIn(cell.source);
+    if (isBlank(cell.source) || names.some((name) => defined.has(name))) continue;
+    for (const name of names) defined.add(name);
+    taken.unshift(cell);
+  }
+  return taken.length > 0 ? taken : cells.slice(-1);
+}
+
+/**
+ * Cells without a mark that only define something, and something that the exercise's cells speak of: functions, classes and types of the
+ * learner's own. They run nothing, so that taking one too many does no harm.
+ */
+function helpersOf(texts: readonly string[], others: readonly Cell[]): Cell[] {
+  const defined = new Set(texts.flatMap(definedIn));
+  // What is defined twice is what was defined last.
+  const definers = new Map<string, { cell: Cell; names: readonly string[] }>();
+  let left = MOST_OF_HELPERS;
+  for (const cell of [...others].reverse()) {
+    left -= cell.source.length;
+    if (left < 0) break;
+    if (!onlyDefines(cell.source)) continue;
+    const names = definedIn(cell.source);
+    for (const name of names) if (!definers.has(name)) definers.set(name, { cell, names });
+  }
+  const helpers = new Set<Cell>();
+  const spoken = texts.map(wordsOf);
+  // Helpers may speak of others.
+  for (const words of spoken)
+    for (const word of words) {
+      const definer = definers.get(word);
+      if (definer === undefined || helpers.has(definer.cell)) continue;
+      if (definer.names.some((name) => defined.has(name))) continue;
+      for (const name of definer.names) defined.add(name);
+      helpers.add(definer.cell);
+      spoken.push(wordsOf(definer.cell.source));
+    }
+  return [...helpers].sort((one, other) => one.number - other.number);
+}
+
+/** Characters that are looked at. */
+const MOST_OF_HELPERS = 256 * 1024;
+const DEFINITION =
+  /^(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+)?(?:abstract\s+)?(?:function\b\s*\*?|class\b|const\b|let\b|var\b|interface\b|type\b|enum\b)\s*([\w$]+)/gm;
+/** Lines at the margin of a cell that only defines: definitions, imports, comments and what ends them. A value is a function or a literal. */
+const DEFINING =
+  /^(?:\s|[})\]]|\/\/|\/?\*|import\b|(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+|abstract\s+)?(?:function|class|interface|type|enum)\b|(?:export\s+)?const\s+[\w$]+\s*(?::[^=]*)?=\s*(?:async\s+)?(?:function\b|\(|<|[\w$]+\s*=>|['"`\d[{-]))/;
+
+function wordsOf(text: string): Set<string> {
+  return new Set(text.match(/[\w$]+/g));
+}
+
+function definedIn(source: string): string[] {
+  return [...source.matchAll(DEFINITION)].map(([, name]) => name!);
+}
+
+function onlyDefines(source: string): boolean {
+  return source.split('\n').every((line) => line === '' || DEFINING.test(line));
+}
+
+function isBlank(source: string): boolean {
+  return source.split('\n').every((line) => line.trim() === '' || MARKER.test(line));
 }
 
 /** Parts of the starter, at its markers; without markers it is one part. */

@@ -4,6 +4,8 @@ export default (kit: CheckKit): CheckTable => {
   interface More {
     readonly schedule?: Schedule;
     readonly dtype?: 'float32' | 'float64';
+    /** The elements of a rank's rows do not lie one after the other. */
+    readonly strided?: boolean;
   }
   const inputsOf = (
     context: CheckContext,
@@ -12,12 +14,13 @@ export default (kit: CheckKit): CheckTable => {
     rows: number,
     columns: number,
     dtype: 'float32' | 'float64',
+    strided: boolean,
   ) => {
     const each = Math.ceil(rows / world);
     return Array.from({ length: world }, (_, rank): [HostTensor, number, number] => {
       const height = Math.max(0, Math.min(each, rows - rank * each));
       return [
-        kit.randomTensor(context.seed, `${name}, rank ${rank}`, [height, columns], dtype),
+        { ...kit.randomTensor(context.seed, `${name}, rank ${rank}`, [height, columns], dtype), strided },
         rows,
         columns,
       ];
@@ -30,9 +33,9 @@ export default (kit: CheckKit): CheckTable => {
     columns: number,
     more: More = {},
   ) => {
-    const { schedule = 'buffered', dtype = 'float32' } = more;
+    const { schedule = 'buffered', dtype = 'float32', strided = false } = more;
     const name = `world ${world}, ${rows} x ${columns}, ${dtype}, ${schedule} sends`;
-    const inputs = inputsOf(context, name, world, rows, columns, dtype);
+    const inputs = inputsOf(context, name, world, rows, columns, dtype, strided);
     const work = { inputs: inputs as readonly (readonly HostValue[])[], schedule };
     const outcome = await kit.sameAsReference(context, { name, work }, { tolerance: 'exact' });
     return { inputs, ...outcome };
@@ -114,6 +117,7 @@ export default (kit: CheckKit): CheckTable => {
       // Ranks without rows, and ranks without columns.
       await ask(context, 5, 6, 2, { dtype: 'float64' });
       await ask(context, 5, 2, 6, { dtype: 'float64' });
+      await ask(context, 3, 5, 7, { strided: true });
     },
   };
 };

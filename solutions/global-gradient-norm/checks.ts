@@ -2,24 +2,28 @@ import type { CheckContext, CheckKit, CheckTable, HostTensor, HostValue } from '
 
 interface Asked {
   readonly world: number;
-  /** Elements of each shard on rank r; null: frozen. */
-  readonly sizes?: (rank: number) => readonly (number | null)[];
+  /** Elements, or shape, of each shard on rank r; null: frozen. */
+  readonly sizes?: (rank: number) => readonly (number | readonly number[] | null)[];
+  /** The elements of a shard do not lie one after the other. */
+  readonly strided?: boolean;
   readonly scale?: number;
+  readonly dtype?: 'float32' | 'float64';
   readonly maxNorm?: number;
 }
 
 export default (kit: CheckKit): CheckTable => {
   const ask = async (
     context: CheckContext,
-    { world, sizes = () => [4, 3], scale = 1, maxNorm = 1 }: Asked,
+    { world, sizes = () => [4, 3], scale = 1, maxNorm = 1, strided = false, dtype = 'float32' }: Asked,
   ) => {
     const name = `world ${world}, scale ${scale}, at most ${maxNorm}`;
     const shards = Array.from({ length: world }, (_, rank) =>
-      sizes(rank).map((size, i) =>
-        size === null
-          ? null
-          : kit.randomTensor(context.seed, `${name}, shard ${i} of rank ${rank}`, [size], 'float32', scale),
-      ),
+      sizes(rank).map((size, i) => {
+        if (size === null) return null;
+        const shape = typeof size === 'number' ? [size] : size;
+        const label = `${name}, shard ${i} of rank ${rank}`;
+        return { ...kit.randomTensor(context.seed, label, shape, dtype, scale), strided };
+      }),
     );
     const work = { inputs: shards.map((own) => [own, maxNorm] as HostValue[]) };
     const { run, fail } = await kit.runSetting(context, { name, work });
@@ -39,6 +43,11 @@ export default (kit: CheckKit): CheckTable => {
       const got = outcome.value(rank).norm;
       // Squares may be summed in float32: a relative error of some roundings.
       if (typeof got === 'number' && Math.abs(got - outcome.norm) <= 1e-5 * outcome.norm + 1e-12) continue;
+      if (typeof got !== 'number')
+        throw outcome.fail({
+          message: `Rank ${rank} returned ${kit.isHostTensor(got) ? `the tensor ${kit.describeTensor(got)}` : 'no number'} as norm, wanted the number ${outcome.norm}`,
+          ...(kit.isHostTensor(got) ? { hypothesis: '`item()` takes the number out of a tensor' } : {}),
+        });
       const own = (of: number): number =>
         Math.sqrt(
           outcome.shards[of]!.reduce(
@@ -46,13 +55,13 @@ export default (kit: CheckKit): CheckTable => {
             0,
           ),
         );
-      const ratio = typeof got === 'number' ? got / outcome.norm : Number.NaN;
+      const ratio = got / outcome.norm;
       throw outcome.fail({
-        message: `Rank ${rank} has the norm ${String(got)}, wanted ${outcome.norm}`,
+        message: `Rank ${rank} has the norm ${got}, wanted ${outcome.norm}`,
         ...(asked.world > 1 && ratio > 0 && Math.abs(ratio * ratio * asked.world - 1) < 1e-3
           ? { hypothesis: 'is the mean over the ranks taken, where the sum of squares is asked?' }
           : {}),
-        ...(asked.world > 1 && typeof got === 'number' && Math.abs(got - own(rank)) <= 1e-5 * own(rank)
+        ...(asked.world > 1 && Math.abs(got - own(rank)) <= 1e-5 * own(rank)
           ? { hypothesis: "is this rank's own norm returned?" }
           : {}),
       });
@@ -68,8 +77,13 @@ export default (kit: CheckKit): CheckTable => {
           ? null
           : // Relative alone: gradients may be small.
             kit.expectClose(
-              { ...shard, values: shard.values.map((v) => kit.roundTo(v * factor, 'float32')) },
-              { atol: 0, terms: 9 },
+              { ...shard, values: shard.values.map((v) => kit.roundTo(v * factor, shard.dtype)) },
+              {
+                rtol: 3.9e-6,
+                atol: 0,
+                terms: 9,
+                reason: 'the factor may be a float32, whatever the gradients are',
+              },
             ),
       );
       const mismatch = kit.compareValue(outcome.value(rank).grads, want, rank, 'grads');
@@ -89,6 +103,7 @@ export default (kit: CheckKit): CheckTable => {
       await checkGrads(context, { world: 3, sizes: (rank) => [5 - rank, rank === 2 ? 0 : 2, null, 1] });
       await checkGrads(context, { world: 2, sizes: (rank) => (rank === 0 ? [3] : [0]) });
       await checkGrads(context, { world: 2, sizes: () => [null, null] });
+      await checkGrads(context, { world: 2, sizes: () => [[2, 3], [], [2, 0, 3]], strided: true });
     },
     'input-unchanged': async (context) => {
       const { run, fail, shards } = await ask(context, { world: 2, maxNorm: 0.1 });
@@ -128,6 +143,7 @@ export default (kit: CheckKit): CheckTable => {
     fresh: async (context) => {
       for (const scale of [1e-4, 1e3, 0]) await checkGrads(context, { world: 3, scale, maxNorm: 1e-4 });
       await checkGrads(context, { world: 5, sizes: (rank) => [rank, null, 7 - rank], maxNorm: 0.3 });
+      await checkGrads(context, { world: 2, dtype: 'float64', maxNorm: 0.3 });
     },
   };
 };

@@ -50,21 +50,27 @@ export default (kit: CheckKit): CheckTable => {
     const { run, fail } = await kit.runSetting(context, { name, work });
     const want = actual(program);
     const got = run.ranks[0]!.value;
-    const at = Array.isArray(got) ? want.findIndex((item, i) => !Object.is(item, got[i])) : -1;
     const mismatch = kit.compareValue(got, want, 0, 'log');
     if (mismatch === undefined) return;
     const sorted = (list: readonly HostValue[]): string => [...list].map(String).sort().join();
     throw fail({
-      message:
-        at < 0
-          ? kit.explain(mismatch)
-          : `Entry ${at} of the log is ${JSON.stringify((got as HostValue[])[at] ?? 'nothing')}, wanted ${JSON.stringify(want[at])}`,
+      message: firstEntry(got, want) ?? kit.explain(mismatch),
       mismatch,
       details: [`wanted: ${want.slice(0, 40).join(', ')}`],
       ...(Array.isArray(got) && sorted(got) === sorted(want)
         ? { hypothesis: 'all hooks are there, in another order' }
         : {}),
     });
+  };
+  /** The first entry of a log that is another one than it must be. */
+  const firstEntry = (got: HostValue, want: readonly HostValue[]): string | undefined => {
+    if (!Array.isArray(got)) return undefined;
+    const entries = got as readonly HostValue[];
+    const shown = (entry: HostValue): string => JSON.stringify(entry) ?? 'nothing';
+    for (let at = 0; at < Math.max(entries.length, want.length); at++)
+      if (entries[at] !== want[at])
+        return `Entry ${at} of the log is ${shown(entries[at])}, wanted ${shown(want[at])}`;
+    return undefined;
   };
   const hook = (kind: Kind, module: number, more: Partial<Hook> = {}): Hook => ({
     kind,
@@ -100,7 +106,18 @@ export default (kit: CheckKit): CheckTable => {
       ['grads', 'a hook of a gradient that returns something replaces the gradient'],
     ] as const) {
       const mismatch = kit.compareValue(value[key], want[key]!, 0, key);
-      if (mismatch !== undefined) throw fail({ message: kit.explain(mismatch), mismatch, hypothesis: why });
+      if (mismatch === undefined) continue;
+      const log = key === 'log' && Array.isArray(value['log']) ? (value['log'] as HostValue[]) : [];
+      const isLate = log
+        .slice(log.indexOf('pass 2') + 1)
+        .some((entry) => /^(enter|leave|arrived) /.test(String(entry)));
+      const entry = key === 'log' ? firstEntry(value[key], want[key] as HostValue[]) : undefined;
+      throw fail({
+        message: entry ?? kit.explain(mismatch),
+        mismatch,
+        hypothesis:
+          key === 'log' && isLate ? 'something is written after remove(): is every hook taken off?' : why,
+      });
     }
   };
   return {

@@ -8,6 +8,8 @@ interface Asked {
   readonly frozen?: readonly number[];
   /** All values are the same. */
   readonly alike?: boolean;
+  /** The elements of a parameter do not lie one after the other. */
+  readonly strided?: boolean;
 }
 
 export default (kit: CheckKit): CheckTable => {
@@ -24,7 +26,8 @@ export default (kit: CheckKit): CheckTable => {
     const order = asked.order ?? shapes.map((_, i) => i);
     const tensors = shapes.map((shape, i): HostTensor => {
       const t = kit.randomTensor(context.seed, `${name}, ${i}`, shape);
-      return asked.alike === true ? { ...t, values: t.values.map(() => 0.5) } : t;
+      const { strided = false } = asked;
+      return { ...t, strided, ...(asked.alike === true ? { values: t.values.map(() => 0.5) } : {}) };
     });
     const inputs = Array.from({ length: world }, (_, rank): HostValue[] => [
       tensors,
@@ -340,6 +343,8 @@ export default (kit: CheckKit): CheckTable => {
         });
       }
       await checkGradients(context, { world: 8, shapes: [[3, 5], [4], [2]] }, { passes: 2 });
+      await checkShard(context, { world: 2, shapes: [[3, 5], [4]], strided: true });
+      await checkWhole(context, { world: 2, shapes: [[3], [2, 0]] });
       await checkTraining(context, 5, 2, [2, 3, 1]);
       await checkTraining(context, 1, 2, [1, 4, 3]);
     },

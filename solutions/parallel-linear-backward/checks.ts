@@ -23,6 +23,8 @@ interface Asked {
   readonly x?: boolean;
   readonly weight?: boolean;
   readonly forwardOnly?: boolean;
+  /** x and the weight are views whose elements do not lie one after the other. */
+  readonly strided?: boolean;
 }
 
 /** A matrix; tensors of more dimensions are matrices with the last one as columns. */
@@ -93,6 +95,7 @@ export default (kit: CheckKit): CheckTable => {
   const ask = (context: CheckContext, asked: Asked) => {
     const { layer, world, batch = [3], inFeatures = 4 * world, outFeatures = 2 * world } = asked;
     const { dtype = 'float32', bias = true, x: wantsX = true, weight: wantsWeight = true } = asked;
+    const { strided = false } = asked;
     const name = `${layer}, world ${world}, x ${kit.describeTensor({ dtype, shape: [...batch, inFeatures] })}, weight ${kit.describeTensor({ dtype, shape: [outFeatures, inFeatures] })}${bias ? '' : ', no bias'}${wantsX ? '' : ', x wants no gradient'}${wantsWeight ? '' : ', frozen weight'}${asked.forwardOnly === true ? ', forward only' : ''}`;
     const random = (label: string, shape: readonly number[]): HostTensor =>
       kit.randomTensor(context.seed, `${name}, ${label}`, shape, dtype);
@@ -111,7 +114,14 @@ export default (kit: CheckKit): CheckTable => {
       const [ownX, ownW] = isColumn ? [x, rowsOf(w, own)] : [columnsOf(x, own), columnsOf(w, own)];
       const [ownB, ownG] = isColumn ? [rowsOf(b, own), columnsOf(grad, own)] : [b, grad];
       const backward = asked.forwardOnly !== true;
-      const inputs: HostValue[] = [wanted, ownX, ownW, bias ? ownB : null, backward ? ownG : null];
+      const laid = (t: HostTensor): HostTensor => ({ ...t, strided });
+      const inputs: HostValue[] = [
+        wanted,
+        laid(ownX),
+        laid(ownW),
+        bias ? ownB : null,
+        backward ? ownG : null,
+      ];
       const part = (e: Expectation): Expectation => {
         if (isColumn) return e;
         const cut = (values: Float64Array): HostTensor => columnsOf({ dtype, shape: e.shape, values }, own);
@@ -300,7 +310,14 @@ export default (kit: CheckKit): CheckTable => {
       for (const layer of ['columnParallel', 'rowParallel'] as const) {
         await check(context, { layer, world: 3, batch: [2, 3], inFeatures: 4, outFeatures: 7 });
         await check(context, { layer, world: 2, batch: [4], dtype: 'float64', bias: false });
-        await check(context, { layer, world: 2, batch: [2, 1, 2], bias: false, inFeatures: 3 });
+        await check(context, {
+          layer,
+          world: 2,
+          batch: [2, 1, 2],
+          bias: false,
+          inFeatures: 3,
+          strided: true,
+        });
       }
     },
   };

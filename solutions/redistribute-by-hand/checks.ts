@@ -23,6 +23,8 @@ interface Asked {
   /** shardToShard: the dimension afterwards. */
   readonly to?: number;
   readonly dtype?: WireDType;
+  /** The elements of what a rank holds do not lie one after the other. */
+  readonly strided?: boolean;
 }
 
 /** Bytes in a second of virtual time, where messages have no latency. */
@@ -53,7 +55,10 @@ export default (kit: CheckKit): CheckTable => {
     const more = 'allowed' in t ? { allowed: pick(t.allowed) } : {};
     return { ...t, ...more, shape, values: pick(t.values) };
   };
-  const ask = (context: CheckContext, { call, world, shape, dim = 0, to = 1, dtype = 'float32' }: Asked) => {
+  const ask = (
+    context: CheckContext,
+    { call, world, shape, dim = 0, to = 1, dtype = 'float32', strided = false }: Asked,
+  ) => {
     const dims =
       call === 'shardToShard'
         ? `, ${dim} to ${to}`
@@ -72,6 +77,7 @@ export default (kit: CheckKit): CheckTable => {
       return {
         ...t,
         dtype,
+        strided,
         values: t.values.map((v) => (dtype === 'int64' ? Math.trunc(v) : kit.roundTo(v, dtype))),
       };
     };
@@ -253,6 +259,7 @@ export default (kit: CheckKit): CheckTable => {
         await check(context, { call, world: 2, shape: [3, 0, 2], dim: 2, to: 0 });
         await check(context, { call, world: 5, shape: [3, 2, 6], dim: 2, to: 1, dtype: 'int64' });
         await check(context, { call, world: 3, shape: [4, 4], dim: 1, to: 1 });
+        await check(context, { call, world: 2, shape: [3, 4], strided: true });
       }
       await check(context, { call: 'partialToReplicate', world: 5, shape: [3, 2, 2], dtype: 'float64' });
       await check(context, { call: 'shardToReplicate', world: 5, shape: [11] });

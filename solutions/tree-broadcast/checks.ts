@@ -5,9 +5,15 @@ export default (kit: CheckKit): CheckTable => {
     context: CheckContext,
     world: number,
     root: number,
-    more: { schedule?: Schedule; shape?: readonly number[]; dtype?: 'float32' | 'float64' | 'int64' } = {},
+    more: {
+      schedule?: Schedule;
+      shape?: readonly number[];
+      dtype?: 'float32' | 'float64' | 'int64';
+      /** The elements of t do not lie one after the other. */
+      strided?: boolean;
+    } = {},
   ) => {
-    const { schedule = 'buffered', shape = [2, 3], dtype = 'float32' } = more;
+    const { schedule = 'buffered', shape = [2, 3], dtype = 'float32', strided = false } = more;
     const name = `world ${world}, root ${root}, ${kit.describeTensor({ dtype, shape: [...shape] })}, ${schedule} sends`;
     const inputs = Array.from({ length: world }, (_, rank) => {
       const t = kit.randomTensor(
@@ -17,7 +23,8 @@ export default (kit: CheckKit): CheckTable => {
         dtype === 'int64' ? 'float64' : dtype,
         100,
       );
-      return [dtype === 'int64' ? { ...t, dtype, values: t.values.map(Math.trunc) } : t, root];
+      const values = dtype === 'int64' ? t.values.map(Math.trunc) : t.values;
+      return [{ ...t, dtype, values, strided }, root];
     });
     // Data is only moved: every bit must be the same.
     return kit.sameAsReference(context, { name, work: { inputs, schedule } }, { tolerance: 'exact' });
@@ -37,21 +44,23 @@ export default (kit: CheckKit): CheckTable => {
     },
     'input-unchanged': async (context) => {
       const inputs = [0, 1, 2].map((rank) => [kit.randomTensor(context.seed, `input ${rank}`, [4]), 0]);
-      const { run, fail } = await kit.runSetting(context, {
-        name: 'world 3, root 0, f32[4]',
-        work: { inputs },
-      });
-      for (const [rank, result] of run.ranks.entries()) {
-        const mismatch = kit.compareTensor(
-          result.inputs[0]!,
-          kit.expectSame(inputs[rank]![0] as never),
-          rank,
-          't',
-        );
-        if (mismatch !== undefined)
-          throw fail({ message: `Rank ${rank} changed its input, which must stay as it is`, mismatch });
-        if (result.aliased)
-          throw fail({ message: `Rank ${rank} returned a tensor that shares its memory with the input` });
+      for (const world of [3, 1]) {
+        const { run, fail } = await kit.runSetting(context, {
+          name: `world ${world}, root 0, f32[4]`,
+          work: { inputs: inputs.slice(0, world) },
+        });
+        for (const [rank, result] of run.ranks.entries()) {
+          const mismatch = kit.compareTensor(
+            result.inputs[0]!,
+            kit.expectSame(inputs[rank]![0] as never),
+            rank,
+            't',
+          );
+          if (mismatch !== undefined)
+            throw fail({ message: `Rank ${rank} changed its input, which must stay as it is`, mismatch });
+          if (result.aliased)
+            throw fail({ message: `Rank ${rank} returned a tensor that shares its memory with the input` });
+        }
       }
       const again = await kit.runSetting(context, {
         name: 'world 3, root 0, f32[4], a second time',
@@ -81,7 +90,7 @@ export default (kit: CheckKit): CheckTable => {
     rounds: async (context) => {
       for (const [world, root] of rooted(context)) {
         if (world === 1) continue;
-        const { run, fail } = await ask(context, world, root);
+        const { run, fail } = await ask(context, world, root, { shape: [5, 7] });
         // The round in which a rank has the data, and the last one in which it sent: one message in a round.
         const busy = new Map([[root, 0]]);
         let rounds = 0;
@@ -111,15 +120,16 @@ export default (kit: CheckKit): CheckTable => {
     },
     fresh: async (context) => {
       const random = new kit.Random(kit.deriveSeed(context.seed, 'fresh'));
-      for (const [shape, dtype] of [
-        [[0], 'float32'],
-        [[], 'float64'],
-        [[3, 1, 2], 'int64'],
-        [[7], 'float64'],
+      for (const [shape, dtype, strided] of [
+        [[0], 'float32', false],
+        [[], 'float64', false],
+        [[3, 1, 2], 'int64', false],
+        [[7], 'float64', false],
+        [[2, 3], 'float32', true],
       ] as const) {
         const world = context.worlds[random.integer(1, context.worlds.length - 1)]!;
         const schedule = `shuffled-${random.integer(0, 1000)}` as const;
-        await ask(context, world, random.integer(0, world - 1), { shape, dtype, schedule });
+        await ask(context, world, random.integer(0, world - 1), { shape, dtype, schedule, strided });
       }
     },
   };

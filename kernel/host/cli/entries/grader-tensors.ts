@@ -32,7 +32,15 @@ export function tensorHeader(tensor: Tensor): WireTensor {
 }
 
 export function makeTensor(header: WireTensor, bytes: Uint8Array): Tensor {
-  const tensor = torch.empty([...header.shape], { dtype: torch[header.dtype] });
+  const options = { dtype: torch[header.dtype] };
+  const { shape } = header;
+  // The last axis outermost and a gap behind each element: no two axes can be joined without a copy.
+  const tensor = header.strided
+    ? torch
+        .empty([...shape].reverse().concat(2), options)
+        .select(-1, 0)
+        .permute([...shape.keys()].reverse())
+    : torch.empty([...shape], options);
   writeTensor(tensor, bytes);
   return tensor;
 }
@@ -41,6 +49,7 @@ export function makeTensor(header: WireTensor, bytes: Uint8Array): Tensor {
 export function tensorBytes(tensor: Tensor): Uint8Array {
   const item = tensor.dtype.itemsize;
   const memory = new Uint8Array(tensor.storage.buffer);
+  if (tensor.numel() === 0) return new Uint8Array();
   if (isDense(tensor))
     return memory.subarray(tensor.storageOffset * item, (tensor.storageOffset + tensor.numel()) * item);
   const bytes = new Uint8Array(tensor.numel() * item);
@@ -54,6 +63,8 @@ export function tensorBytes(tensor: Tensor): Uint8Array {
 export function writeTensor(tensor: Tensor, bytes: Uint8Array): void {
   const item = tensor.dtype.itemsize;
   const memory = new Uint8Array(tensor.storage.buffer);
+  // An empty view may begin behind the end of its memory.
+  if (tensor.numel() === 0) return;
   if (isDense(tensor)) memory.set(bytes.subarray(0, tensor.numel() * item), tensor.storageOffset * item);
   else
     forEachElement(tensor, (index, place) => {

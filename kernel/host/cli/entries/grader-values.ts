@@ -9,14 +9,17 @@ const MOST = 20_000;
 const MOST_TEXT = 100_000;
 const LONGEST_KEY = 200;
 
+/** Arguments: lists and objects are frozen, since nobody may change what it was only given to read. */
 export function readValue(value: WireValue, tensors: readonly Tensor[]): unknown {
   if (value === null || typeof value !== 'object') return value;
   if ('undefined' in value) return undefined;
   if ('number' in value) return Number(value.number);
   if ('tensor' in value) return tensors[value.tensor];
-  if ('list' in value) return value.list.map((item) => readValue(item, tensors));
+  if ('list' in value) return Object.freeze(value.list.map((item) => readValue(item, tensors)));
   if ('entries' in value)
-    return Object.fromEntries(value.entries.map(([key, item]) => [key, readValue(item, tensors)]));
+    return Object.freeze(
+      Object.fromEntries(value.entries.map(([key, item]) => [key, readValue(item, tensors)])),
+    );
   return undefined;
 }
 
@@ -48,10 +51,9 @@ export function writeValue(value: unknown, tensors: Tensor[]): WireValue {
       for (let i = 0; i < count && left >= 0; i++) list.push(write(part[i], depth + 1));
       return { list };
     }
-    const prototype: unknown = Object.getPrototypeOf(part);
-    if (prototype !== Object.prototype && prototype !== null) return { other: describeValue(part) };
+    if (isBuiltIn(part)) return { other: describeValue(part) };
     const entries: [string, WireValue][] = [];
-    for (const key of Object.keys(part)) {
+    for (const key of [...Object.keys(part), ...getters(part)]) {
       if (left < 0 || text <= 0) break;
       entries.push([cut(key, LONGEST_KEY), write((part as Record<string, unknown>)[key], depth + 1)]);
     }
@@ -60,9 +62,31 @@ export function writeValue(value: unknown, tensors: Tensor[]): WireValue {
   return write(value, 0);
 }
 
+/** What has its content elsewhere than in fields. */
+const BUILT_IN = { Map, Set, Promise, WeakMap, WeakSet, Date, RegExp, ArrayBuffer } as const;
+
+function isBuiltIn(value: object): boolean {
+  return ArrayBuffer.isView(value) || Object.values(BUILT_IN).some((type) => value instanceof type);
+}
+
+/** Fields that an object's class computes: for whoever uses it they are fields as all others. */
+function getters(value: object): string[] {
+  const names = new Set<string>();
+  let prototype: unknown = Object.getPrototypeOf(value);
+  for (let depth = 0; depth < DEEPEST && prototype instanceof Object; depth++) {
+    if (prototype === Object.prototype) break;
+    for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(prototype)))
+      if (get !== undefined && !Object.hasOwn(value, name)) names.add(name);
+    prototype = Object.getPrototypeOf(prototype);
+  }
+  return [...names];
+}
+
 export function describeValue(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (Array.isArray(value)) return 'an array';
   if (typeof value === 'bigint') return 'a bigint';
+  if (ArrayBuffer.isView(value)) return 'a typed array';
+  for (const [name, type] of Object.entries(BUILT_IN)) if (value instanceof type) return `a ${name}`;
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
