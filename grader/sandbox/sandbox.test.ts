@@ -1,12 +1,12 @@
 /** Needs a build, and bubblewrap for the proofs; where it is missing, what is said then is tested alone. */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { closure, makeKit, proveSandbox, sandboxState } from './index.js';
+import { closure, proveSandbox, sandboxState } from './index.js';
 import { seccompProgram } from './seccomp.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -53,18 +53,6 @@ describe('shardbook grade --untrusted', () => {
     expect(result.stderr).toContain(
       process.platform === 'linux' ? 'apt-get install bubblewrap' : 'Linux only',
     );
-  });
-});
-
-describe('makeKit()', () => {
-  it('removes what graders that were killed have left, and nothing of others', () => {
-    const { pid: ended } = spawnSync(process.execPath, ['-e', '0']);
-    const left = ['kit', 'grade'].map((what) => mkdtempSync(join(tmpdir(), `shardbook-${what}-${ended}-`)));
-    const others = mkdtempSync(join(tmpdir(), `shardbook-grade-${process.pid}-`));
-    // Of a path that it has no kit of yet.
-    makeKit(`${root}/.`);
-    expect([...left, others].map((folder) => existsSync(folder))).toEqual([false, false, true]);
-    rmSync(others, { recursive: true });
   });
 });
 
