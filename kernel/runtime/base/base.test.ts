@@ -4,8 +4,12 @@ import {
   bytesText,
   contiguousStrides,
   escapeHtml,
+  giveUp,
+  giveUpWith,
+  leaveScopes,
   nearestName,
   numelOf,
+  onGivenUp,
   runThen,
   ShardbookError,
 } from './index.js';
@@ -81,6 +85,45 @@ describe('runThen()', () => {
     expect(said).toHaveLength(2);
     await later;
     expect(said.slice(2)).toEqual(['body', 'end']);
+  });
+});
+
+describe('leaveScopes()', () => {
+  it('ends what is still open once, the innermost first, whatever one of them throws', async () => {
+    const said: string[] = [];
+    let resolve = (): void => {};
+    const promise = new Promise<void>((settle) => {
+      resolve = settle;
+    });
+    const outer = runThen(
+      () => promise,
+      () => void said.push('outer'),
+    );
+    void runThen(
+      () => promise,
+      () => {
+        throw new Error('cannot end');
+      },
+    );
+    void runThen(
+      () => promise,
+      () => void said.push('inner'),
+    );
+    onGivenUp((stopped) => void said.push(`stopped ${stopped}`));
+    leaveScopes();
+    expect(said).toEqual(['inner', 'outer', 'stopped true']);
+    resolve();
+    await outer;
+    leaveScopes();
+    expect(said.slice(3)).toEqual(['stopped true']);
+  });
+
+  it('tells objects that are alive', () => {
+    const target = { given: [] as boolean[] };
+    giveUpWith(target, ({ given }, stopped) => void given.push(stopped));
+    giveUp(false);
+    leaveScopes();
+    expect(target.given).toEqual([false, true]);
   });
 });
 
