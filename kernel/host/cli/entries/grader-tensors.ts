@@ -49,7 +49,6 @@ export function makeTensor(header: WireTensor, bytes: Uint8Array): Tensor {
 export function tensorBytes(tensor: Tensor): Uint8Array {
   const item = tensor.dtype.itemsize;
   const memory = new Uint8Array(tensor.storage.buffer);
-  if (tensor.numel() === 0) return new Uint8Array();
   if (isDense(tensor))
     return memory.subarray(tensor.storageOffset * item, (tensor.storageOffset + tensor.numel()) * item);
   const bytes = new Uint8Array(tensor.numel() * item);
