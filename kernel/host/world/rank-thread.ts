@@ -133,13 +133,11 @@ export class RankThread {
     });
   }
 
-  /** Sends the interrupt message; resolves when the rank has read it. */
+  /** Sends the interrupt message; resolves when the rank has read it. `again` may be called afterwards: the rank obeys it once. */
   askToStop(): { acknowledged: Promise<void>; again(): void } {
     const id = this.#nextId++;
     const acknowledged = new Promise<void>((resolve) => this.#acks.set(id, resolve));
-    const again = () => {
-      if (this.#acks.has(id)) this.#post({ kind: 'interrupt', id });
-    };
+    const again = () => this.#post({ kind: 'interrupt', id });
     again();
     return { acknowledged, again };
   }

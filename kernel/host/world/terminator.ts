@@ -13,12 +13,18 @@ interface Attached {
   workerInfo: { workerId: string; title: string };
 }
 
-const TERMINATE = JSON.stringify({ id: 1, method: 'Runtime.terminateExecution' });
+interface FromWorker {
+  sessionId: string;
+  message: string;
+}
 
 export class Terminator {
   #session: Session | undefined;
   readonly #attached = new Map<number, string>();
   readonly #wanted = new Set<number>();
+  /** Requests to stop that have not been carried out, by session: one that finds nothing to stop waits for what runs next. */
+  readonly #open = new Map<string, Set<number>>();
+  #requests = 0;
 
   /** Attaches to all threads ahead of `terminate`, which then takes no time. */
   prepare(): void {
@@ -35,11 +41,19 @@ export class Terminator {
     return true;
   }
 
+  /** Whether all that was asked of the thread is carried out; from now on nothing more is. */
+  isSettled(threadId: number): boolean {
+    this.#wanted.delete(threadId);
+    const sessionId = this.#attached.get(threadId);
+    return sessionId === undefined || (this.#open.get(sessionId)?.size ?? 0) === 0;
+  }
+
   close(): void {
     const session = this.#session;
     this.#session = undefined;
     this.#attached.clear();
     this.#wanted.clear();
+    this.#open.clear();
     session?.disconnect();
   }
 
@@ -57,12 +71,22 @@ export class Terminator {
       this.#attached.set(id, params.sessionId);
       if (this.#wanted.delete(id)) this.#send(session, params.sessionId);
     });
+    session.on('NodeWorker.receivedMessageFromWorker', ({ params }: { params: FromWorker }) => {
+      const { id } = JSON.parse(params.message) as { id?: number };
+      if (id !== undefined) this.#open.get(params.sessionId)?.delete(id);
+    });
     session.post('NodeWorker.enable', { waitForDebuggerOnStart: false });
     return session;
   }
 
   #send(session: Session, sessionId: string): void {
     // A thread that has just ended has no session any more; its exit event settles what waits for it.
-    session.post('NodeWorker.sendMessageToWorker', { sessionId, message: TERMINATE }, () => {});
+    const id = ++this.#requests;
+    const open = this.#open.get(sessionId) ?? new Set();
+    this.#open.set(sessionId, open.add(id));
+    const message = JSON.stringify({ id, method: 'Runtime.terminateExecution' });
+    session.post('NodeWorker.sendMessageToWorker', { sessionId, message }, (error) => {
+      if (error) open.delete(id);
+    });
   }
 }

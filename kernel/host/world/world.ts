@@ -20,6 +20,8 @@ const COOPERATION_MS = 5;
 const RETURN_MS = 3000;
 const ASK_AGAIN_MS = 10;
 const STOP_AGAIN_MS = 500;
+/** How long to wait until a rank that has answered was hit by the last stop. */
+const SETTLE_MS = 1000;
 
 /** Is told what happens to ranks, to keep shared state consistent: the runtime's `superviseWorld()` makes one. */
 export interface WorldSupervisor {
@@ -236,6 +238,17 @@ export class World {
         again();
       }
       await Promise.race([done, sleep(ASK_AGAIN_MS)]);
+    }
+    // A stop that came too late would hit the next request: let it hit a message that says nothing new.
+    const late = elapsed() + SETTLE_MS;
+    while (
+      answered() &&
+      this.#isAlive(thread) &&
+      !terminator.isSettled(thread.threadId) &&
+      elapsed() < late
+    ) {
+      again();
+      await sleep(1);
     }
     if (answered() && this.#isAlive(thread)) {
       this.#options.supervisor?.interrupted(rank);
