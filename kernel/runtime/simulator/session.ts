@@ -3,7 +3,6 @@
  * collectives, messages, waits. Ranks keep no clock together while they run; times come from all ranks' programs at once, so
  * they depend on the program and the cluster alone.
  */
-
 import { runThen } from '../base/index.js';
 import {
   addCommHook,

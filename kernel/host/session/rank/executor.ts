@@ -162,7 +162,6 @@ class RankExecutor {
     const exports = Object.create(this.#namespace) as Namespace;
     this.#setup.beginWork?.();
     setProgressOutlet((progress) => this.#emit({ type: 'progress', seq: this.#seq(), ...progress }));
-    this.#watches = [];
     if (request.watch) this.#beginObservation(request.seq);
     const started = performance.now();
     try {

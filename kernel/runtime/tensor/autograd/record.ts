@@ -3,7 +3,7 @@ import { runThen, ShardbookError } from '../../base/index.js';
 import { opError } from '../errors.js';
 import { memory, storageOf } from '../memory.js';
 import type { OpName, OpParams } from '../opnames.js';
-import { state } from '../state.js';
+import { enableGrad, noGrad, state } from '../state.js';
 import type { Storage } from '../storage.js';
 import { Tensor } from '../tensor.js';
 import { type Edge, type Grads, type InputMeta, Node } from './node.js';
@@ -69,7 +69,7 @@ export class SavedTensor {
     if (hooks) {
       // Hooks see data, not history.
       const bare = isResult || tensor.requiresGrad ? bareView(tensor) : tensor;
-      this.#packed = state.gradEnabled ? withoutGrad(() => hooks.pack(bare)) : hooks.pack(bare);
+      this.#packed = state.gradEnabled ? noGrad(() => hooks.pack(bare)) : hooks.pack(bare);
       this.#unpack = hooks.unpack;
       this.#original = tensor;
       this.#tensor = null;
@@ -104,7 +104,7 @@ export class SavedTensor {
   unpack(op: string): Tensor {
     if (this.#released) throw freedError();
     if (this.#unpack) {
-      const data = withoutGrad(() => this.#unpack!(this.#packed));
+      const data = noGrad(() => this.#unpack!(this.#packed));
       const source = this.#original;
       if (!source?.requiresGrad) return data;
       // Give the unpacked data the history of what was saved.
@@ -123,14 +123,6 @@ export class SavedTensor {
     }
     return t;
   }
-}
-
-function withoutGrad<R>(body: () => R): R {
-  const before = state.gradEnabled;
-  state.gradEnabled = false;
-  return runThen(body, () => {
-    state.gradEnabled = before;
-  });
 }
 
 function withoutHooks<R>(body: () => R): R {
@@ -352,7 +344,7 @@ function checkInplace(name: string, inputs: readonly (Tensor | null)[]): void {
 }
 
 function copyWithHistory(t: Tensor): Tensor {
-  const out = withoutGrad(() => t.ownCopy());
+  const out = noGrad(() => t.ownCopy());
   const edge = t.gradEdge();
   if (edge) attachEdge(out, edge);
   return out;
@@ -432,15 +424,8 @@ export function viewEdge(view: Tensor): Edge | null {
     return node && { node, index: 0 };
   }
   if (view.viewKind === 'noGrad' || view.viewKind === 'inference') return null;
-  const before = state.gradEnabled;
-  state.gradEnabled = true;
   const { viewReplay } = view;
-  return runThen(
-    () => viewReplay(base).gradEdge(),
-    () => {
-      state.gradEnabled = before;
-    },
-  );
+  return enableGrad(() => viewReplay(base).gradEdge());
 }
 
 function asStridedNode(base: Tensor, view: Tensor): Node | null {
