@@ -168,6 +168,18 @@ step();`);
     }
   });
 
+  test('a cell that is interrupted while it begins loses nothing of the cell before', async () => {
+    await run('%reset');
+    for (let i = 0; i < 15; i++) {
+      await run(`const kept${i} = ${i}`);
+      const running = session.execute('for (;;) {}');
+      await new Promise((resolve) => setTimeout(resolve, i));
+      await session.interrupt();
+      await running;
+      expect((await run(`kept${i}`)).shown).toBe(String(i));
+    }
+  });
+
   test('a rank that dies is named and started again; the others keep their variables', async () => {
     await run('const before = rank');
     const { error, shown } = await run('if (rank === 1) process.exit(3)');

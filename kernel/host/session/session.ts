@@ -62,7 +62,8 @@ export class Session implements SessionApi {
     this.#ranks.ask(world, rank, request),
   );
   readonly debugging: DebugTarget;
-  #commitPrevious = false;
+  /** The last execution that succeeded on all its ranks. */
+  #committed = 0;
   #checkLevel: CheckLevel;
   #executionCount = 0;
   #silentCells = 0;
@@ -271,7 +272,7 @@ export class Session implements SessionApi {
       const see = this.#lastCell.begin(program.name);
       sink.onObservation = (rank, { seen }) => see(rank, seen);
     }
-    const commitPrevious = this.#commitPrevious;
+    const committed = this.#committed;
     this.#busy += 1;
     this.#notifyRanks();
     const replies = await Promise.all(
@@ -280,7 +281,7 @@ export class Session implements SessionApi {
           type: 'run',
           seq,
           program,
-          commitPrevious,
+          committed,
           sideFiles: this.#ranks.newSideFiles(rank),
           wantResult: !options.silent,
           instruments,
@@ -299,8 +300,10 @@ export class Session implements SessionApi {
       const seen = replies.flatMap(({ rank, reply }) => (reply.seen ? [[rank, reply.seen] as const] : []));
       this.#lastCell.end(program.name, seen, failures);
     }
-    this.#commitPrevious = failures.length === 0;
-    if (failures.length === 0) this.#compiler.commit();
+    if (failures.length === 0) {
+      this.#committed = seq;
+      this.#compiler.commit();
+    }
     this.#showResults(replies, options);
     await this.#reviveDead(world, options.onOutput);
     this.#notifyRanks();
@@ -314,11 +317,11 @@ export class Session implements SessionApi {
   /** Ranks that sat a cell out must still learn what became of the one before. */
   async #settleOthers(world: World, ranks: readonly number[]): Promise<void> {
     if (ranks.length >= world.size) return;
-    const commit = this.#commitPrevious;
+    const committed = this.#committed;
     const others = Array.from({ length: world.size }, (_, rank) => rank).filter(
       (rank) => !ranks.includes(rank),
     );
-    await Promise.all(others.map((rank) => this.#ranks.ask(world, rank, { type: 'settle', commit })));
+    await Promise.all(others.map((rank) => this.#ranks.ask(world, rank, { type: 'settle', committed })));
   }
 
   #showResults(
@@ -374,7 +377,6 @@ export class Session implements SessionApi {
     },
     forgetVariables: async () => {
       session.#compiler.reset();
-      session.#commitPrevious = false;
       session.#comms.dropAll();
       await session.#ranks.askAll({ type: 'reset' });
     },
@@ -399,14 +401,13 @@ export class Session implements SessionApi {
       type: 'run',
       seq: ++this.#seq,
       program: outcome.program,
-      commitPrevious: this.#commitPrevious,
+      committed: this.#committed,
       sideFiles: this.#ranks.newSideFiles(0),
       wantResult: true,
       instruments: [],
     });
-    await this.#ranks.ask(world, 0, { type: 'settle', commit: false });
+    await this.#ranks.ask(world, 0, { type: 'settle', committed: this.#committed });
     await this.#settleOthers(world, [0]);
-    this.#commitPrevious = false;
     if (!reply.ok)
       return { status: 'error', ...failuresError([{ rank: 0, value: reply.error }], 1, this.#texts) };
     const { data, metadata } =
@@ -438,11 +439,11 @@ export class Session implements SessionApi {
       const joiner = new StreamJoiner((event) => options.onOutput?.(event));
       const onOutput = (output: CellOutput): void => joiner.add(output);
       const { seq, fold, bars } = this.#sink(`comm ${message.id}`, ranks, { ...options, onOutput });
-      const commitPrevious = this.#commitPrevious;
+      const committed = this.#committed;
       this.#busy += 1;
       await Promise.all(
         ranks.map(async (rank) => {
-          const answer = await this.#ranks.ask(world, rank, { type: 'comm', seq, commitPrevious, message });
+          const answer = await this.#ranks.ask(world, rank, { type: 'comm', seq, committed, message });
           const failed = (answer as { error?: RankFailure } | undefined)?.error;
           const text = `Warning: a comm handler ended: ${failed?.message}\n`;
           if (failed) fold.add(rank, { type: 'stream', name: 'stderr', text });
@@ -451,7 +452,6 @@ export class Session implements SessionApi {
       );
       this.#busy -= 1;
       await this.#settleOthers(world, ranks);
-      this.#commitPrevious = false;
       fold.flush();
       bars.flush();
       await this.#reviveDead(world, onOutput);
@@ -499,12 +499,10 @@ export class Session implements SessionApi {
   async variables(): Promise<VariablesView> {
     if (this.#busy > 0) return { stale: true, ranks: this.#lastVariables };
     const world = await this.#ranks.world;
-    const commitPrevious = this.#commitPrevious;
+    const committed = this.#committed;
     const ranks = await Promise.all(
       Array.from({ length: world.size }, async (_, rank) => {
-        const answer = await soon(
-          this.#ranks.ask<VariableView[]>(world, rank, { type: 'who', commitPrevious }),
-        );
+        const answer = await soon(this.#ranks.ask<VariableView[]>(world, rank, { type: 'who', committed }));
         if (Array.isArray(answer)) return { rank, variables: answer };
         return { rank, variables: [], trouble: answer?.error.message ?? 'the rank is busy' };
       }),
@@ -553,7 +551,6 @@ export class Session implements SessionApi {
   async #replaceWorld(size: number): Promise<void> {
     await this.#ranks.world;
     this.#compiler.reset();
-    this.#commitPrevious = false;
     this.#lastCell.forget();
     this.#lastVariables = [];
     this.#comms.dropAll();

@@ -3,13 +3,21 @@ const open = new Set<() => void>();
 const listeners = new Set<(stopped: boolean) => void>();
 
 /**
- * Runs `body` and calls `end` once it is over, whichever way; a promise that it returns is waited for. Returns what it returns.
- * The callers begin their scope before: what fails while it begins has nothing to end. Unlike a `finally` block, `end` is also
- * called when the rank is interrupted, by `leaveScopes`.
+ * Runs `body` and calls `end` when it is over, whichever way; a promise that it returns is waited for. Returns what it returns.
+ * Unlike a `finally` block, `end` is also called when the rank is interrupted, by `leaveScopes`.
+ *
+ * An interrupt can stop code wherever a function begins or a loop goes round. So what `end` takes back begins inside of `body`
+ * (or it could have begun with nobody knowing), and `end` puts back what was before rather than taking a step back: it may be
+ * called before the scope has begun, and again after it was itself stopped halfway.
  */
 export function runThen<R>(body: () => R, end: () => void): R {
   const leave = (): void => {
-    if (open.delete(leave)) end();
+    if (!open.has(leave)) return;
+    try {
+      end();
+    } finally {
+      open.delete(leave);
+    }
   };
   open.add(leave);
   let result: R;
@@ -24,7 +32,10 @@ export function runThen<R>(body: () => R, end: () => void): R {
   return result;
 }
 
-/** After code was stopped from outside, which runs no `finally` block: ends all scopes that are still open, the innermost first. */
+/**
+ * After code was stopped from outside, which runs no `finally` block: ends all scopes that are still open, the innermost first.
+ * Where it is itself stopped it is called again.
+ */
 export function leaveScopes(): void {
   for (const leave of [...open].reverse()) {
     try {

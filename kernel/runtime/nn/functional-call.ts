@@ -52,11 +52,13 @@ export function functionalCall(
     for (const [name, value] of values) replaceMember(module, name, value);
   };
   const before = new Map([...given.keys()].map((name) => [name, members.get(name)!]));
-  swap(given);
   const list = Array.isArray(args) ? args : [args];
   const call = module as unknown as (...a: unknown[]) => unknown;
   return runThen(
-    () => (Object.keys(kwargs).length === 0 ? call(...list) : call(...list, kwargs)),
+    () => {
+      swap(given);
+      return Object.keys(kwargs).length === 0 ? call(...list) : call(...list, kwargs);
+    },
     () => swap(before),
   );
 }

@@ -111,8 +111,13 @@ export class FaultPlan {
 
   /** In force while `body` runs. */
   run<T>(body: () => T): T {
-    this.start();
-    return runThen(body, () => this.stop());
+    return runThen(
+      () => {
+        this.start();
+        return body();
+      },
+      () => this.stop(),
+    );
   }
 
   /** What has happened on this rank. */

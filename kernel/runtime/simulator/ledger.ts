@@ -112,8 +112,11 @@ export class MemoryLedger implements MemoryListener {
   /** Listens from now on. */
   start(): this {
     if (this.#stop !== undefined) return this;
-    const stops = [
-      onMemory(this),
+    const stops = [onMemory(this)];
+    this.#stop = () => {
+      for (const stop of stops) stop();
+    };
+    stops.push(
       addCommHook({
         before: (call) => this.#holdBuffers(call),
         done: (call, error) => {
@@ -121,10 +124,7 @@ export class MemoryLedger implements MemoryListener {
         },
         waited: (call) => this.#dropBuffers(call),
       }),
-    ];
-    this.#stop = () => {
-      for (const stop of stops) stop();
-    };
+    );
     return this;
   }
 
@@ -138,8 +138,13 @@ export class MemoryLedger implements MemoryListener {
 
   /** Listens while `body` runs, also while what it returns is pending. */
   run<T>(body: () => T): T {
-    this.start();
-    return runThen(body, () => this.stop());
+    return runThen(
+      () => {
+        this.start();
+        return body();
+      },
+      () => this.stop(),
+    );
   }
 
   [Symbol.dispose](): void {

@@ -69,13 +69,16 @@ export class Simulation {
 
   start(): this {
     this.stop();
-    this.#stops = [
+    // One after the other, so that `stop` knows each of them wherever an interrupt comes.
+    this.#stops.push(
       onMemory({
         ran: (op, inputs, results) => {
           const work = workOf(op, inputs, results);
           if (work !== undefined) this.#compute(op, work);
         },
       }),
+    );
+    this.#stops.push(
       addCommHook({
         before: (call) => this.#issue(call),
         done: (call, error) => this.#done(call, error),
@@ -87,13 +90,14 @@ export class Simulation {
         },
         transfer: (transfer) => this.#transfer(transfer),
       }),
-    ];
+    );
     this.ledger?.start();
     return this;
   }
 
   stop(): void {
-    for (const stop of this.#stops.splice(0)) stop();
+    for (const stop of this.#stops) stop();
+    this.#stops.length = 0;
     this.ledger?.stop();
     this.#open = undefined;
   }
@@ -104,9 +108,9 @@ export class Simulation {
 
   /** Records `body`, then gives the times of all ranks. Every rank of the world calls it. */
   run(body: () => unknown): SimulationResult {
-    this.start();
     runThen(
       () => {
+        this.start();
         if (body() instanceof Promise)
           throw simulationError('the body awaits, and its rest would not be recorded; use runAsync');
       },
@@ -117,8 +121,13 @@ export class Simulation {
 
   /** As `run`, for a body that awaits. */
   async runAsync(body: () => Promise<unknown>): Promise<SimulationResult> {
-    this.start();
-    await runThen(body, () => this.stop());
+    await runThen(
+      () => {
+        this.start();
+        return body();
+      },
+      () => this.stop(),
+    );
     return this.result();
   }
 

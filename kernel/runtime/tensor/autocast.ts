@@ -38,14 +38,15 @@ export function autocastInputs(
         : null;
   if (!to) return inputs;
   // The casts are recorded, so that float32 parameters get float32 gradients, and are not cast again.
-  state.autocast = null;
   return runThen(
-    () =>
-      inputs.map((t) =>
+    () => {
+      state.autocast = null;
+      return inputs.map((t) =>
         eligible(t) && t.dtype !== to
           ? (recorder.apply('toCopy', [t], { dtype: to, device: t.device }) as Tensor)
           : t,
-      ),
+      );
+    },
     () => {
       state.autocast = target;
     },

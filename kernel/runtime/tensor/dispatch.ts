@@ -48,21 +48,32 @@ function isSubclass(t: Tensor | null | undefined): boolean {
   return t != null && t.constructor !== Tensor && subclasses.some(({ type }) => t instanceof type);
 }
 
-const modes: DispatchMode[] = [];
+let modes: readonly DispatchMode[] = [];
 
 /** Runs `body` with a mode on top of the stack. */
 export function withMode<R>(mode: DispatchMode, body: () => R): R {
-  pushMode(mode);
-  return runThen(body, () => popMode(mode));
+  let isPushed = false;
+  return runThen(
+    () => {
+      modes = [...modes, mode];
+      isPushed = true;
+      return body();
+    },
+    () => {
+      // Without a call in between: the same mode may be on the stack several times, and each end takes one away.
+      if (isPushed) modes = modes.toSpliced(modes.lastIndexOf(mode), 1);
+      isPushed = false;
+    },
+  );
 }
 
 export function pushMode(mode: DispatchMode): void {
-  modes.push(mode);
+  modes = [...modes, mode];
 }
 
 export function popMode(mode: DispatchMode): void {
   const at = modes.lastIndexOf(mode);
-  if (at >= 0) modes.splice(at, 1);
+  if (at >= 0) modes = modes.toSpliced(at, 1);
 }
 
 export function activeModes(): readonly DispatchMode[] {
@@ -71,12 +82,16 @@ export function activeModes(): readonly DispatchMode[] {
 
 function descend(call: OpCall, level: number): OpResult {
   if (level >= 0) {
-    const mode = modes[level]!;
-    // A mode's own operations are not its business: it is off the stack while it works.
-    const above = modes.splice(level);
+    const before = modes;
     return runThen(
-      () => mode.dispatch(call, (next) => descend(next, level - 1)),
-      () => void modes.push(...above),
+      () => {
+        // A mode's own operations are not its business: it is off the stack while it works.
+        modes = before.slice(0, level);
+        return before[level]!.dispatch(call, (next) => descend(next, level - 1));
+      },
+      () => {
+        modes = before;
+      },
     );
   }
   if (subclasses.length > 0) {

@@ -49,12 +49,14 @@ export function getBackend(): Backend {
 
 function withState<R>(change: Partial<State>, body: () => R): R {
   const before = { ...state };
-  Object.assign(state, change);
   const restore = (): void => {
     for (const key of Object.keys(change) as (keyof State)[])
       (state as unknown as Record<string, unknown>)[key] = before[key];
   };
-  return runThen(body, restore);
+  return runThen(() => {
+    Object.assign(state, change);
+    return body();
+  }, restore);
 }
 
 export const isGradEnabled = (): boolean => state.gradEnabled;

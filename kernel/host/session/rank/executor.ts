@@ -64,7 +64,7 @@ class RankExecutor {
   readonly #inputs = new Map<number, { resolve(value: string): void; reject(error: Error): void }>();
   #namespace: Namespace;
   /** What the last cell declared, until the session says whether every rank succeeded. */
-  #pending: Namespace | undefined;
+  #pending: { seq: number; exports: Namespace } | undefined;
   /** Of the cell that runs. */
   #watches: Watch[] = [];
   #observer: RankObserver | undefined;
@@ -131,17 +131,17 @@ class RankExecutor {
         this.#begin(request.seq);
         return this.#run(request);
       case 'comm':
-        this.#settle(request.commitPrevious);
+        this.#settle(request.committed);
         this.#begin(request.seq);
         return this.#hear(request.message);
       case 'settle':
-        return this.#settle(request.commit);
+        return this.#settle(request.committed);
       case 'reset':
         this.#pending = undefined;
         this.#namespace = this.#freshNamespace();
         return undefined;
       case 'who':
-        this.#settle(request.commitPrevious);
+        this.#settle(request.committed);
         return describeVariables(this.#namespace);
       case 'children':
         return describeChildren(this.#namespace, request.path);
@@ -151,13 +151,12 @@ class RankExecutor {
   }
 
   interrupted(): void {
-    this.#pending = undefined;
     this.#inputs.clear();
     this.#stopWatches();
   }
 
   async #run(request: Extract<RankRequest, { type: 'run' }>): Promise<RunReply> {
-    this.#settle(request.commitPrevious);
+    this.#settle(request.committed);
     const { program } = request;
     const exports = Object.create(this.#namespace) as Namespace;
     this.#setup.beginWork?.();
@@ -183,7 +182,7 @@ class RankExecutor {
         if (seen !== undefined) this.#emit({ type: 'display', seq: request.seq, display: represent(seen) });
       }
       this.#setup.endWork?.();
-      this.#pending = exports;
+      this.#pending = { seq: request.seq, exports };
       return { ok: true, took, ...result, ...this.#seen(request.watch, exports) };
     } catch (thrown) {
       const took = performance.now() - started;
@@ -241,14 +240,16 @@ class RankExecutor {
     }
   }
 
-  #settle(commit: boolean): void {
+  /** Forgets the pending declarations last: where an interrupt comes before, the next request settles them. */
+  #settle(committed: number): void {
     const pending = this.#pending;
-    this.#pending = undefined;
-    if (!pending || !commit) return;
-    for (const name of Object.keys(pending)) {
-      const descriptor = Object.getOwnPropertyDescriptor(pending, name)!;
-      Object.defineProperty(this.#namespace, name, { ...descriptor, configurable: true, enumerable: true });
+    if (pending?.seq === committed) {
+      for (const name of Object.keys(pending.exports)) {
+        const descriptor = Object.getOwnPropertyDescriptor(pending.exports, name)!;
+        Object.defineProperty(this.#namespace, name, { ...descriptor, configurable: true, enumerable: true });
+      }
     }
+    this.#pending = undefined;
   }
 
   /** Preloaded names, and behind them a guard: a name the compiler knows and this rank lacks is an error that says why. */

@@ -9,8 +9,8 @@ export type RankRequest =
       /** Number of the execution; outputs carry it. */
       seq: number;
       program: CellProgram;
-      /** What became of the cell before: its declarations are kept or dropped. */
-      commitPrevious: boolean;
+      /** The last execution that succeeded on all its ranks: its declarations are kept, those of another one are dropped. */
+      committed: number;
       sideFiles: readonly SideFile[];
       /** The value of the last expression is shown. */
       wantResult: boolean;
@@ -18,12 +18,12 @@ export type RankRequest =
       /** Say what was seen of the cell. */
       watch?: boolean;
     }
-  | { type: 'settle'; commit: boolean }
-  | { type: 'who'; commitPrevious: boolean }
+  | { type: 'settle'; committed: number }
+  | { type: 'who'; committed: number }
   /** What is inside of the variable at `path`. */
   | { type: 'children'; path: readonly string[] }
   /** A front end's message on a comm; `seq` as in `run`. */
-  | { type: 'comm'; seq: number; commitPrevious: boolean; message: CommMessage }
+  | { type: 'comm'; seq: number; committed: number; message: CommMessage }
   | { type: 'reset' }
   | { type: 'input'; id: number; value: string | undefined };
 

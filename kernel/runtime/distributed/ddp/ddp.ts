@@ -115,10 +115,15 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
   /** Runs `body` without averaging: gradients add up locally until the next backward pass outside. */
   noSync<R>(body: () => R): R {
     const before = this.#sync;
-    this.#sync = false;
-    return runThen(body, () => {
-      this.#sync = before;
-    });
+    return runThen(
+      () => {
+        this.#sync = false;
+        return body();
+      },
+      () => {
+        this.#sync = before;
+      },
+    );
   }
 
   /** Replaces how a bucket is averaged: `hook(state, bucket)` returns what takes the place of its buffer. */

@@ -28,8 +28,13 @@ export class CommDebugMode {
 
   /** Counts while `body` runs; returns what it returns. */
   run<T>(body: () => T): T {
-    this.start();
-    return runThen(body, () => this.stop());
+    return runThen(
+      () => {
+        this.start();
+        return body();
+      },
+      () => this.stop(),
+    );
   }
 
   /** Forgets what was counted and counts from now on. */

@@ -8,17 +8,20 @@ export class ModuleTracker {
   readonly #backward: string[] = [];
   readonly #entering = new WeakMap<Tensor, string[]>();
   readonly #names = new WeakMap<Module, string>();
-  #handles: { remove(): void }[] = [];
+  readonly #handles: { remove(): void }[] = [];
 
   start(): this {
     this.stop();
-    this.#handles = [
+    // One after the other, so that `stop` knows each of them wherever an interrupt comes.
+    this.#handles.push(
       registerModuleForwardPreHook((module, args) => {
         const name = this.#nameOf(module);
         this.#forward.push(name);
         const inputs = tensorsIn(args).filter((t) => t.requiresGrad);
         if (inputs.length > 0) registerMultiGradHook(inputs, () => this.#leave(name));
       }),
+    );
+    this.#handles.push(
       registerModuleForwardHook(
         (module: Module, _args: readonly unknown[], output: unknown) => {
           const name = this.#nameOf(module);
@@ -29,12 +32,13 @@ export class ModuleTracker {
         // A forward that throws is left as well.
         { alwaysCall: true },
       ),
-    ];
+    );
     return this;
   }
 
   stop(): void {
-    for (const handle of this.#handles.splice(0)) handle.remove();
+    for (const handle of this.#handles) handle.remove();
+    this.#handles.length = 0;
     this.#forward.length = 0;
     this.#backward.length = 0;
   }

@@ -66,8 +66,13 @@ export class CommRecorder {
 
   /** Records while `body` runs, also while what it returns is pending; returns what it returns. */
   run<T>(body: () => T): T {
-    this.start();
-    return runThen(body, () => this.stop());
+    return runThen(
+      () => {
+        this.start();
+        return body();
+      },
+      () => this.stop(),
+    );
   }
 
   /** What was recorded on this rank, in the order in which it was issued. */

@@ -5,7 +5,15 @@
 import { runThen, ShardbookError } from '../../base/index.js';
 import { messageKind } from '../../simulator/index.js';
 import { Tensor } from '../../tensor/index.js';
-import { addCommHook, type CommAnswer, type CommCall, dist, ReduceOp, reduceBytes } from '../group/index.js';
+import {
+  addCommHook,
+  type CommAnswer,
+  type CommCall,
+  type CommHook,
+  dist,
+  ReduceOp,
+  reduceBytes,
+} from '../group/index.js';
 import { CommRecorder } from './recorder.js';
 import {
   type CommStep,
@@ -212,8 +220,8 @@ export function replayRank<T>(trace: CommTrace, body: () => T): RankReplay<T> {
   const callOf = new Map<CommStep, TracedCall>();
   for (const call of trace.calls) for (const step of call.steps.values()) callOf.set(step, call);
   let at = 0;
-  const recorder = new CommRecorder({ values: true }).start();
-  const unhook = addCommHook({
+  const recorder = new CommRecorder({ values: true });
+  const hook: CommHook = {
     before(call): CommAnswer {
       const step = steps[at];
       if (step === undefined) throw diverges(at, undefined, call);
@@ -222,14 +230,17 @@ export function replayRank<T>(trace: CommTrace, body: () => T): RankReplay<T> {
       at++;
       return answer(callOf.get(step)!, step, call);
     },
-  });
+  };
+  let unhook: (() => void) | undefined;
   const replay = (): T => {
+    recorder.start();
+    unhook = addCommHook(hook);
     const value = body();
     if (value instanceof Promise) throw cannotReplay('a body that awaits: other code would run in between');
     return value;
   };
   const value = runThen(replay, () => {
-    unhook();
+    unhook?.();
     recorder.stop();
   });
   return {

@@ -69,18 +69,25 @@ export function ruleFor(name: OpName): Rule | undefined {
 /** Tells `watch` of every operation on DTensors while `body` runs. */
 function watchDispatch<R>(watch: (event: DispatchEvent) => void, body: () => R): R {
   const before = watcher;
-  watcher = watch;
-  return runThen(body, () => {
-    watcher = before;
-  });
+  return runThen(
+    () => {
+      watcher = watch;
+      return body();
+    },
+    () => {
+      watcher = before;
+    },
+  );
 }
 
 /** As watchDispatch, and nothing is computed or sent: results have shapes and placements only. */
 export function dryRun<R>(watch: (event: DispatchEvent) => void, body: () => R): R {
   const before = dry;
-  dry = true;
   return runThen(
-    () => watchDispatch(watch, body),
+    () => {
+      dry = true;
+      return watchDispatch(watch, body);
+    },
     () => {
       dry = before;
     },
@@ -90,10 +97,15 @@ export function dryRun<R>(watch: (event: DispatchEvent) => void, body: () => R):
 /** Plain tensors in operations with DTensors count as replicated while `body` runs. */
 export function implicitReplication<R>(body: () => R): R {
   const before = implicit;
-  implicit = true;
-  return runThen(body, () => {
-    implicit = before;
-  });
+  return runThen(
+    () => {
+      implicit = true;
+      return body();
+    },
+    () => {
+      implicit = before;
+    },
+  );
 }
 
 // ---------------------------------------------------------------- the handler

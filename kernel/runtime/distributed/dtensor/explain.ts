@@ -97,9 +97,12 @@ export function explain(op: string | ((...args: never[]) => unknown), ...args: u
   const ops: ExplainedOp[] = [];
   let phase: ExplainedOp['phase'] = 'forward';
   // Operations move their inputs themselves; what is heard here was asked for, or is the backward of that.
-  const stop = onRedistribute((event) => {
-    ops.push(redistributed(event, phase));
-  });
+  let stop: (() => void) | undefined;
+  const watch = (): void => {
+    stop = onRedistribute((event) => {
+      ops.push(redistributed(event, phase));
+    });
+  };
   const compute = (): unknown => {
     const inputs = given.map(stand);
     if (!options.backward) return noGrad(() => run(...inputs));
@@ -117,7 +120,13 @@ export function explain(op: string | ((...args: never[]) => unknown), ...args: u
   const hear = (event: DispatchEvent): void => {
     ops.push(explained(event, phase));
   };
-  const result = runThen(() => dryRun(hear, compute), stop);
+  const result = runThen(
+    () => {
+      watch();
+      return dryRun(hear, compute);
+    },
+    () => stop?.(),
+  );
   return new Explanation(ops, result instanceof DTensor ? result.describe() : null);
 }
 

@@ -42,8 +42,13 @@ export class HookDebugger {
   }
 
   run<T>(body: () => T): T {
-    this.start();
-    return runThen(body, () => void this.stop());
+    return runThen(
+      () => {
+        this.start();
+        return body();
+      },
+      () => void this.stop(),
+    );
   }
 
   #see(event: FsdpEvent): void {

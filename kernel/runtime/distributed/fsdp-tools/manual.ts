@@ -68,8 +68,8 @@ export class ManualFsdp {
   free(): void {
     if (this.#whole === null) return;
     this.log.push(`free ${this.label}`);
-    this.#whole = null;
     this.#putEmpty();
+    this.#whole = null;
   }
 
   /** Collects the gradients of the gathered parameters, averages them over the ranks, and keeps this rank's part. */
@@ -124,9 +124,9 @@ export class ManualFsdp {
 
   /** Drives it explicitly: gathers, runs `body`, frees, and reduces once the backward pass is over. */
   run(body: () => Tensor): Tensor {
-    this.gather();
-    const used = this.gathered();
     const compute = (): Tensor => {
+      this.gather();
+      const used = this.gathered();
       const output = body();
       if (output.requiresGrad)
         output.registerHook(() => torch.autograd.queueCallback(() => this.reduce(used)));

@@ -77,13 +77,16 @@ export class FsdpTimeline {
         mark,
       });
     };
-    ledger.start();
-    ledger.resetPeak();
-    const stop = onFsdp(write);
+    let stop: (() => void) | undefined;
     const result = runThen(
-      () => sim.run(body),
       () => {
-        stop();
+        ledger.start();
+        ledger.resetPeak();
+        stop = onFsdp(write);
+        return sim.run(body);
+      },
+      () => {
+        stop?.();
         ledger.stop();
       },
     );

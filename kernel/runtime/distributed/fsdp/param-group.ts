@@ -450,9 +450,11 @@ export class FSDPParamGroup {
   prefetch(pass: 'forward' | 'backward'): void {
     this.emit(pass === 'forward' ? 'forwardPrefetch' : 'backwardPrefetch');
     const before = this.training;
-    this.training = pass === 'forward' ? 'forward' : 'preBackward';
     runThen(
-      () => this.unshard(),
+      () => {
+        this.training = pass === 'forward' ? 'forward' : 'preBackward';
+        this.unshard();
+      },
       () => {
         this.training = before;
       },

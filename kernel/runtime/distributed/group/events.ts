@@ -68,10 +68,15 @@ export function currentStream(): CommStream | undefined {
 /** Calls that `body` issues belong to `on`: all-gathers of FSDP run ahead of compute that way in simulated time. */
 export function withCommStream<T>(on: CommStream, body: () => T): T {
   const before = stream;
-  stream = on;
-  return runThen(body, () => {
-    stream = before;
-  });
+  return runThen(
+    () => {
+      stream = on;
+      return body();
+    },
+    () => {
+      stream = before;
+    },
+  );
 }
 
 /** An event of simulated time: what this rank was given to compute so far is done. Names are used once. */
@@ -211,12 +216,17 @@ export function isUnheard(): boolean {
 export function withoutCommHooks<T>(body: () => T): T {
   const before = hooks;
   const wasQuiet = quiet;
-  hooks = hooks.filter((hook) => hook.carries === true);
-  quiet = true;
-  return runThen(body, () => {
-    hooks = before;
-    quiet = wasQuiet;
-  });
+  return runThen(
+    () => {
+      hooks = hooks.filter((hook) => hook.carries === true);
+      quiet = true;
+      return body();
+    },
+    () => {
+      hooks = before;
+      quiet = wasQuiet;
+    },
+  );
 }
 
 /** What the hook that carries calls answers to one that nobody else hears of; undefined where there is none. */

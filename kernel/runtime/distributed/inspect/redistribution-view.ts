@@ -121,8 +121,14 @@ export class RedistributionLog<R> {
  */
 export function recordRedistributes<R>(body: () => R): RedistributionLog<R> {
   const plans: RedistributionPlan[] = [];
-  const stop = onRedistribute(({ from, to }) => plans.push(planRedistribution(from, to)));
-  return runThen(() => new RedistributionLog(body(), plans), stop);
+  let stop: (() => void) | undefined;
+  return runThen(
+    () => {
+      stop = onRedistribute(({ from, to }) => plans.push(planRedistribution(from, to)));
+      return new RedistributionLog(body(), plans);
+    },
+    () => stop?.(),
+  );
 }
 
 const indented = (text: string): string =>

@@ -33,11 +33,12 @@ interface Parts {
   groups: readonly ProcessGroup[] | null;
 }
 
-const stack: DeviceMesh[] = [];
+/** One entry for each `mesh.run(...)` that is under way, so that its end takes away its own. */
+let running: readonly { mesh: DeviceMesh }[] = [];
 
 /** The mesh of the innermost `mesh.run(...)`. */
 export function currentMesh(): DeviceMesh | null {
-  return stack[stack.length - 1] ?? null;
+  return running[running.length - 1]?.mesh ?? null;
 }
 
 /** Ranks in n dimensions, each axis with a process group of its own (torch.distributed.device_mesh). */
@@ -519,8 +520,16 @@ export class DeviceMesh {
 
   /** Runs `body` with this mesh as the one that DTensor functions use when none is given. */
   run<R>(body: () => R): R {
-    stack.push(this);
-    return runThen(body, () => void stack.splice(stack.lastIndexOf(this), 1));
+    const entry = { mesh: this };
+    return runThen(
+      () => {
+        running = [...running, entry];
+        return body();
+      },
+      () => {
+        running = running.filter((other) => other !== entry);
+      },
+    );
   }
 }
 

@@ -3,7 +3,7 @@
  * exponentials and the score of the target are reduced over the axis that cuts the classes (three all-reduces of one number per
  * sample). Backward: the gradients of log softmax and of the likelihood are computed together, without communication.
  */
-import { runThen, ShardbookError } from '../../base/index.js';
+import { ShardbookError } from '../../base/index.js';
 import {
   contiguousStrides,
   type DispatchMode,
@@ -15,6 +15,7 @@ import {
   pushMode,
   type Tensor,
   torch,
+  withMode,
 } from '../../tensor/index.js';
 import {
   chunkExtent,
@@ -300,8 +301,8 @@ export function lossParallel(): LossParallelScope;
 export function lossParallel<R>(body: () => R): R;
 export function lossParallel<R>(body?: () => R): R | LossParallelScope {
   const mode = new LossParallelMode();
-  pushMode(mode);
   const end = (): void => popMode(mode);
-  if (body === undefined) return { end, [Symbol.dispose]: end };
-  return runThen(body, end);
+  if (body !== undefined) return withMode(mode, body);
+  pushMode(mode);
+  return { end, [Symbol.dispose]: end };
 }

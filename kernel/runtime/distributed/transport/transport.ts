@@ -153,14 +153,19 @@ export class Transport {
     };
     const target = () => ({ kind: Kind.store, group: 0, barrier: 0, seq: 0, peer: -1, tag: 0 });
     const op = new Op<void>(steps(), info, target, undefined);
-    // Counted before the first look, so that who sets a key either is seen to have set it or sees that somebody waits.
-    Atomics.add(this.#table.words, Global.keyWaiters, 1);
+    let isCounted = false;
     const wait = (): void => {
+      // Counted before the first look, so that who sets a key either is seen to have set it or sees that somebody waits.
+      Atomics.add(this.#table.words, Global.keyWaiters, 1);
+      isCounted = true;
       op.step();
       this.#messages.push(op as Op);
       this.wait(op);
     };
-    runThen(wait, () => void Atomics.sub(this.#table.words, Global.keyWaiters, 1));
+    runThen(wait, () => {
+      if (isCounted) Atomics.sub(this.#table.words, Global.keyWaiters, 1);
+      isCounted = false;
+    });
   }
 
   /** The store has changed. */

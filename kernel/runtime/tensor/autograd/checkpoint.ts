@@ -59,12 +59,12 @@ export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...g
     const tensors: (Tensor | undefined)[] = [];
     frame = { tensors };
     const now = defaultGenerator.clone();
-    if (rng) defaultGenerator.stream.copyFrom(rng.stream);
     const before = state.autocast;
-    state.autocast = autocast;
     const hooks = state.savedHooks;
-    state.savedHooks = [];
     const repeat = (): void => {
+      if (rng) defaultGenerator.stream.copyFrom(rng.stream);
+      state.autocast = autocast;
+      state.savedHooks = [];
       enableGrad(() =>
         savedTensorsHooks(
           (t) => {

@@ -17,7 +17,7 @@ interface Pass {
   owned: Set<Storage>;
 }
 
-const passes: Pass[] = [];
+let passes: readonly Pass[] = [];
 
 /** Queues a function for the end of the running backward pass, after every gradient is accumulated. */
 export function queueCallback(callback: () => void): void {
@@ -246,24 +246,27 @@ function execute(
   accumulate: boolean,
 ): (Tensor | null)[] {
   const pass: Pass = { callbacks: [], nodes: new Set<Node>(), owned: new Set() };
-  passes.push(pass);
+  const passesBefore = passes;
   const savedBelow = state.belowAutograd;
-  state.belowAutograd = false;
   const hooksBefore = state.savedHooks;
   const autocastBefore = state.autocast;
-  state.autocast = null;
   const run = (): (Tensor | null)[] => {
     const result = walk(pass, roots, rootGradients, keep, inputs, accumulate);
     for (let i = 0; i < pass.callbacks.length; i++) pass.callbacks[i]!();
     return result;
   };
   return runThen(
-    () => withGradMode(create, run),
+    () => {
+      passes = [...passes, pass];
+      state.belowAutograd = false;
+      state.autocast = null;
+      return withGradMode(create, run);
+    },
     () => {
       state.savedHooks = hooksBefore;
       state.autocast = autocastBefore;
       state.belowAutograd = savedBelow;
-      passes.splice(passes.indexOf(pass), 1);
+      passes = passesBefore;
     },
   );
 }

@@ -128,10 +128,15 @@ export class SavedTensor {
 function withoutHooks<R>(body: () => R): R {
   const before = state.savedHooks;
   if (before.length === 0) return body();
-  state.savedHooks = [];
-  return runThen(body, () => {
-    state.savedHooks = before;
-  });
+  return runThen(
+    () => {
+      state.savedHooks = [];
+      return body();
+    },
+    () => {
+      state.savedHooks = before;
+    },
+  );
 }
 
 function bareView(t: Tensor): Tensor {
