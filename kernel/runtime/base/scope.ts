@@ -32,6 +32,16 @@ export function runThen<R>(body: () => R, end: () => void): R {
   return result;
 }
 
+/** Runs `body` between `what.start()` and `what.stop()`. */
+export const runStarted = <R>(what: { start(): unknown; stop(): unknown }, body: () => R): R =>
+  runThen(
+    () => {
+      what.start();
+      return body();
+    },
+    () => void what.stop(),
+  );
+
 /**
  * After code was stopped from outside, which runs no `finally` block: ends all scopes that are still open, the innermost first.
  * Where it is itself stopped it is called again.

@@ -2,7 +2,7 @@
  * Faults at chosen calls: a rank that dies, hangs, is late, leaves a call out, or sends other bits than it has. What happens
  * next is the real runtime's doing: deadlock reports, timeouts, peers' errors. Same plan and seed, same faults.
  */
-import { runThen, ShardbookError } from '../base/index.js';
+import { runStarted, ShardbookError } from '../base/index.js';
 import {
   addCommHook,
   byteLength,
@@ -111,13 +111,7 @@ export class FaultPlan {
 
   /** In force while `body` runs. */
   run<T>(body: () => T): T {
-    return runThen(
-      () => {
-        this.start();
-        return body();
-      },
-      () => this.stop(),
-    );
+    return runStarted(this, body);
   }
 
   /** What has happened on this rank. */

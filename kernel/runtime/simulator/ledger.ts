@@ -8,7 +8,7 @@
  * There are two accounts: the device's, and that of host memory, where offloading keeps shards, their gradients and the optimizer's
  * state. Here both are the same memory; what it is claimed as tells where it would be.
  */
-import { runThen, ShardbookError } from '../base/index.js';
+import { runStarted, ShardbookError } from '../base/index.js';
 import { addCommHook, type CommCall } from '../distributed/group/index.js';
 import {
   claimOf,
@@ -138,13 +138,7 @@ export class MemoryLedger implements MemoryListener {
 
   /** Listens while `body` runs, also while what it returns is pending. */
   run<T>(body: () => T): T {
-    return runThen(
-      () => {
-        this.start();
-        return body();
-      },
-      () => this.stop(),
-    );
+    return runStarted(this, body);
   }
 
   [Symbol.dispose](): void {

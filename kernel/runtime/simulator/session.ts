@@ -3,7 +3,7 @@
  * collectives, messages, waits. Ranks keep no clock together while they run; times come from all ranks' programs at once, so
  * they depend on the program and the cluster alone.
  */
-import { runThen } from '../base/index.js';
+import { runStarted } from '../base/index.js';
 import {
   addCommHook,
   type CommCall,
@@ -108,26 +108,16 @@ export class Simulation {
 
   /** Records `body`, then gives the times of all ranks. Every rank of the world calls it. */
   run(body: () => unknown): SimulationResult {
-    runThen(
-      () => {
-        this.start();
-        if (body() instanceof Promise)
-          throw simulationError('the body awaits, and its rest would not be recorded; use runAsync');
-      },
-      () => this.stop(),
-    );
+    runStarted(this, () => {
+      if (body() instanceof Promise)
+        throw simulationError('the body awaits, and its rest would not be recorded; use runAsync');
+    });
     return this.result();
   }
 
   /** As `run`, for a body that awaits. */
   async runAsync(body: () => Promise<unknown>): Promise<SimulationResult> {
-    await runThen(
-      () => {
-        this.start();
-        return body();
-      },
-      () => this.stop(),
-    );
+    await runStarted(this, body);
     return this.result();
   }
 

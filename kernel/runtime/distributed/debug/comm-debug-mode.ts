@@ -1,5 +1,5 @@
 /** Counts the collectives and messages of this rank inside a scope: in all, by operation, group, mesh axis and module. */
-import { runThen } from '../../base/index.js';
+import { runStarted } from '../../base/index.js';
 import { bytesText, table } from '../../simulator/index.js';
 import { addCommHook, type CommCall, describeTensor } from '../group/index.js';
 import { ModuleTracker } from './module-tracker.js';
@@ -28,13 +28,7 @@ export class CommDebugMode {
 
   /** Counts while `body` runs; returns what it returns. */
   run<T>(body: () => T): T {
-    return runThen(
-      () => {
-        this.start();
-        return body();
-      },
-      () => this.stop(),
-    );
+    return runStarted(this, body);
   }
 
   /** Forgets what was counted and counts from now on. */

@@ -1,5 +1,5 @@
 /** Writes down every call of this rank, with values on request; `gather` makes the trace of all ranks. */
-import { runThen } from '../../base/index.js';
+import { runStarted } from '../../base/index.js';
 import { addCommHook, type CommCall, describeTensor, dist, withoutCommHooks } from '../group/index.js';
 import { ModuleTracker } from './module-tracker.js';
 import { type CommStep, recordedValue } from './step.js';
@@ -66,13 +66,7 @@ export class CommRecorder {
 
   /** Records while `body` runs, also while what it returns is pending; returns what it returns. */
   run<T>(body: () => T): T {
-    return runThen(
-      () => {
-        this.start();
-        return body();
-      },
-      () => this.stop(),
-    );
+    return runStarted(this, body);
   }
 
   /** What was recorded on this rank, in the order in which it was issued. */

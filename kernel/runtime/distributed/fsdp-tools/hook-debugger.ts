@@ -1,5 +1,5 @@
 /** Shows what FSDP's hooks do to parameters: their state before and after each. */
-import { runThen } from '../../base/index.js';
+import { runStarted } from '../../base/index.js';
 import { table } from '../../simulator/index.js';
 import { type FsdpEvent, type FsdpEventKind, onFsdp, type ParamSnapshot } from '../fsdp/index.js';
 
@@ -42,13 +42,7 @@ export class HookDebugger {
   }
 
   run<T>(body: () => T): T {
-    return runThen(
-      () => {
-        this.start();
-        return body();
-      },
-      () => void this.stop(),
-    );
+    return runStarted(this, body);
   }
 
   #see(event: FsdpEvent): void {
