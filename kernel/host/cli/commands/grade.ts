@@ -73,6 +73,9 @@ SHARDBOOK_SECRET in the environment changes the numbers of hidden checks to ones
 Exit code: 0 passed, 1 did not pass, 2 the grader could not work.
 `;
 
+const SEED = '1';
+const QUEUE = 'shardbook';
+
 const OPTIONS = {
   submission: { type: 'string' },
   json: { type: 'string' },
@@ -81,24 +84,51 @@ const OPTIONS = {
   gradescope: { type: 'string' },
   markdown: { type: 'string' },
   codequality: { type: 'string' },
-  github: { type: 'boolean', default: false },
-  schema: { type: 'boolean', default: false },
-  seed: { type: 'string', default: '1' },
-  public: { type: 'boolean', default: false },
-  'no-types': { type: 'boolean', default: false },
-  untrusted: { type: 'boolean', default: false },
-  types: { type: 'boolean', default: false },
+  github: { type: 'boolean' },
+  schema: { type: 'boolean' },
+  seed: { type: 'string' },
+  public: { type: 'boolean' },
+  'no-types': { type: 'boolean' },
+  untrusted: { type: 'boolean' },
+  types: { type: 'boolean' },
   out: { type: 'string' },
   exercise: { type: 'string', multiple: true },
   exercises: { type: 'string' },
   jobs: { type: 'string' },
   shard: { type: 'string' },
-  again: { type: 'boolean', default: false },
+  again: { type: 'boolean' },
   redis: { type: 'string' },
-  queue: { type: 'string', default: 'shardbook' },
+  queue: { type: 'string' },
 } as const;
 
 type Values = ReturnType<typeof parse>['values'];
+
+const REPORTS = ['json', 'junit', 'ctrf', 'markdown', 'seed', 'public', 'untrusted'] as const;
+
+/** What each form of the command takes; one that is silently of no use would be believed to be in force. */
+const FORMS: Record<'one' | 'many' | 'merge' | 'worker', { words: string; takes: readonly string[] }> = {
+  one: {
+    words: 'one submission',
+    takes: [...REPORTS, 'submission', 'gradescope', 'codequality', 'github', 'no-types'],
+  },
+  many: {
+    words: 'many submissions',
+    takes: [
+      ...REPORTS,
+      ...['out', 'exercise', 'exercises', 'jobs', 'shard', 'types', 'again', 'redis', 'queue'],
+    ],
+  },
+  merge: { words: '"grade merge"', takes: ['out'] },
+  worker: { words: '"grade worker"', takes: ['redis', 'queue', 'jobs'] },
+};
+
+function refuseOthers(form: keyof typeof FORMS, values: Values): void {
+  for (const name of Object.keys(values)) {
+    if (FORMS[form].takes.includes(name)) continue;
+    const words = Object.values(FORMS).flatMap(({ words, takes }) => (takes.includes(name) ? [words] : []));
+    throw usageError('grade', `--${name} is for ${words.join(' and ')}, not for ${FORMS[form].words}`);
+  }
+}
 
 function parse(args: string[]) {
   return options(() => parseArgs({ args, options: OPTIONS, allowPositionals: true }), usage);
@@ -127,6 +157,7 @@ export const command: Command = {
 };
 
 async function gradeOne(folder: string, values: Values): Promise<number> {
+  refuseOthers('one', values);
   if (values.submission === undefined)
     throw usageError('grade', 'no submission is named, wanted --submission PATH');
   const report = await gradeSubmission({
@@ -134,10 +165,10 @@ async function gradeOne(folder: string, values: Values): Promise<number> {
     file: resolve(values.submission),
     packageRoot: packageRoot(),
     version: packageVersion(),
-    seed: seedOf('grade', values.seed),
-    types: !values['no-types'],
-    untrusted: values.untrusted,
-    publicOnly: values.public,
+    seed: seedOf('grade', values.seed ?? SEED),
+    types: values['no-types'] !== true,
+    untrusted: values.untrusted === true,
+    publicOnly: values.public === true,
     ...secretOf(),
   });
   if (values.json !== '-')
@@ -153,23 +184,21 @@ async function gradeOne(folder: string, values: Values): Promise<number> {
 }
 
 async function gradeMany(folder: string, values: Values): Promise<number> {
-  for (const name of ['gradescope', 'codequality', 'github', 'submission'] as const)
-    if (values[name] !== undefined && values[name] !== false)
-      throw usageError('grade', `--${name} is for one submission`);
+  refuseOthers('many', values);
   if (values.out === undefined)
     throw usageError('grade', 'many submissions want --out FOLDER for their results');
   const width = jobCount('grade', values.jobs);
   const part = values.shard === undefined ? undefined : shardNumbers(values.shard);
-  const seed = seedOf('grade', values.seed);
+  const seed = seedOf('grade', values.seed ?? SEED);
   if (values.untrusted) await requireSandbox(packageRoot());
   const all = findJobs(folder, {
     exercises: resolve(values.exercises ?? join(packageRoot(), 'exercises')),
     ...(values.exercise === undefined ? {} : { only: values.exercise }),
     packageRoot: packageRoot(),
     seed,
-    untrusted: values.untrusted,
-    publicOnly: values.public,
-    types: values.types,
+    untrusted: values.untrusted === true,
+    publicOnly: values.public === true,
+    types: values.types === true,
     onIgnored: (path, reason) => void process.stderr.write(`not graded  ${neutralize(path)}: ${reason}\n`),
     ...secretOf(),
   });
@@ -178,11 +207,11 @@ async function gradeMany(folder: string, values: Values): Promise<number> {
   const executor: Executor =
     values.redis === undefined
       ? new PoolExecutor({ packageRoot: packageRoot(), version: packageVersion(), ...secretOf() }, width)
-      : await BullmqExecutor.start({ url: values.redis, name: values.queue });
+      : await BullmqExecutor.start({ url: values.redis, name: values.queue ?? QUEUE });
   const started = Date.now();
   try {
     const outcome = await runBatch(jobs, executor, results, {
-      again: values.again,
+      again: values.again === true,
       onProgress: showProgress,
     });
     writeFileSync(join(results.folder, 'gradebook.csv'), gradebook(results.manifest()));
@@ -209,6 +238,7 @@ async function gradeMany(folder: string, values: Values): Promise<number> {
 }
 
 function merge(folders: readonly string[], values: Values): number {
+  refuseOthers('merge', values);
   if (values.out === undefined || folders.length === 0)
     throw usageError('grade merge', 'folders of results and --out FOLDER are wanted');
   const out = resolve(values.out);
@@ -225,12 +255,13 @@ function merge(folders: readonly string[], values: Values): number {
 }
 
 async function work(values: Values): Promise<number> {
+  refuseOthers('worker', values);
   if (values.redis === undefined) throw usageError('grade worker', 'no queue is named, wanted --redis URL');
   const lock = process.env['SHARDBOOK_QUEUE_LOCK_MS'];
   const worker = await startWorker(
     {
       url: values.redis,
-      name: values.queue,
+      name: values.queue ?? QUEUE,
       jobs: jobCount('grade worker', values.jobs),
       ...(lock === undefined ? {} : { lockMs: Number(lock) }),
     },
@@ -238,7 +269,7 @@ async function work(values: Values): Promise<number> {
     (job, report) =>
       void process.stdout.write(`${report.verdict.padEnd(13)} ${job.learner}, ${job.exercise}\n`),
   );
-  process.stdout.write(`taking jobs from ${values.queue}\n`);
+  process.stdout.write(`taking jobs from ${values.queue ?? QUEUE}\n`);
   await new Promise<void>((done) => {
     process.once('SIGTERM', done);
     process.once('SIGINT', done);
