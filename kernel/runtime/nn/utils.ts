@@ -3,6 +3,14 @@ import { type Tensor, torch } from '../tensor/index.js';
 import type { Module } from './module.js';
 import { isOptions } from './options.js';
 
+export {
+  clipGradNorm_,
+  clipGradsWithNorm_,
+  clipGradValue_,
+  getTotalNorm,
+  type NormOptions,
+} from '../tensor/index.js';
+
 /** All parameters flattened and joined into one vector. */
 export function parametersToVector(parameters: Iterable<Tensor>): Tensor {
   return torch.cat([...parameters].map((p) => p.reshape([-1])));

@@ -2,9 +2,16 @@
  * Optimizers, learning-rate schedulers, gradient clipping and loss scaling, with PyTorch's numbers.
  * State and state dicts are spelled as PyTorch spells them, options of groups in camelCase.
  */
+
+export {
+  clipGradNorm_,
+  clipGradsWithNorm_,
+  clipGradValue_,
+  getTotalNorm,
+  type NormOptions,
+} from '../tensor/index.js';
 export { Adam, type AdamOptions, AdamW } from './adam.js';
 export { Adagrad, type AdagradOptions, RMSprop, type RMSpropOptions } from './adaptive.js';
-export { clipGradNorm_, clipGradsWithNorm_, clipGradValue_, getTotalNorm, type NormOptions } from './clip.js';
 export {
   type HookHandle,
   isOptimized,

@@ -15,6 +15,13 @@ export * from './dispatch.js';
 export * from './dtype.js';
 export { DType as Dtype } from './dtype.js';
 export {
+  clipGradNorm_,
+  clipGradsWithNorm_,
+  clipGradValue_,
+  getTotalNorm,
+  type NormOptions,
+} from './grad-clip.js';
+export {
   claimMemory,
   claimOf,
   type MemoryCategory,
@@ -30,7 +37,6 @@ export { Generator } from './ops/generator.js';
 export { type Index, Slice, slice } from './ops/indexing.js';
 /** For `nn.functional`, which gives them PyTorch's options. */
 export * as lossOps from './ops/losses.js';
-
 export { Float, type TensorOptions } from './ops/scalar.js';
 export { keepMemory, takeMemory, useRawMemory } from './pool.js';
 export { formatTensor } from './print.js';

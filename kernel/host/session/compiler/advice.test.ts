@@ -72,6 +72,8 @@ test.each([
   ['torch.onse(2)', /Property 'onse' does not exist on .* did you mean ones\?/],
   ['dist.get_rank()', /does not exist on .*dist'\. Did you mean 'getRank'\?/],
   ['(async () => 1)() + 1', /await/],
+  ['new torch.amp.GradScaler()', /optim\.GradScaler/],
+  ['torch.func.functionalCall', /nn\.functionalCall/],
   ["import { a } from 'no-such-package'; a", /npm install no-such-package/],
   ["import { a } from './no-such.ts'; a", /folder of the notebook/],
 ])(

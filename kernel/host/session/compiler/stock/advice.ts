@@ -89,6 +89,8 @@ const PYTORCH_MEMBERS: Readonly<Record<string, string>> = {
   distributed: 'it is a name of its own: dist.allReduce(x)',
   nn: 'it is a name of its own: new nn.Linear(3, 4)',
   optim: 'it is a name of its own: new optim.AdamW(model.parameters())',
+  amp: 'torch.autocast and optim.GradScaler are what it has',
+  func: 'nn.functionalCall is what there is of it',
   functional: 'it is a name of its own: F.relu(x)',
   numpy: 'x.tolist() gives lists, x.item() a number',
   at: 'x.get(0) takes an index, x.get(torch.slice(1, 3)) a slice',

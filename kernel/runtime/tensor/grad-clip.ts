@@ -1,6 +1,8 @@
-/** Gradient clipping; `nn.utils` has the same functions. */
+/** Gradient clipping, published as `nn.utils`, where PyTorch has it, and as `optim`, where it is looked for. */
 import { ShardbookError } from '../base/index.js';
-import { noGrad, Tensor, torch } from '../tensor/index.js';
+import { noGrad } from './state.js';
+import { Tensor } from './tensor.js';
+import { torch } from './torch.js';
 
 export interface NormOptions {
   /** p of the norm; 2 unless told otherwise, Infinity is the largest absolute value. */
