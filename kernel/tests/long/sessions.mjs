@@ -1,6 +1,6 @@
 /**
  * 1,000 cells in a row and 100 restarts of the ranks leave memory and processes as they were: the kernel as Jupyter starts
- * it, over its sockets. Also whole starts and ends of the process. Prints figures and closes with `N passed, N failed`.
+ * it, over its sockets. Also whole starts and ends of the process, and training that is interrupted wherever it happens to be. Prints figures and closes with `N passed, N failed`.
  * The compiler's garbage comes and goes in hundreds of MiB: its heap has a limit here, which a leak would run into.
  */
 import { spawn } from 'node:child_process';
@@ -16,6 +16,7 @@ import { Dealer } from 'zeromq';
 const CELLS = Number(process.env.SHARDBOOK_LONG_CELLS ?? 1000);
 const RESTARTS = Number(process.env.SHARDBOOK_LONG_RESTARTS ?? 100);
 const PROCESSES = 10;
+const INTERRUPTS = Number(process.env.SHARDBOOK_LONG_INTERRUPTS ?? 40);
 const MIB = 2 ** 20;
 const cli = join(dirname(fileURLToPath(import.meta.url)), '../../../dist/cli.js');
 const folder = mkdtempSync(join(tmpdir(), 'shardbook-long-'));
@@ -101,15 +102,19 @@ class Kernel {
     return Number(used.data['text/plain']);
   }
 
-  async run(code, expressions = {}) {
-    const reply = await this.ask('execute_request', {
+  execute(code, expressions = {}) {
+    return this.ask('execute_request', {
       code,
       silent: false,
       store_history: true,
       user_expressions: expressions,
       allow_stdin: false,
-      stop_on_error: true,
+      stop_on_error: false,
     });
+  }
+
+  async run(code, expressions = {}) {
+    const reply = await this.execute(code, expressions);
     if (reply.status !== 'ok') throw new Error(`${code}: ${reply.ename}: ${reply.evalue}`);
     return reply;
   }
@@ -183,6 +188,56 @@ function same(what, before, after) {
   if (after > before) throw new Error(`${what} grow: ${before}, then ${after}`);
   return `${what} ${after}`;
 }
+
+/** Steps that hold much state while they run: `step` is what is interrupted. */
+const STEPS = {
+  'FSDP on two axes': `import { fullyShard, initDeviceMesh, MixedPrecisionPolicy } from 'shardbook';
+const mesh = initDeviceMesh('cpu', [2, 2], { meshDimNames: ['replicate', 'shard'] });
+const net = new nn.Sequential(new nn.Linear(16, 32), new nn.Linear(32, 32), new nn.Linear(32, 4));
+const mpPolicy = new MixedPrecisionPolicy({ paramDtype: torch.bfloat16, reduceDtype: torch.float32 });
+for (const layer of net) fullyShard(layer, { mesh, mpPolicy });
+fullyShard(net, { mesh, mpPolicy });
+const optimizer = new optim.Adam(net.parameters(), { lr: 0.001 });
+function step(): number {
+  optimizer.zeroGrad();
+  const loss = (net.call(torch.ones([8, 16])) as Tensor).pow(2).mean();
+  loss.backward();
+  nn.utils.clipGradNorm_(net.parameters(), 1);
+  optimizer.step();
+  return loss.item() as number;
+}`,
+  'tensor parallel, recomputed': `import { ColwiseParallel, initDeviceMesh, parallelizeModule, RowwiseParallel } from 'shardbook';
+const mesh = initDeviceMesh('cpu', [4]);
+const block = new nn.Sequential(new nn.Linear(16, 64), new nn.GELU(), new nn.Linear(64, 16));
+parallelizeModule(block, mesh, { '0': new ColwiseParallel(), '2': new RowwiseParallel() });
+const optimizer = new optim.AdamW(block.parameters(), { lr: 0.001 });
+function step(): number {
+  optimizer.zeroGrad();
+  const x = torch.ones([8, 16]).requiresGrad_();
+  const y = torch.utils.checkpoint.checkpoint((t: Tensor) => block.call(t) as Tensor, x);
+  const loss = y.pow(2).mean();
+  loss.backward();
+  optimizer.step();
+  return loss.item() as number;
+}`,
+  'messages under instruments': `import { CommRecorder, MemoryLedger } from 'shardbook';
+const half = dist.newGroup([0, 1]);
+const recorder = new CommRecorder();
+const ledger = new MemoryLedger();
+function exchange(): number {
+  const sum = torch.full([7], rank, { dtype: torch.float32 });
+  const under = dist.allReduce(sum, { asyncOp: true });
+  dist.allGatherObject([null, null, null, null], { rank });
+  const got = torch.zeros([5]);
+  const works = [dist.isend(torch.ones([5]), (rank + 1) % 4), dist.irecv(got, (rank + 3) % 4)];
+  for (const work of works) work!.wait();
+  under!.wait();
+  if (rank < 2) dist.allReduce(torch.ones([2]), { group: half });
+  dist.barrier();
+  return sum.sum().item() as number;
+}
+const step = (): number => recorder.run(() => ledger.run(exchange));`,
+};
 
 if (process.platform !== 'linux') {
   console.log('skipped: memory, threads and files of a process are read from /proc');
@@ -259,6 +314,29 @@ if (process.platform !== 'linux') {
     });
     return same('processes left', 0, left.length);
   });
+
+  for (const [name, code] of Object.entries(STEPS)) {
+    await check(`${name}, interrupted ${INTERRUPTS} times, goes on`, async () => {
+      const kernel = await Kernel.start(4);
+      await kernel.run(`${code}\nstep();`);
+      for (let i = 0; i < INTERRUPTS; i++) {
+        const kept = `const kept${i} = ${i};`;
+        await kernel.run(kept);
+        const running = kernel.execute('for (;;) step();');
+        // From the moment the cell begins to the middle of its steps.
+        await new Promise((done) => setTimeout(done, i));
+        await kernel.ask('interrupt_request', {}, kernel.control);
+        const { ename, evalue } = await running;
+        if (!/interrupted/i.test(`${ename} ${evalue}`))
+          throw new Error(`round ${i}: the cell ended with ${ename}: ${evalue}`);
+        await kernel.run(
+          `step(); if (!(step() >= 0) || kept${i} !== ${i}) throw new Error('wrong in round ${i}')`,
+        );
+      }
+      await kernel.stop();
+      return `${INTERRUPTS} rounds`;
+    });
+  }
   console.log(`${passed} passed, ${failed} failed`);
 }
 rmSync(folder, { recursive: true, force: true });
