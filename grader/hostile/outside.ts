@@ -76,6 +76,12 @@ const exhausting: Hostile[] = [
     says: 'named',
   },
   {
+    name: 'memory of the grader by elements of a byte',
+    source: `import { torch } from 'shardbook';\n${fn('return torch.zeros([16e6], { dtype: torch.uint8 });')}`,
+    verdict: 'protocol-error',
+    says: 'elements',
+  },
+  {
     name: 'pool of a thousand threads',
     source: asyncFn(
       `process.env['UV_THREADPOOL_SIZE'] = '1024'; const c: any = ${get('node:crypto')}; for (let i = 0; i < 4000; i++) c.pbkdf2('a', 'b', 1e7, 64, 'sha512', () => {}); return t.clone();`,
