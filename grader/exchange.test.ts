@@ -104,6 +104,23 @@ describe('Exchange', () => {
     expect([exchange.transfers, exchange.disagreement]).toEqual([[], expect.stringContaining('f32[2]')]);
   });
 
+  it('refuses a collective of which every member would get more than a frame holds', () => {
+    const { exchange, done } = world(2, 'buffered');
+    const large = new Uint8Array(2 ** 25 + 1);
+    const tensors: WireTensor[] = [{ dtype: 'uint8', shape: [large.length] }];
+    const call = { op: 'allGather', group: 'world', ranks: [0, 1], seq: 1, tensors };
+    for (const rank of [0, 1]) {
+      exchange.meet(rank, 0, call, large);
+      exchange.wait(rank, 0);
+    }
+    const error = expect.stringContaining('at most 67108864');
+    expect(done).toEqual([
+      [0, { handle: 0, error }],
+      [1, { handle: 0, error }],
+    ]);
+    expect([exchange.collectives, exchange.deadlock()]).toEqual([[], undefined]);
+  });
+
   it('counts what was moved', () => {
     const { exchange, send, recv } = world(2, 'buffered');
     send(0, 0, 1);

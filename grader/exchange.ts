@@ -12,6 +12,7 @@ import {
   byteCount,
   describeTensor,
   isWireTensor,
+  LARGEST_BODY,
   type WireCollective,
   type WireStoreCall,
   type WireTensor,
@@ -403,6 +404,13 @@ export class Exchange {
     }
     const { op, group, seq, detail, root, tensors, quiet } = sides[0]!.call;
     const bytes = sides.map(({ body }) => body.length);
+    // Each member gets a copy.
+    const total = bytes.reduce((sum, length) => sum + length, 0);
+    if (total > LARGEST_BODY) {
+      const error = `Cannot run ${op} on ${total} bytes of all members together: at most ${LARGEST_BODY} are taken`;
+      for (const [i, rank] of members.entries()) this.complete(rank, { handle: sides[i]!.handle, error });
+      return;
+    }
     const sends = ALL_TO_ALL.has(op) ? sides.map(({ body: own }) => sizesIn(own, members.length)) : undefined;
     const about = { op, group, ranks: members, seq, detail, root, tensors, bytes };
     const record = sends === undefined ? about : { ...about, sends };

@@ -11,6 +11,7 @@ import { type Recipe, requireSandbox } from './sandbox/index.js';
 import { checkTypes } from './type-check.js';
 import { CheckFailure, type Feedback, type Verdict } from './verdict.js';
 import { watched } from './watched.js';
+import { SOURCES } from './wire.js';
 
 export interface GradeOptions {
   readonly exercise: Exercise;
@@ -161,8 +162,16 @@ function placed(submission: Submission | undefined, feedback: Feedback): Feedbac
 async function askTypes(grading: Grading, submission: Submission): Promise<readonly TypeNote[]> {
   const { program, options } = grading;
   const names = submission.files.map(({ name }) => name);
-  const { notes, failure } = await checkTypes(program.cage, options.packageRoot, names);
-  const all = [...notes, ...(failure === undefined ? [] : [{ file: names[0]!, line: 1, message: failure }])];
+  const folder = `${SOURCES}/`;
+  const { notes, failure } = await checkTypes(
+    program.cage,
+    options.packageRoot,
+    names.map((name) => folder + name),
+  );
+  const all = [
+    ...notes.map((note) => ({ ...note, file: note.file.replace(folder, '') })),
+    ...(failure === undefined ? [] : [{ file: names[0]!, line: 1, message: failure }]),
+  ];
   grading.types = all.map((note) => ({ ...note, ...submission.place(note.line, note.file) }));
   return all;
 }

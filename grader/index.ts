@@ -50,6 +50,7 @@ export {
   markdownReport,
   neutralize,
   reportSchema,
+  visibleJson,
 } from './reports/index.js';
 export {
   benchCage,

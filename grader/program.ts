@@ -8,6 +8,7 @@ import { compileFiles, type SourceFile } from './intake/index.js';
 import { HARNESS_FILE, RankWorld } from './rank-world.js';
 import { Cage, type Kit, makeKit, type Recipe } from './sandbox/index.js';
 import { removeTemporary, temporaryFolder } from './temporary.js';
+import { SOURCES } from './wire.js';
 import { PART_FILE, partOfRuntime } from './withheld.js';
 
 export interface ProgramSources {
@@ -88,7 +89,7 @@ export class Program {
     // Loaded before anything of the submission, whether or not it imports the runtime; on its first line, so that lines stay.
     const closing = isClosed ? `import ${JSON.stringify(given)}; ` : '';
     for (const { name, code } of compiled) this.put(name, closing + code);
-    for (const { name, text } of files) this.put(name, text);
+    for (const { name, text } of files) this.put(`${SOURCES}/${name}`, text);
     if (exercise.harness === undefined) return;
     const [harness] = await compileFiles(this.packageRoot, {
       files: [{ name: 'harness.ts', text: exercise.harness }],

@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isAlive } from './alive.js';
 
 const OF_A_PROCESS = /^shardbook-(?:kit|grade|checks|mutants|types)-(\d+)-/;
 const own = new Set<string>();
@@ -39,14 +40,5 @@ function remove(folder: string): void {
     rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   } catch {
     // It is another user's, another grader sweeps it at this moment, or something is still being written there.
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

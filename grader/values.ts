@@ -1,6 +1,13 @@
 /** Values that go to a rank and come back, on the grader's side. */
 import { decodeTensor, encodeTensor, type HostTensor } from './compare.js';
-import { byteCount, isWireTensor, type WireTensor, type WireValue } from './wire.js';
+import {
+  byteCount,
+  elementCount,
+  isWireTensor,
+  LARGEST_BODY,
+  type WireTensor,
+  type WireValue,
+} from './wire.js';
 
 /** What cannot be handed over: "a function". */
 class Other {
@@ -19,6 +26,8 @@ export type HostValue =
   | { readonly [key: string]: HostValue };
 
 const DEEPEST = 32;
+/** Of a rank's tensors: here each takes 8 bytes, however few it took on the way. */
+const MOST_ELEMENTS = LARGEST_BODY / 8;
 
 export function isHostTensor(value: HostValue): value is HostTensor {
   return (
@@ -84,8 +93,11 @@ export function decodeTensors(
 ): { tensors: HostTensor[]; end: number } {
   if (!Array.isArray(headers)) throw new Error('no list of tensors');
   let offset = start;
+  let elements = 0;
   const tensors = headers.map((header) => {
     if (!isWireTensor(header)) throw new Error('a tensor of no kind');
+    elements += elementCount(header.shape);
+    if (elements > MOST_ELEMENTS) throw new Error(`more than ${MOST_ELEMENTS} elements`);
     const size = byteCount(header);
     const tensor = decodeTensor(header, body.subarray(offset, offset + size));
     if (tensor === undefined) throw new Error('fewer bytes than its tensors have');

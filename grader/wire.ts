@@ -66,6 +66,9 @@ export interface WireStoreCall {
   readonly timeoutMs?: number;
 }
 
+/** Where what was handed in lies as it was, below the folder with what it is compiled to. */
+export const SOURCES = 'source';
+
 /** Where a rank puts the runtime for the module that submissions import it from, as long as that is loaded. */
 export const RUNTIME_KEY = 'shardbook runtime';
 
@@ -159,7 +162,7 @@ export const PREFIX_BYTES = 8;
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 const LARGEST_HEADER = 1 << 20;
-const LARGEST_BODY = 1 << 26;
+export const LARGEST_BODY = 1 << 26;
 const MOST_AXES = 64;
 
 /** Number of elements of a shape. */

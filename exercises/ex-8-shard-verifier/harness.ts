@@ -221,20 +221,38 @@ function shown(findings: readonly Finding[]): (string | number[] | boolean)[][] 
   ]);
 }
 
-/** A model with faults in it, and what the tool says. `trained`: steps before, so that there are gradients and moments. */
-export async function verified(
-  { ShardVerifier }: Submission,
-  axes: number[],
-  [rows, width, out]: [number, number, number],
-  trained: number,
-  frozen: string[],
-  faults: Fault[],
-  methods: string[],
-) {
+/** A tensor as it can be handed over: where it lies, and this rank's part of it. */
+interface Laid {
+  local: Tensor;
+  requiresGrad: boolean;
+  /** Of a `DTensor`: whether it lies on the mesh of the model, the dimension for each axis (-1: replicated), and of the whole. */
+  lies?: { own: boolean; dims: number[]; shape: number[]; stride: number[] };
+}
+
+/** Optimizer state: tensors, and what is none. */
+type Moments = [key: string, value: Laid | { plain: unknown }][];
+
+interface State {
+  /** Parameters as they were sharded, in order; the local parts, gradients and moments as they are now. */
+  sharded: { name: string; part: Tensor; grad: Laid | null; moments: Moments }[];
+  /** Parameters that stand under a name instead of the sharded one. */
+  put: { name: string; value: Laid; grad: Laid | null; moments: Moments }[];
+  /** Names of parameters, and those of which they are only another name. */
+  tied: [name: string, to: string][];
+  /** Layers that nobody sharded, with inputs and outputs. */
+  added: [name: string, inputs: number, outputs: number][];
+  /** Whole values by name, before the faults. */
+  reference: Record<string, Tensor>;
+}
+
+type Sizes = [rows: number, width: number, out: number];
+
+/** The model, wrapped, with its optimizer. */
+function build(axes: readonly number[], [rows, width, out]: Sizes, frozen: readonly string[]) {
   torch.manualSeed(9);
   const model = new Model(rows, width, out);
   for (const [name, p] of model.namedParameters()) if (frozen.includes(name)) p.requiresGrad_(false);
-  const mesh = makeMesh(axes);
+  const mesh = makeMesh([...axes]);
   const other = initDeviceMesh('cpu', [1, dist.getWorldSize()]);
   fullyShard(model.hidden, { mesh });
   fullyShard(model, { mesh });
@@ -242,17 +260,119 @@ export async function verified(
     [...model.parameters()].filter((p) => p.requiresGrad),
     { lr: 0.01 },
   );
+  return { model, mesh, other, adam };
+}
+
+function laid(t: Tensor, mesh: DeviceMesh): Laid {
+  const requiresGrad = t.requiresGrad;
+  if (!(t instanceof DTensor)) return { local: t.detach(), requiresGrad };
+  const dims = t.placements.map((placement) => (placement instanceof Shard ? placement.dim : -1));
+  const lies = { own: t.deviceMesh.equals(mesh), dims, shape: [...t.shape], stride: [...t.strides] };
+  return { local: t.localTensor.detach(), requiresGrad, lies };
+}
+
+function lay({ local, lies }: Laid, mesh: DeviceMesh, other: DeviceMesh): Tensor {
+  if (lies === undefined) return local.clone();
+  const placements = lies.dims.map((dim) => (dim < 0 ? new Replicate() : new Shard(dim)));
+  const of = { runCheck: false, shape: [...lies.shape], stride: [...lies.stride] };
+  return DTensor.fromLocal(local.clone(), lies.own ? mesh : other, placements, of);
+}
+
+/**
+ * The state of a model in which faults were planted. This is asked beside the solution and not beside a submission, which gets the state:
+ * what was planted is what its tool must say, and never comes near it. `trained`: steps before, so that there are gradients and moments.
+ */
+export function planted(
+  _: unknown,
+  axes: number[],
+  sizes: Sizes,
+  trained: number,
+  frozen: string[],
+  faults: Fault[],
+): State {
+  const { model, mesh, other, adam } = build(axes, sizes, frozen);
+  const [rows] = sizes;
   for (let step = 0; step < trained; step++) {
     adam.zeroGrad();
     (model.call(torch.arange(rows).reshape([1, rows])) as Tensor).pow(2).mean().backward();
     adam.step();
   }
+  const sharded = new Map(model.namedParameters());
   const reference: Record<string, Tensor> = {};
-  for (const [name, p] of model.namedParameters())
-    reference[name] = (p as DTensor).fullTensor().detach().clone();
+  for (const [name, p] of sharded) reference[name] = (p as DTensor).fullTensor().detach().clone();
   for (const fault of faults) plant(model, adam, other, fault);
-  const verifier = new ShardVerifier(model, mesh, reference);
-  const report = await verifier.report(trained > 0 ? adam : undefined);
+  const gradOf = ({ grad }: Tensor): Laid | null => (grad === null ? null : laid(grad, mesh));
+  const momentsOf = (p: Tensor): Moments =>
+    Object.entries(adam.state.get(p) ?? {}).map(([key, value]) => [
+      key,
+      torch.isTensor(value) ? laid(value, mesh) : { plain: value },
+    ]);
+  const all = model.namedParameters('', true, false);
+  const firstNames = new Map([...all].reverse().map(([name, p]) => [p, name]));
+  return {
+    sharded: [...sharded].map(([name, p]) => ({
+      name,
+      part: (p as DTensor).localTensor.detach(),
+      grad: gradOf(p),
+      moments: momentsOf(p),
+    })),
+    put: all.flatMap(([name, p]) =>
+      sharded.has(name) && firstNames.get(p) === name && sharded.get(name) !== p
+        ? [{ name, value: laid(p, mesh), grad: gradOf(p), moments: momentsOf(p) }]
+        : [],
+    ),
+    tied: all.flatMap(([name, p]): [string, string][] =>
+      firstNames.get(p) === name ? [] : [[name, firstNames.get(p)!]],
+    ),
+    added: all.flatMap(([name, p]): [string, number, number][] =>
+      sharded.has(name) || !name.endsWith('.weight')
+        ? []
+        : [[name.replace(/\.weight$/, ''), p.shape[1]!, p.shape[0]!]],
+    ),
+    reference,
+  };
+}
+
+/** A model in a given state, and what the tool says of it. */
+export async function verified(
+  { ShardVerifier }: Submission,
+  axes: number[],
+  sizes: Sizes,
+  withOptimizer: boolean,
+  frozen: string[],
+  { sharded, put: others, tied, added, reference }: State,
+  methods: string[],
+) {
+  const { model, mesh, other, adam } = build(axes, sizes, frozen);
+  const give = (p: Tensor, grad: Laid | null, moments: Moments): void => {
+    p.grad = grad === null ? null : lay(grad, mesh, other);
+    if (moments.length > 0)
+      adam.state.set(
+        p,
+        Object.fromEntries(
+          moments.map(([key, value]) => [key, 'plain' in value ? value.plain : lay(value, mesh, other)]),
+        ),
+      );
+  };
+  const parameters = new Map(model.namedParameters());
+  for (const { name, part, grad, moments } of sharded) {
+    const p = parameters.get(name) as DTensor;
+    torch.noGrad(() => void p.localTensor.copy_(part));
+    give(p, grad, moments);
+  }
+  for (const { name, value, grad, moments } of others) {
+    put(model, name, lay(value, mesh, other));
+    const [holder, last] = holderOf(model, name);
+    give((holder as unknown as Record<string, Tensor>)[last]!, grad, moments);
+  }
+  for (const [name, inputs, outputs] of added) Reflect.set(model, name, new nn.Linear(inputs, outputs));
+  for (const [name, to] of tied) {
+    const [holder, last] = holderOf(model, name);
+    const [from, its] = holderOf(model, to);
+    Reflect.set(holder, last, (from as unknown as Record<string, Tensor>)[its]!);
+  }
+  const verifier = new ShardVerifier(model, mesh, { ...reference });
+  const report = await verifier.report(withOptimizer ? adam : undefined);
   const alone: ReturnType<typeof shown>[] = [];
   for (const method of methods) {
     const check = (

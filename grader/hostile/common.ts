@@ -1,4 +1,4 @@
-/** What hostile submissions are written with. They ask for `double(t)` with `comm: links`. */
+/** What hostile submissions are written with. Without an exercise of their own they answer `double(t)` with `comm: links`. */
 import type { Verdict } from '../verdict.js';
 
 export interface Hostile {
@@ -11,6 +11,8 @@ export interface Hostile {
   readonly file?: string;
   /** Extension when it is no .ts file. */
   readonly kind?: '.ts' | '.ipynb' | '.md' | '.zip';
+  /** Of the exercises that come with Shardbook, when it is aimed at one. */
+  readonly exercise?: string;
 }
 
 export const fn = (body: string): string => `export function double(t: any, comm: any): any {\n${body}\n}`;

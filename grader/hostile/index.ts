@@ -6,6 +6,7 @@ import { distributed } from './distributed.js';
 import { exits } from './exits.js';
 import { forgery } from './forgery.js';
 import { oddities } from './oddities.js';
+import { outside } from './outside.js';
 import { repository } from './repository.js';
 import { resources, time } from './resources.js';
 import { sly } from './sly.js';
@@ -27,4 +28,5 @@ export const HOSTILE: readonly Hostile[] = [
   ...clever,
   ...sly,
   ...oddities,
+  ...outside,
 ];

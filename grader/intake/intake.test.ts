@@ -147,6 +147,8 @@ describe('readSubmission()', () => {
     expect(failure(put('a.ipynb', '['.repeat(1e6))).message).toContain('too deeply');
     const many = `${'```'}{code-cell}\n${'```'}\n`.repeat(1e5);
     expect(failure(put('a.md', many)).message).toContain('at most 2000');
+    const slow = cell(`// exercise: demo/ring\nfunction${' '.repeat(1e6)}(`);
+    expect(failure(put('b.ipynb', notebook(slow))).message).toContain('characters, at most');
   });
 
   it('cuts what a notebook makes it say', () => {

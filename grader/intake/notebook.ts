@@ -273,7 +273,7 @@ function helpersOf(texts: readonly string[], others: readonly Cell[]): Cell[] {
 /** Characters that are looked at. */
 const MOST_OF_HELPERS = 256 * 1024;
 const DEFINITION =
-  /^(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+)?(?:abstract\s+)?(?:function\b\s*\*?|class\b|const\b|let\b|var\b|interface\b|type\b|enum\b)\s*([\w$]+)/gm;
+  /^(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+)?(?:abstract\s+)?(?:function|class|const|let|var|interface|type|enum)\b[\s*]*([\w$]+)/gm;
 /** Lines at the margin of a cell that only defines: definitions, imports, comments and what ends them. A value is a function or a literal. */
 const DEFINING =
   /^(?:\s|[})\]]|\/\/|\/?\*|import\b|(?:export\s+)?(?:default\s+)?(?:declare\s+)?(?:async\s+|abstract\s+)?(?:function|class|interface|type|enum)\b|(?:export\s+)?const\s+[\w$]+\s*(?::[^=]*)?=\s*(?:async\s+)?(?:function\b|\(|<|[\w$]+\s*=>|['"`\d[{-]))/;
@@ -344,8 +344,7 @@ function few<T>(items: readonly T[]): readonly T[] {
 }
 
 export function cleanText(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this is about
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '_').slice(0, 80);
+  return text.slice(0, 80).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, '_');
 }
 
 function normal(source: string): string {

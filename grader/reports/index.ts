@@ -5,4 +5,4 @@ export { junitReport } from './junit.js';
 export { markdownReport } from './markdown.js';
 export { reportSchema } from './schema.js';
 export { formatReport } from './terminal.js';
-export { escapeCsv, neutralize, points } from './text.js';
+export { escapeCsv, neutralize, points, visibleJson } from './text.js';

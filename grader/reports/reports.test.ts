@@ -16,7 +16,7 @@ import {
   neutralize,
   reportSchema,
 } from './index.js';
-import { escapeMarkdown } from './text.js';
+import { escapeMarkdown, visibleJson } from './text.js';
 
 const EVIL = 'a\u001b[2J<script>]]>&"\n::error file=x::y\u202e\ufffe\ud800 [link](javascript:x) @all |';
 const report: Report = {
@@ -222,6 +222,15 @@ describe('reportSchema', () => {
 });
 
 describe('escaping', () => {
+  it('hides what has no width, turns text around or is half a character', () => {
+    for (const hidden of ['\u00ad', '\u061c', '\u180e', '\u200d', '\ufffa', '\u{e0041}', '\ud83d', '\u0085'])
+      expect([hidden, neutralize(`a${hidden}b`)]).toEqual([hidden, 'a\u00b7b']);
+    expect(neutralize('\u{1f600} \u00e9 \u0623')).toBe('\u{1f600} \u00e9 \u0623');
+    const value = { text: '\u009b2J\u202e\u{e0041}\n\u{1f600}' };
+    expect(visibleJson(value)).toContain(String.raw`"\u009b2J\u202e\udb40\udc41\n😀"`);
+    expect(JSON.parse(visibleJson(value))).toEqual(value);
+  });
+
   it('makes no formula, no markup and no command', () => {
     expect(escapeCsv('=1+1')).toBe("'=1+1");
     expect(escapeCsv('-3.5')).toBe('-3.5');

@@ -2,8 +2,8 @@
 import type { Report } from '../report.js';
 import type { Feedback } from '../verdict.js';
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this is about
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+/** Controls but for line ends, what has no width or turns text around, and halves of characters. */
+const HIDDEN = /(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 const LONGEST_LINE = 2000;
 
 /** One line of text for a terminal or a log. */
@@ -34,11 +34,8 @@ export function escapeXml(text: string): string {
       .split('\n')
       .map(neutralize)
       .join('\n')
-      // What XML cannot hold at all: lone surrogates and the two non-characters.
-      .replace(
-        /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|[\ufffe\uffff]/g,
-        '\u00b7',
-      )
+      // Two characters that are none: XML cannot hold them.
+      .replace(/[\ufffe\uffff]/g, '\u00b7')
       .replace(/&/g, '&amp;')
       .replace(/</g, '&lt;')
       .replace(/>/g, '&gt;')
@@ -52,6 +49,12 @@ export function escapeCsv(text: string): string {
   const plain = neutralize(text.replace(/\s+/g, ' '));
   const safe = /^[=+\-@\t]/.test(plain) && !/^-?\d+(\.\d+)?$/.test(plain) ? `'${plain}` : plain;
   return /[",\n]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
+}
+
+/** JSON of the same value that a terminal can show: what would be hidden, or do something there, is written as an escape. */
+export function visibleJson(value: unknown): string {
+  const escaped = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(value, null, 2).replace(HIDDEN, (text) => text.split('').map(escaped).join(''));
 }
 
 /** Where a feedback points to: "ring.ts:3". */

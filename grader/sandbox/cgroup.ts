@@ -2,8 +2,9 @@
  * Limits of memory and processes by control groups, where this user may make them: version 2 (a delegated group, or root in a
  * container) or version 1 (root). One group holds all ranks of a submission, so that they end together.
  */
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isAlive } from '../alive.js';
 
 const ROOT = '/sys/fs/cgroup';
 let made = 0;
@@ -73,10 +74,11 @@ export class Cgroup {
     }
   }
 
-  /** As `remove`, when the grader itself ends: no waiting. */
+  /** As `remove`, when the grader itself ends: nobody waits for long. What is not gone by then the next grader removes. */
   removeNow(): void {
     if (this.version === 2) write(join(this.folders[0]!, 'cgroup.kill'), '1');
-    for (const folder of this.folders) removeFolder(folder);
+    const nothing = new Int32Array(new SharedArrayBuffer(4));
+    for (let i = 0; i < 40 && !this.folders.every(removeFolder); i++) Atomics.wait(nothing, 0, 0, 5);
   }
 
   private members(): number[] {
@@ -90,9 +92,19 @@ let found: Hierarchy | null | undefined;
 
 /** Where groups can be made, tried once. */
 function hierarchy(): Hierarchy | undefined {
-  if (found === undefined)
+  if (found === undefined) {
     found = process.platform === 'linux' ? (versionTwo() ?? versionOne() ?? null) : null;
+    for (const parent of found?.parents ?? []) sweep(parent);
+  }
   return found ?? undefined;
+}
+
+/** Groups of graders that were ended before the kernel let go of them: empty by now, so that they can be removed. */
+function sweep(parent: string): void {
+  for (const name of readdirSync(parent)) {
+    const [, pid] = /^shardbook-(?:try-)?(\d+)(?:-|$)/.exec(name) ?? [];
+    if (pid !== undefined && !isAlive(Number(pid))) removeFolder(join(parent, name));
+  }
 }
 
 function versionTwo(): Hierarchy | undefined {

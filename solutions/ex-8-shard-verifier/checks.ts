@@ -67,12 +67,23 @@ export default (kit: CheckKit): CheckTable => {
     const world = axes.reduce((product, n) => product * n, 1);
     // A hidden check's name is never shown.
     const name = `mesh (${axes.join(', ')}), sizes ${sizes.join(' ')}, ${trained} steps, ${faults.length === 0 ? 'no fault' : faults.map(describe).join(', ')}`;
-    const inputs = Array.from({ length: world }, (): HostValue[] => [
-      [...axes],
-      [...sizes],
-      trained,
+    const model: HostValue[] = [[...axes], [...sizes]];
+    // The faults are planted beside the solution: a submission gets the model as it is then, never what was done to it.
+    const planted = await context.reference({
+      inputs: Array.from({ length: world }, () => [
+        ...model,
+        trained,
+        [...frozen],
+        faults as unknown as HostValue,
+      ]),
+      harness: true,
+      call: 'planted',
+    });
+    const inputs = planted.ranks.map(({ value }) => [
+      ...model,
+      trained > 0,
       [...frozen],
-      faults as unknown as HostValue,
+      value,
       [...methods],
     ]);
     const { run, fail } = await kit.runSetting(context, {

@@ -28,6 +28,7 @@ import {
   runBatch,
   shardOf,
   startWorker,
+  visibleJson,
 } from '../../../../grader/index.js';
 import { makeFolder } from '../../folders/index.js';
 import type { Command } from '../command.js';
@@ -300,7 +301,7 @@ function besideJson(values: Values): NodeJS.WriteStream {
 
 /** `asJson` is what stands in the JSON: the report of one submission, the list of many, however many there are. */
 function writeReports(reports: readonly Report[], asJson: Report | readonly Report[], values: Values): void {
-  const json = (value: unknown): string => `${JSON.stringify(value, null, 2)}\n`;
+  const json = (value: unknown): string => `${visibleJson(value)}\n`;
   if (values.json === '-') process.stdout.write(json(asJson));
   else if (values.json !== undefined) write(values.json, json(asJson));
   if (values.junit !== undefined) write(values.junit, junitReport(reports));

@@ -1,7 +1,7 @@
 /** Compiles submissions for the grader, in a process that it can end: parses, takes the types off, resolves imports. Nothing is run. */
 import { dirname, join as joinPath, normalize } from 'node:path/posix';
 import ts from 'typescript';
-import type { CompileAnswer, CompileRequest } from '../../../../grader/wire.js';
+import { type CompileAnswer, type CompileRequest, SOURCES } from '../../../../grader/wire.js';
 
 /** Characters that make source read otherwise than it runs. */
 const DECEPTIVE = /[\u202a-\u202e\u2066-\u2069]/;
@@ -39,9 +39,10 @@ function answer(request: CompileRequest): CompileAnswer {
   }
 }
 
-/** The entry has a fixed name; no other file, whatever it is called, gets the same or that of the harness. */
+/** All lie in one folder under names of their own: what a file or a folder of a submission is called says nothing there. */
 function moduleName(name: string, request: CompileRequest): string {
-  return name === request.files[0]!.name ? 'submission.mjs' : name.replace(/\.ts$/, '.part.mjs');
+  const number = request.files.findIndex((file) => file.name === name);
+  return number === 0 ? 'submission.mjs' : `part-${number}.mjs`;
 }
 
 function compile(name: string, text: string, request: CompileRequest): string {
@@ -56,7 +57,12 @@ function compile(name: string, text: string, request: CompileRequest): string {
   const result = ts.transpileModule(complete, {
     fileName: name,
     reportDiagnostics: true,
-    compilerOptions: { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext, inlineSourceMap: true },
+    compilerOptions: {
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.ESNext,
+      inlineSourceMap: true,
+      sourceRoot: joinPath(SOURCES, dirname(name), '/'),
+    },
     transformers: { after: [resolveImports(name, text, request)] },
   });
   const diagnostic = result.diagnostics?.find(({ category }) => category === ts.DiagnosticCategory.Error);
@@ -187,9 +193,7 @@ function ownFile(from: string, specifier: string, request: CompileRequest): stri
   if (!specifier.startsWith('./') && !specifier.startsWith('../')) return undefined;
   const target = normalize(joinPath(dirname(from), specifier)).replace(/\.(js|mjs|ts)$/, '');
   const file = request.files.find(({ name }) => name === `${target}.ts`);
-  if (file === undefined) return undefined;
-  const depth = from.split('/').length - 1;
-  return `${depth === 0 ? './' : '../'.repeat(depth)}${moduleName(file.name, request)}`;
+  return file === undefined ? undefined : `./${moduleName(file.name, request)}`;
 }
 
 function lineAt(text: string, offset: number): number {

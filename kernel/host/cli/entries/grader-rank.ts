@@ -350,7 +350,7 @@ function describeFailure(error: unknown): Failure {
   try {
     if (error instanceof Error) {
       return {
-        name: String(error.name),
+        name: String(error.name).slice(0, 200),
         message: String(error.message).slice(0, 4000),
         stack: String(error.stack).slice(0, 8000),
       };
