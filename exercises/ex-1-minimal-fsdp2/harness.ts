@@ -59,6 +59,15 @@ function makeModel(submission: Submission): SimpleTransformer {
   return new SimpleTransformer((model, ids) => submission.forward(model, ids));
 }
 
+/** As a tensor, because tensors are compared within a tolerance. */
+function numbers(losses: readonly unknown[]): Tensor {
+  if (!Array.isArray(losses) || losses.some((loss) => typeof loss !== 'number'))
+    throw new TypeError(
+      'train returned other things than an array of numbers; item() makes a number of a tensor',
+    );
+  return torch.tensor(losses as number[]);
+}
+
 export function logits(submission: Submission, ids: Tensor): Tensor {
   return makeModel(submission).call(ids) as Tensor;
 }
@@ -70,7 +79,7 @@ export async function precision(submission: Submission, ids: Tensor, targets: Te
   await submission.shardModel(model, initDeviceMesh('cpu', [dist.getWorldSize()]), policy);
   const parameters = [...model.parameters()];
   const losses = await submission.train(model, new optim.AdamW(parameters, { lr: 1e-2 }), ids, targets, 3);
-  return { stored: parameters.map((p) => p.dtype.name), losses: torch.tensor(losses) };
+  return { stored: parameters.map((p) => p.dtype.name), losses: numbers(losses) };
 }
 
 /** Training in full precision. */
@@ -90,7 +99,7 @@ export async function trained(submission: Submission, ids: Tensor, targets: Tens
       (sum, p) => sum + (p instanceof DTensor ? p.toLocal().numel() : p.numel()),
       0,
     ),
-    losses: torch.tensor(losses),
+    losses: numbers(losses),
   };
 }
 
@@ -105,5 +114,5 @@ export async function continued(submission: Submission, ids: Tensor, targets: Te
   const optimizer = new optim.SGD([...model.parameters()], { lr: 0.2 });
   const first = await submission.train(model, optimizer, ids, targets, steps);
   const second = await submission.train(model, optimizer, ids, targets, steps);
-  return { losses: torch.tensor([...first, ...second]) };
+  return { losses: numbers([...first, ...second]) };
 }

@@ -29,7 +29,10 @@ export async function refused({ buildMesh }: Submission, sizes: Sizes): Promise<
   }
 }
 
-/** As many numbers as asked for, each this rank's; returns the first and the last one of the sum, and what became of the input. */
+/**
+ * As many numbers as asked for, each this rank's; returns the first and the last one of the sum, what became of the input, and
+ * whether the sum is the input.
+ */
 export async function summed(
   { buildMesh, sumAlong }: Submission,
   sizes: Sizes,
@@ -40,5 +43,7 @@ export async function summed(
   const t = torch.full([count], dist.getRank(), { dtype: torch[dtype] });
   const sum = await sumAlong(t, await buildMesh(sizes), name);
   const ends = (of: Tensor): Tensor => torch.stack([of.get(0), of.get(-1)]);
-  return { sum: ends(sum), input: ends(t), count: sum.numel() };
+  const seen = { sum: ends(sum), input: ends(t), count: sum.numel() };
+  sum.add_(1);
+  return { ...seen, isInput: !torch.equal(ends(t), seen.input) };
 }

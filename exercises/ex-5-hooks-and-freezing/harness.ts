@@ -145,6 +145,7 @@ export async function refused({ freeze }: Submission, patterns: string[]) {
 export function traced({ HookTrace }: Submission, ids: Tensor, targets: Tensor) {
   const model = build();
   const trace = new HookTrace();
+  const idle = new HookTrace();
   const layers = layersOf(model);
   for (const [i, layer] of layers.entries()) trace.before(`layer ${i}`, layer);
   shard(model);
@@ -158,6 +159,7 @@ export function traced({ HookTrace }: Submission, ids: Tensor, targets: Tensor) 
   return {
     entries,
     later: trace.entries.length - entries.length,
+    idle: idle.entries.length,
     same: torch.equal(first.detach(), second.detach()),
   };
 }
@@ -202,7 +204,7 @@ export async function clippedGlobally(
   const gradients = gradientsOf(model);
   const squares = gradients.reduce((sum, g) => sum + (g === null ? 0 : Number(g.pow(2).sum().item())), 0);
   return {
-    norm: typeof norm === 'number' ? torch.tensor([norm]) : norm,
+    norm: typeof norm === 'number' ? torch.tensor([norm]) : null,
     gradients,
     after: Math.sqrt(squares),
   };
@@ -247,6 +249,16 @@ export async function cost({ hookOverhead }: Submission, counts: number[], steps
     for (const layer of layers) layer.call(x);
     perStep.push(calls - before);
   };
+  let registered = 0;
+  for (const layer of layers) {
+    const { registerForwardHook: register } = layer;
+    Object.defineProperty(layer, 'registerForwardHook', {
+      value: (...hook: Parameters<typeof register>) => {
+        registered++;
+        return register.apply(layer, hook);
+      },
+    });
+  }
   const real = performance.now;
   performance.now = () => now;
   try {
@@ -264,6 +276,7 @@ export async function cost({ hookOverhead }: Submission, counts: number[], steps
       })),
       seen,
       left: perStep.at(-1),
+      registered,
     };
   } finally {
     performance.now = real;

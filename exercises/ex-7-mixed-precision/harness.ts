@@ -175,14 +175,15 @@ export async function scaled(
     parameters.map((p) => ({ params: [p] })),
     { lr: 1 },
   );
-  const factor = scaler.scaleLoss(torch.tensor(2)).item() as number;
+  const loss = torch.tensor(2);
+  const factor = scaler.scaleLoss(loss).item() as number;
   const rows: { stepped: boolean; scale: number }[] = [];
   for (const own of gradients) {
     for (const [i, g] of own.entries()) parameters[i]!.grad = g === null ? null : g.mul(scaler.scale);
     const stepped = await scaler.step(sgd);
     rows.push({ stepped, scale: scaler.scale });
   }
-  return { factor, rows, parameters: parameters.map((p) => p.detach()) };
+  return { factor, loss: loss.item() as number, rows, parameters: parameters.map((p) => p.detach()) };
 }
 
 /** Training in float16 of a loss so small that its gradients vanish unless it is scaled. */

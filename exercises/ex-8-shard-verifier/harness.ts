@@ -1,11 +1,12 @@
 import {
-  type DeviceMesh,
+  DeviceMesh,
   DTensor,
   dist,
   fullyShard,
   initDeviceMesh,
   nn,
   optim,
+  type Placement,
   Replicate,
   Shard,
   type Tensor,
@@ -85,7 +86,32 @@ function put(model: nn.Module, name: string, value: Tensor): void {
   );
 }
 
+const ON_TWO_AXES = [new Replicate(), new Shard(0)];
+
+/** What lies as a parameter does, but for what is said. */
+function lying(
+  p: DTensor,
+  mesh = p.deviceMesh,
+  placements: readonly Placement[] = p.placements,
+  local: Tensor = p.localTensor.detach().clone(),
+): DTensor {
+  const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
+  return DTensor.fromLocal(local, mesh, [...placements], of);
+}
+
+/** The same with a row too many here. */
+function longer(p: DTensor): DTensor {
+  const [first = 0, ...rest] = p.localTensor.shape;
+  return lying(p, p.deviceMesh, p.placements, torch.zeros([first + 1, ...rest]));
+}
+
 function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, name, ranks }: Fault): void {
+  /** All ranks in one axis, the last one first. */
+  const reversed = (): DeviceMesh =>
+    new DeviceMesh(
+      'cpu',
+      Array.from({ length: dist.getWorldSize() }, (_, i) => dist.getWorldSize() - 1 - i),
+    );
   const get = (): DTensor => {
     const [holder, last] = holderOf(model, name);
     return (holder as unknown as Record<string, DTensor>)[last]!;
@@ -106,13 +132,12 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
     case 'replaced':
       put(model, name, whole!.clone());
       return;
-    case 'mesh': {
-      const p = get();
-      const placements = [new Replicate(), new Shard(0)];
-      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
-      put(model, name, DTensor.fromLocal(p.localTensor.detach().clone(), other, placements, of));
+    case 'mesh':
+      put(model, name, lying(get(), other, ON_TWO_AXES));
       return;
-    }
+    case 'reversed':
+      put(model, name, lying(get(), reversed()));
+      return;
     case 'placement': {
       const p = get();
       const placements = p.placements.map(() => new Replicate());
@@ -123,14 +148,9 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
       );
       return;
     }
-    case 'shape': {
-      const p = get();
-      const [first = 0, ...rest] = p.localTensor.shape;
-      const local = torch.zeros([first + 1, ...rest]);
-      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
-      put(model, name, DTensor.fromLocal(local, p.deviceMesh, [...p.placements], of));
+    case 'shape':
+      put(model, name, longer(get()));
       return;
-    }
     case 'value':
       torch.noGrad(() => {
         const local = get().localTensor;
@@ -151,34 +171,29 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
       );
       return;
     case 'columns': {
-      const p = get();
-      const shape = [...p.localTensor.shape];
+      const shape = [...get().localTensor.shape];
       shape[shape.length - 1]! += 1;
-      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
-      put(model, name, DTensor.fromLocal(torch.zeros(shape), p.deviceMesh, [...p.placements], of));
+      put(model, name, lying(get(), get().deviceMesh, get().placements, torch.zeros(shape)));
       return;
     }
-    case 'axis': {
+    case 'turned': {
+      const local = torch.zeros([...get().localTensor.shape].reverse());
+      put(model, name, lying(get(), get().deviceMesh, get().placements, local));
+      return;
+    }
+    case 'axis':
       // Only the first of two axes lies otherwise.
-      const p = get();
-      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
-      const placements = [new Shard(0), new Shard(0)];
-      put(model, name, DTensor.fromLocal(p.localTensor.detach().clone(), p.deviceMesh, placements, of));
+      put(model, name, lying(get(), get().deviceMesh, [new Shard(0), new Shard(0)]));
       return;
-    }
-    case 'gradMesh': {
-      const p = get();
-      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
-      p.grad = DTensor.fromLocal(p.localTensor.detach().clone(), other, [new Replicate(), new Shard(0)], of);
+    case 'gradMesh':
+      get().grad = lying(get(), other, ON_TWO_AXES);
       return;
-    }
-    case 'gradShape': {
-      const p = get();
-      const [first = 0, ...rest] = p.localTensor.shape;
-      const of = { runCheck: false, shape: [...p.shape], stride: [...p.strides] };
-      p.grad = DTensor.fromLocal(torch.zeros([first + 1, ...rest]), p.deviceMesh, [...p.placements], of);
+    case 'gradReversed':
+      get().grad = lying(get(), reversed());
       return;
-    }
+    case 'gradShape':
+      get().grad = longer(get());
+      return;
     case 'zeros':
       torch.noGrad(() => void get().localTensor.zero_());
       return;
@@ -199,6 +214,15 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
     case 'moment':
       adam.state.get(get())!['exp_avg'] = whole!;
       return;
+    case 'momentLocal':
+      adam.state.get(get())!['exp_avg'] = get().localTensor.detach().clone();
+      return;
+    case 'momentReversed':
+      adam.state.get(get())!['exp_avg'] = lying(get(), reversed());
+      return;
+    case 'momentShape':
+      adam.state.get(get())!['exp_avg_sq'] = longer(get());
+      return;
     case 'momentPlacement':
       adam.state.get(get())!['exp_avg'] = DTensor.fromLocal(
         whole!,
@@ -212,12 +236,12 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
   }
 }
 
-function shown(findings: readonly Finding[]): (string | number[] | boolean)[][] {
+function shown(findings: readonly Finding[]): (string | number[])[][] {
   return findings.map(({ check, name, ranks, reason }) => [
     String(check),
     String(name),
     [...ranks],
-    typeof reason === 'string' && reason.trim().length > 3,
+    typeof reason === 'string' ? reason.trim() : '',
   ]);
 }
 
@@ -384,8 +408,11 @@ export async function verified(
   return {
     findings: shown(report.findings),
     status: report.status,
-    /** Whether a line of the table has the name of each finding. */
-    table: report.findings.every(({ name }) => lines.some((line) => line.includes(name))),
+    /** Whether a line of the table has the name of each finding, and there are as many such lines as findings. */
+    table:
+      report.findings.every(({ name }) => lines.some((line) => line.includes(name))) &&
+      lines.filter((line) => report.findings.some(({ name }) => line.includes(name))).length >=
+        report.findings.length,
     alone,
   };
 }

@@ -247,6 +247,53 @@ export default (kit: CheckKit): CheckTable => {
         message: `The product communicates (${more.join(', ')}), wanted nothing but what cuts the factors`,
         hypothesis: 'is a factor or the product redistributed?',
       });
+    // What is sent to cut something is a piece of a factor; pieces of the product have another size.
+    const cuts = { rows: [a], columns: [b], inner: [a, b] }[way].map(({ values }) => values.length / world);
+    const stray = run.exchange.collectives.find(
+      ({ op, tensors }) => op === 'scatter' && !cuts.includes(kit.elementCount(tensors[0]?.shape ?? [])),
+    );
+    if (m % world === 0 && k % world === 0 && n % world === 0 && stray !== undefined)
+      throw fail({
+        message: `What is scattered, ${kit.describeTensor(stray.tensors[0]!)}, is no piece of a factor`,
+        hypothesis: 'is the product computed whole on every rank, and cut afterwards?',
+      });
+  };
+  const compare = async (
+    context: CheckContext,
+    world: number,
+    [m, k, n]: readonly [number, number, number],
+    dtype: WireDType = 'float32',
+  ) => {
+    const name = `compare, world ${world}, [${m}, ${k}] by [${k}, ${n}]${dtype === 'float32' ? '' : `, ${dtype}`}`;
+    const a = kit.randomTensor(context.seed, `${name}, a`, [m, k], dtype);
+    const b = kit.randomTensor(context.seed, `${name}, b`, [k, n], dtype);
+    const inputs = Array.from({ length: world }, (): HostValue[] => [a, b]);
+    const { run, fail } = await kit.runSetting(context, {
+      name,
+      work: { inputs, harness: true, call: 'compared' },
+    });
+    // An all-gather hands over the own part, as large as the largest; an all-reduce all of it.
+    const bytes = kit.itemBytes[dtype];
+    const all = m * n * bytes;
+    const want = {
+      rows: Math.ceil(m / world) * n * bytes,
+      columns: m * Math.ceil(n / world) * bytes,
+      inner: all,
+    };
+    run.ranks.forEach(({ value }, rank) => {
+      requireSame(value, want, rank, 'bytes', fail, (key) =>
+        (value as Record<string, HostValue> | undefined)?.[key] === (world - 1) * (all / world) && world > 2
+          ? 'is that what a rank receives, where what it hands over is asked?'
+          : 'is more measured than the step from the product to Replicate?',
+      );
+    });
+    const counted = run.exchange.collectives
+      .filter(({ op }) => /^all/.test(op))
+      .reduce((sum, call) => sum + call.bytes[0]!, 0);
+    if (counted < want.rows + want.columns + want.inner)
+      throw fail({
+        message: `Rank 0 handed over ${counted} bytes in all, fewer than it says it measured`,
+      });
   };
   const worldsOf = (context: CheckContext): number[] => context.worlds.filter((world) => world > 1);
   return {
@@ -337,36 +384,7 @@ export default (kit: CheckKit): CheckTable => {
         for (const way of WAYS) await multiply(context, world, [2 * world, 3 * world, 4 * world], way);
     },
     compare: async (context) => {
-      for (const world of worldsOf(context)) {
-        const [m, k, n] = [2 * world, 8, 3 * world];
-        const name = `compare, world ${world}, [${m}, ${k}] by [${k}, ${n}]`;
-        const a = kit.randomTensor(context.seed, `${name}, a`, [m, k]);
-        const b = kit.randomTensor(context.seed, `${name}, b`, [k, n]);
-        const inputs = Array.from({ length: world }, (): HostValue[] => [a, b]);
-        const { run, fail } = await kit.runSetting(context, {
-          name,
-          work: { inputs, harness: true, call: 'compared' },
-        });
-        // An all-gather hands over the own part, an all-reduce all of it.
-        const all = m * n * kit.itemBytes.float32;
-        run.ranks.forEach(({ value }, rank) => {
-          requireSame(
-            value,
-            { rows: all / world, columns: all / world, inner: all },
-            rank,
-            'bytes',
-            fail,
-            () => 'is more measured than the step from the product to Replicate?',
-          );
-        });
-        const counted = run.exchange.collectives
-          .filter(({ op }) => /^all/.test(op))
-          .reduce((sum, { bytes }) => sum + bytes[0]!, 0);
-        if (counted < all + (2 * all) / world)
-          throw fail({
-            message: `Rank 0 handed over ${counted} bytes in all, fewer than it says it measured`,
-          });
-      }
+      for (const world of worldsOf(context)) await compare(context, world, [2 * world, 8, 3 * world]);
     },
     fresh: async (context) => {
       const random = new kit.Random(kit.deriveSeed(context.seed, 'fresh'));
@@ -388,6 +406,7 @@ export default (kit: CheckKit): CheckTable => {
         await predict(context, [rows, 24], pair, 6, { latencySeconds: 0, bytesPerSecond: 1e8 });
       }
       for (const way of WAYS) await multiply(context, 3, [5, 4, 7], way, 'float64');
+      await compare(context, 3, [5, 4, 7], 'float64');
     },
   };
 };

@@ -110,15 +110,20 @@ export default (kit: CheckKit): CheckTable => {
     const { got, want, fail } = outcome;
     for (const [rank, value] of got.entries()) {
       const [norm, wanted] = [value['norm'], want[rank]!['norm'] as HostTensor];
-      if (!kit.isHostTensor(norm)) throw fail({ message: `Rank ${rank} returned no number` });
+      if (!kit.isHostTensor(norm))
+        throw fail({ message: `Rank ${rank} returned no number; item() makes one of a tensor` });
       const mismatch = kit.compareTensor(norm, kit.expectClose(wanted, { terms: 256 }), rank, 'norm');
+      const guess =
+        Math.abs(norm.values[0]! - maxNorm) <= 1e-4 * maxNorm
+          ? 'is it the norm after clipping, where the one before is asked?'
+          : norm.values[0]! > wanted.values[0]!
+            ? 'norms do not add, their squares do'
+            : `is it the norm of ${world > 1 ? "this rank's shards, of " : ''}one part of the model, or another norm than the root of the squares?`;
       if (mismatch !== undefined)
         throw fail({
           message: `Rank ${rank} has the norm ${norm.values[0]}, wanted ${wanted.values[0]}`,
           mismatch,
-          ...(norm.values[0]! < wanted.values[0]! && world > 1
-            ? { hypothesis: "is it the norm of this rank's shards, or of one part of the model?" }
-            : {}),
+          hypothesis: guess,
         });
       if (!(Number(value['after']) <= maxNorm * (1 + 1e-5)))
         throw fail({
@@ -126,6 +131,10 @@ export default (kit: CheckKit): CheckTable => {
         });
       // Single elements are small against what is allowed to them; all of them together are not.
       const after = Number(want[rank]!['after']);
+      if (Number(value['after']) > after * (1 + 1e-5))
+        throw fail({
+          message: `Rank ${rank}: the norm after clipping is ${Number(value['after'])}, wanted ${after}: what is within the limit stays`,
+        });
       if (!(Number(value['after']) >= after * (1 - 1e-5)))
         throw fail({
           message: `Rank ${rank}: the norm after clipping is ${Number(value['after'])}, wanted ${after}: no more than needed is taken away`,
@@ -139,7 +148,8 @@ export default (kit: CheckKit): CheckTable => {
       for (const world of [1, 2]) await checkFreeze(context, world, ['embedding'], 10);
     },
     patterns: async (context) => {
-      await checkFreeze(context, 2, ['layers.1', 'output.bias'], 2);
+      // In another order than the model's, and one of them inside of another.
+      await checkFreeze(context, 2, ['output.bias', 'layers.1', 'layers.1.weight'], 2);
       await checkFreeze(context, 2, [], 1);
       for (const patterns of [['layers.1', 'decoder'], ['embed'], ['layers.1.w'], ['out.ut'], ['']]) {
         const name = `patterns ${patterns.join(', ')}`;
@@ -164,7 +174,15 @@ export default (kit: CheckKit): CheckTable => {
           undefined,
           'where is each hook registered, and does it read layer.weight when it runs?',
         );
-        same(outcome, 'later', 'the trace goes on after remove()');
+        const { got, fail } = outcome;
+        for (const [rank, value] of got.entries()) {
+          const later = Number(value['later']);
+          if (later === 0) continue;
+          throw fail({
+            message: `Rank ${rank}: ${later > 0 ? 'the trace goes on after remove()' : 'entries are gone after remove()'}`,
+          });
+        }
+        same(outcome, 'idle', 'a second trace, of no layer, has entries: has each trace its own?');
         same(outcome, 'same', 'the hooks change the loss');
       }
     },
@@ -185,11 +203,16 @@ export default (kit: CheckKit): CheckTable => {
           'three passes, the last without hooks',
           (ids) => [ids],
         );
+        const wanted = outcome.want[0]!['log'] as readonly string[];
+        const log = outcome.got[0]!['log'] as readonly string[];
+        const first = wanted.findIndex((entry, i) => log[i] !== entry);
         same(
           outcome,
           'log',
           undefined,
-          'the gather of layer i + 1 begins before layer i has computed, and the computing does not wait for it',
+          first > wanted.indexOf('pass 2')
+            ? 'the last pass runs when all handles are removed: does the prefetching end with them?'
+            : 'the gather of layer i + 1 begins before layer i has computed, and after its own gather; the computing does not wait for it',
         );
         same(outcome, 'outputs');
       }
@@ -199,10 +222,11 @@ export default (kit: CheckKit): CheckTable => {
       const name = `${counts.join(', ')} hooks on each of 3 layers, ${steps} steps`;
       const work = { inputs: [[counts, steps]], harness: true, call: 'cost' };
       const { run, fail } = await kit.runSetting(context, { name, work });
-      const { rows, seen, left } = run.ranks[0]!.value as {
+      const { rows, seen, left, registered } = run.ranks[0]!.value as {
         rows: { hooks: number; milliseconds: number }[];
         seen: number[];
         left: number;
+        registered: number;
       };
       const mismatch = kit.compareValue(
         rows.map(({ hooks }) => hooks),
@@ -223,11 +247,16 @@ export default (kit: CheckKit): CheckTable => {
             message: `A step with ${hooks} hooks is said to take ${got} ms, wanted ${wanted}`,
             ...(Math.abs(got - wanted * steps) < 1e-3 ? { hypothesis: 'is that all steps together?' } : {}),
             ...(Math.abs(got - wanted * 1000) < 1e-3 ? { hypothesis: 'are those milliseconds?' } : {}),
+            // Another clock hardly moves.
+            ...(got < 2 ? { hypothesis: 'is it measured with performance.now()?' } : {}),
           });
       }
       const stray = seen.find((calls) => !counts.some((hooks) => 3 * hooks === calls));
       if (stray !== undefined)
         throw fail({ message: `A step ran ${stray} hooks, wanted ${counts.map((n) => 3 * n).join(', ')}` });
+      const all = 3 * counts.reduce((sum, hooks) => sum + hooks, 0);
+      if (registered < all)
+        throw fail({ message: `${registered} forward hooks were registered in all, wanted ${all}` });
       if (left !== 0) throw fail({ message: `${left} hooks are left afterwards` });
     },
     fresh: async (context) => {

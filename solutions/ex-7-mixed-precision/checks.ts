@@ -139,11 +139,15 @@ export default (kit: CheckKit): CheckTable => {
         const got = table?.[policy]?.[key];
         if (
           typeof got === 'number' &&
-          (Object.is(got, wanted) ||
-            (Number.isFinite(wanted) && Math.abs(got - wanted) <= 1e-9 + 1e-6 * wanted))
+          (Object.is(got, wanted) || (Number.isFinite(wanted) && Math.abs(got - wanted) <= 1e-10 * wanted))
         )
           continue;
-        throw fail({ message: `${key} of ${policy} is ${String(got)}, wanted ${wanted}` });
+        throw fail({
+          message: `${key} of ${policy} is ${String(got)}, wanted ${wanted}`,
+          ...(typeof got === 'number' && Math.abs(got - wanted) <= 1e-5 * wanted
+            ? { hypothesis: 'is it computed in float64?' }
+            : {}),
+        });
       }
     }
     if (values[0]!['full'] !== 1)
@@ -166,8 +170,8 @@ export default (kit: CheckKit): CheckTable => {
       }),
     };
   };
-  /** `plan[step][rank]`: the gradients are finite, overflow, or are not there. */
-  type Gradient = 'fine' | 'overflow' | 'nan' | 'none';
+  /** `plan[step][rank]`: the gradients are finite, if with a sum of them scaled that is not, overflow, or are not there. */
+  type Gradient = 'fine' | 'large' | 'overflow' | 'nan' | 'none';
   const checkScaler = async (
     context: CheckContext,
     plan: readonly (readonly Gradient[])[],
@@ -175,12 +179,17 @@ export default (kit: CheckKit): CheckTable => {
     oneNumber = false,
   ): Promise<void> => {
     const world = plan[0]!.length;
-    const name = `world ${world}, ${plan.map((ranks) => ranks.map((one) => one[0]).join('')).join(' ')} (f fine, o overflow, n nothing or NaN), scale ${options.scale ?? 65536}, interval ${options.growthInterval ?? 2000}`;
+    const steps =
+      plan.length > 20
+        ? `${plan.length} steps`
+        : `${plan.map((ranks) => ranks.map((one) => one[0]).join('')).join(' ')} (f fine, l large, o overflow, n nothing or NaN)`;
+    const name = `world ${world}, ${steps}, scale ${options.scale ?? 65536}, interval ${options.growthInterval ?? 2000}`;
     const shapes = [[2], [3]];
     const gradient = (step: number, rank: number, i: number): HostTensor | null => {
       const what = plan[step]![rank]!;
       if (what === 'none') return null;
       const own = kit.randomTensor(context.seed, `gradient ${step} ${rank} ${i}`, shapes[i]!);
+      if (what === 'large' && i === 1) own.values.fill(2 ** 117, 1);
       if (what === 'overflow' && i === 1) own.values[2] = Number.NEGATIVE_INFINITY;
       if (what === 'nan' && i === 0) own.values[0] = Number.NaN;
       return own;
@@ -194,7 +203,7 @@ export default (kit: CheckKit): CheckTable => {
     let row = 0;
     const first = 2 * scale;
     const rows = plan.map((ranks) => {
-      const stepped = ranks.every((one) => one === 'fine' || one === 'none');
+      const stepped = !ranks.some((one) => one === 'overflow' || one === 'nan');
       row = stepped ? row + 1 : 0;
       if (!stepped) scale /= 2;
       if (row === (options.growthInterval ?? 2000)) {
@@ -206,6 +215,8 @@ export default (kit: CheckKit): CheckTable => {
     for (const [rank, value] of values.entries()) {
       if (value['factor'] !== first)
         throw fail({ message: `A loss of 2 is scaled to ${String(value['factor'])}, wanted ${first}` });
+      if (value['loss'] !== 2)
+        throw fail({ message: `A loss of 2 is ${String(value['loss'])} after scaleLoss, wanted it to stay` });
       const got = value['rows'] as unknown as typeof rows;
       for (const [step, wanted] of rows.entries()) {
         if (got[step]?.stepped !== wanted.stepped)
@@ -216,6 +227,11 @@ export default (kit: CheckKit): CheckTable => {
             plan[step]![rank] !== 'overflow' &&
             plan[step]![rank] !== 'nan'
               ? { hypothesis: 'another rank overflowed: do the ranks agree?' }
+              : {}),
+            ...(wanted.stepped && plan[step]!.includes('large')
+              ? {
+                  hypothesis: 'every element is finite, if large: is something computed from them looked at?',
+                }
               : {}),
           });
         if (got[step]?.scale !== wanted.scale)
@@ -287,6 +303,13 @@ export default (kit: CheckKit): CheckTable => {
       await checkScaler(context, plan, { scale: 1024, growthInterval: 2 });
       await checkScaler(context, [['fine'], ['overflow']], {});
       await checkScaler(context, [['overflow'], ['fine'], ['nan']], { scale: 1 });
+      await checkScaler(context, [['fine'], ['large'], ['fine']], { scale: 1024, growthInterval: 3 });
+      // As long as the interval that holds if none is said.
+      await checkScaler(
+        context,
+        Array.from({ length: 2000 }, () => ['fine']),
+        { scale: 1 },
+      );
     },
     agreement: async (context) => {
       await checkScaler(

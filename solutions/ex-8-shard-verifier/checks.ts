@@ -31,11 +31,17 @@ const CHECK: Readonly<Record<string, string>> = {
   optimizer: 'optimizer',
   bit: 'values',
   columns: 'shapes',
+  turned: 'shapes',
   axis: 'placements',
+  reversed: 'types',
   gradMesh: 'grads',
+  gradReversed: 'grads',
   gradShape: 'grads',
   moment: 'optimizer',
   momentPlacement: 'optimizer',
+  momentLocal: 'optimizer',
+  momentReversed: 'optimizer',
+  momentShape: 'optimizer',
 };
 const METHOD: Readonly<Record<string, string>> = {
   uncovered: 'checkUncovered',
@@ -61,6 +67,9 @@ export default (kit: CheckKit): CheckTable => {
     const [check, name, ranks] = finding as [string, string, number[]];
     return `${check}: ${name} on rank ${Array.isArray(ranks) ? ranks.join(' ') : ranks}`;
   };
+
+  const inWords = (finding: HostValue): string =>
+    `${textOf(finding)} (${String((finding as HostValue[])[3]).slice(0, 80)})`;
 
   const verify = async (context: CheckContext, asked: Asked): Promise<void> => {
     const { axes, sizes = [5, 4, 3], trained = 1, frozen = [], faults = [], methods = [] } = asked;
@@ -90,6 +99,7 @@ export default (kit: CheckKit): CheckTable => {
       name,
       work: { inputs, harness: true, call: 'verified' },
     });
+    const [first] = run.ranks;
     const wanted = faults.flatMap((fault) => findingsOf(fault, world)).sort();
     for (const [rank, { value }] of run.ranks.entries()) {
       const { findings, status, table, alone } = value as Record<string, HostValue>;
@@ -125,13 +135,26 @@ export default (kit: CheckKit): CheckTable => {
             : {}),
         });
       if (twice !== undefined) throw fail({ message: `Rank ${rank} says twice: ${twice}`, details });
-      if (list.some((finding) => (finding as HostValue[])[3] !== true))
+      if (list.some((finding) => String((finding as HostValue[])[3]).length <= 3))
         throw fail({ message: `Rank ${rank}: a finding has no reason in words`, details });
       if (status !== (wanted.length > 0 ? 1 : 0))
         throw fail({
           message: `Rank ${rank}: the status is ${String(status)}, wanted ${wanted.length > 0 ? 1 : 0}`,
         });
-      if (table !== true) throw fail({ message: `Rank ${rank}: the table names not every finding` });
+      if (table !== true)
+        throw fail({ message: `Rank ${rank}: the table has no line of its own for each finding` });
+      const ofFirst = first!.value as Record<string, HostValue>;
+      if (
+        rank > 0 &&
+        JSON.stringify([ofFirst['findings'], ofFirst['alone']]) !== JSON.stringify([list, alone])
+      )
+        throw fail({
+          message: `Ranks 0 and ${rank} return other lists: wanted the same findings, in the same order and with the same reasons`,
+          details: [
+            `rank 0: ${(ofFirst['findings'] as HostValue[]).map(inWords).join('; ')}`,
+            `rank ${rank}: ${list.map(inWords).join('; ')}`,
+          ],
+        });
       for (const [i, method] of methods.entries()) {
         const own = (alone as HostValue[][])[i]!.map(textOf).sort();
         const mine = wanted.filter((finding) => METHOD[finding.split(':')[0]!] === method);
@@ -154,6 +177,12 @@ export default (kit: CheckKit): CheckTable => {
     types: async (context) => {
       await verify(context, { axes: [2], faults: [{ kind: 'replaced', name: 'hidden.weight' }] });
       await verify(context, { axes: [2], trained: 0, faults: [{ kind: 'mesh', name: 'output.weight' }] });
+      // As many ranks, in another order.
+      await verify(context, {
+        axes: [2],
+        sizes: [6, 4, 2],
+        faults: [{ kind: 'reversed', name: 'embedding.weight' }],
+      });
       await verify(context, {
         axes: [4],
         faults: [{ kind: 'replaced', name: 'norm.weight', ranks: [1, 3] }],
@@ -170,6 +199,10 @@ export default (kit: CheckKit): CheckTable => {
       await verify(context, { axes: [2], faults: [{ kind: 'shape', name: 'hidden.weight', ranks: [1] }] });
       await verify(context, { axes: [4], faults: [{ kind: 'shape', name: 'embedding.weight', ranks: [3] }] });
       await verify(context, { axes: [2], faults: [{ kind: 'columns', name: 'output.weight', ranks: [0] }] });
+      await verify(context, {
+        axes: [2],
+        faults: [{ kind: 'turned', name: 'embedding.weight', ranks: [0] }],
+      });
     },
     values: async (context) => {
       await verify(context, { axes: [2], faults: [{ kind: 'zeros', name: 'hidden.bias' }] });
@@ -178,6 +211,13 @@ export default (kit: CheckKit): CheckTable => {
       await verify(context, { axes: [2], faults: [{ kind: 'nan', name: 'hidden.weight', ranks: [1] }] });
       await verify(context, { axes: [2], faults: [{ kind: 'value', name: 'embedding.weight', ranks: [1] }] });
       await verify(context, { axes: [4], faults: [{ kind: 'value', name: 'embedding.weight', ranks: [2] }] });
+      await verify(context, {
+        axes: [2],
+        faults: [
+          { kind: 'value', name: 'hidden.weight', ranks: [1] },
+          { kind: 'value', name: 'output.weight', ranks: [0] },
+        ],
+      });
     },
     state: async (context) => {
       await verify(context, { axes: [2], faults: [{ kind: 'grad', name: 'output.weight' }] });
@@ -192,9 +232,20 @@ export default (kit: CheckKit): CheckTable => {
           { kind: 'momentPlacement', name: 'norm.weight' },
         ],
       });
+      await verify(context, {
+        axes: [2],
+        sizes: [6, 4, 2],
+        faults: [
+          { kind: 'momentLocal', name: 'hidden.weight' },
+          { kind: 'momentReversed', name: 'output.weight' },
+          { kind: 'momentShape', name: 'embedding.weight', ranks: [1] },
+          { kind: 'gradReversed', name: 'norm.weight' },
+        ],
+      });
     },
     uncovered: async (context) => {
       await verify(context, { axes: [2], faults: [{ kind: 'uncovered', name: 'extra' }] });
+      await verify(context, { axes: [2], faults: [{ kind: 'uncovered', name: 'extra', ranks: [1] }] });
       await verify(context, {
         axes: [2],
         sizes: [3, 4, 3],

@@ -79,7 +79,7 @@ export class ShardVerifier {
 
   private judge(t: Tensor, whole: Tensor, withoutValues = false): [Check, string] | undefined {
     if (!(t instanceof DTensor)) return ['types', 'it is not sharded'];
-    if (t.deviceMesh.shape.join() !== this.mesh.shape.join()) return ['types', 'another mesh'];
+    if (!t.deviceMesh.equals(this.mesh)) return ['types', 'another mesh'];
     const texts = t.placements.map(String);
     if (texts.at(-1) !== 'S(0)' || (texts.length === 2 && texts[0] !== 'R'))
       return ['placements', `placed ${texts}`];
