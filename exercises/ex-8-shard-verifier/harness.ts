@@ -105,13 +105,8 @@ function longer(p: DTensor): DTensor {
   return lying(p, p.deviceMesh, p.placements, torch.zeros([first + 1, ...rest]));
 }
 
-function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, name, ranks }: Fault): void {
-  /** All ranks in one axis, the last one first. */
-  const reversed = (): DeviceMesh =>
-    new DeviceMesh(
-      'cpu',
-      Array.from({ length: dist.getWorldSize() }, (_, i) => dist.getWorldSize() - 1 - i),
-    );
+function plant(model: Model, adam: optim.Optimizer, meshes: Meshes, { kind, name, ranks }: Fault): void {
+  const [, other, reversed] = meshes;
   const get = (): DTensor => {
     const [holder, last] = holderOf(model, name);
     return (holder as unknown as Record<string, DTensor>)[last]!;
@@ -136,7 +131,7 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
       put(model, name, lying(get(), other, ON_TWO_AXES));
       return;
     case 'reversed':
-      put(model, name, lying(get(), reversed()));
+      put(model, name, lying(get(), reversed));
       return;
     case 'placement': {
       const p = get();
@@ -189,7 +184,7 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
       get().grad = lying(get(), other, ON_TWO_AXES);
       return;
     case 'gradReversed':
-      get().grad = lying(get(), reversed());
+      get().grad = lying(get(), reversed);
       return;
     case 'gradShape':
       get().grad = longer(get());
@@ -218,7 +213,7 @@ function plant(model: Model, adam: optim.Optimizer, other: DeviceMesh, { kind, n
       adam.state.get(get())!['exp_avg'] = get().localTensor.detach().clone();
       return;
     case 'momentReversed':
-      adam.state.get(get())!['exp_avg'] = lying(get(), reversed());
+      adam.state.get(get())!['exp_avg'] = lying(get(), reversed);
       return;
     case 'momentShape':
       adam.state.get(get())!['exp_avg_sq'] = longer(get());
@@ -249,8 +244,8 @@ function shown(findings: readonly Finding[]): (string | number[])[][] {
 interface Laid {
   local: Tensor;
   requiresGrad: boolean;
-  /** Of a `DTensor`: whether it lies on the mesh of the model, the dimension for each axis (-1: replicated), and of the whole. */
-  lies?: { own: boolean; dims: number[]; shape: number[]; stride: number[] };
+  /** Of a `DTensor`: the number of its mesh, the dimension for each axis (-1: replicated), and shape and strides of the whole. */
+  lies?: { mesh: number; dims: number[]; shape: number[]; stride: number[] };
 }
 
 /** Optimizer state: tensors, and what is none. */
@@ -271,35 +266,41 @@ interface State {
 
 type Sizes = [rows: number, width: number, out: number];
 
+/** The model's, one with an axis more, and all ranks in one axis, the last one first. */
+type Meshes = [own: DeviceMesh, other: DeviceMesh, reversed: DeviceMesh];
+
 /** The model, wrapped, with its optimizer. */
 function build(axes: readonly number[], [rows, width, out]: Sizes, frozen: readonly string[]) {
   torch.manualSeed(9);
   const model = new Model(rows, width, out);
   for (const [name, p] of model.namedParameters()) if (frozen.includes(name)) p.requiresGrad_(false);
   const mesh = makeMesh([...axes]);
-  const other = initDeviceMesh('cpu', [1, dist.getWorldSize()]);
+  const world = dist.getWorldSize();
+  const lastFirst = Array.from({ length: world }, (_, i) => world - 1 - i);
+  const meshes: Meshes = [mesh, initDeviceMesh('cpu', [1, world]), new DeviceMesh('cpu', lastFirst)];
   fullyShard(model.hidden, { mesh });
   fullyShard(model, { mesh });
   const adam = new optim.AdamW(
     [...model.parameters()].filter((p) => p.requiresGrad),
     { lr: 0.01 },
   );
-  return { model, mesh, other, adam };
+  return { model, meshes, adam };
 }
 
-function laid(t: Tensor, mesh: DeviceMesh): Laid {
+function laid(t: Tensor, meshes: Meshes): Laid {
   const requiresGrad = t.requiresGrad;
   if (!(t instanceof DTensor)) return { local: t.detach(), requiresGrad };
   const dims = t.placements.map((placement) => (placement instanceof Shard ? placement.dim : -1));
-  const lies = { own: t.deviceMesh.equals(mesh), dims, shape: [...t.shape], stride: [...t.strides] };
+  const mesh = meshes.findIndex((each) => each.equals(t.deviceMesh));
+  const lies = { mesh, dims, shape: [...t.shape], stride: [...t.strides] };
   return { local: t.localTensor.detach(), requiresGrad, lies };
 }
 
-function lay({ local, lies }: Laid, mesh: DeviceMesh, other: DeviceMesh): Tensor {
+function lay({ local, lies }: Laid, meshes: Meshes): Tensor {
   if (lies === undefined) return local.clone();
   const placements = lies.dims.map((dim) => (dim < 0 ? new Replicate() : new Shard(dim)));
   const of = { runCheck: false, shape: [...lies.shape], stride: [...lies.stride] };
-  return DTensor.fromLocal(local.clone(), lies.own ? mesh : other, placements, of);
+  return DTensor.fromLocal(local.clone(), meshes[lies.mesh]!, placements, of);
 }
 
 /**
@@ -314,7 +315,7 @@ export function planted(
   frozen: string[],
   faults: Fault[],
 ): State {
-  const { model, mesh, other, adam } = build(axes, sizes, frozen);
+  const { model, meshes, adam } = build(axes, sizes, frozen);
   const [rows] = sizes;
   for (let step = 0; step < trained; step++) {
     adam.zeroGrad();
@@ -324,12 +325,12 @@ export function planted(
   const sharded = new Map(model.namedParameters());
   const reference: Record<string, Tensor> = {};
   for (const [name, p] of sharded) reference[name] = (p as DTensor).fullTensor().detach().clone();
-  for (const fault of faults) plant(model, adam, other, fault);
-  const gradOf = ({ grad }: Tensor): Laid | null => (grad === null ? null : laid(grad, mesh));
+  for (const fault of faults) plant(model, adam, meshes, fault);
+  const gradOf = ({ grad }: Tensor): Laid | null => (grad === null ? null : laid(grad, meshes));
   const momentsOf = (p: Tensor): Moments =>
     Object.entries(adam.state.get(p) ?? {}).map(([key, value]) => [
       key,
-      torch.isTensor(value) ? laid(value, mesh) : { plain: value },
+      torch.isTensor(value) ? laid(value, meshes) : { plain: value },
     ]);
   const all = model.namedParameters('', true, false);
   const firstNames = new Map([...all].reverse().map(([name, p]) => [p, name]));
@@ -342,7 +343,7 @@ export function planted(
     })),
     put: all.flatMap(([name, p]) =>
       sharded.has(name) && firstNames.get(p) === name && sharded.get(name) !== p
-        ? [{ name, value: laid(p, mesh), grad: gradOf(p), moments: momentsOf(p) }]
+        ? [{ name, value: laid(p, meshes), grad: gradOf(p), moments: momentsOf(p) }]
         : [],
     ),
     tied: all.flatMap(([name, p]): [string, string][] =>
@@ -367,14 +368,14 @@ export async function verified(
   { sharded, put: others, tied, added, reference }: State,
   methods: string[],
 ) {
-  const { model, mesh, other, adam } = build(axes, sizes, frozen);
+  const { model, meshes, adam } = build(axes, sizes, frozen);
   const give = (p: Tensor, grad: Laid | null, moments: Moments): void => {
-    p.grad = grad === null ? null : lay(grad, mesh, other);
+    p.grad = grad === null ? null : lay(grad, meshes);
     if (moments.length > 0)
       adam.state.set(
         p,
         Object.fromEntries(
-          moments.map(([key, value]) => [key, 'plain' in value ? value.plain : lay(value, mesh, other)]),
+          moments.map(([key, value]) => [key, 'plain' in value ? value.plain : lay(value, meshes)]),
         ),
       );
   };
@@ -385,7 +386,7 @@ export async function verified(
     give(p, grad, moments);
   }
   for (const { name, value, grad, moments } of others) {
-    put(model, name, lay(value, mesh, other));
+    put(model, name, lay(value, meshes));
     const [holder, last] = holderOf(model, name);
     give((holder as unknown as Record<string, Tensor>)[last]!, grad, moments);
   }
@@ -395,7 +396,7 @@ export async function verified(
     const [from, its] = holderOf(model, to);
     Reflect.set(holder, last, (from as unknown as Record<string, Tensor>)[its]!);
   }
-  const verifier = new ShardVerifier(model, mesh, { ...reference });
+  const verifier = new ShardVerifier(model, meshes[0], { ...reference });
   const report = await verifier.report(withOptimizer ? adam : undefined);
   const alone: ReturnType<typeof shown>[] = [];
   for (const method of methods) {
