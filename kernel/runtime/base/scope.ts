@@ -42,6 +42,25 @@ export const runStarted = <R>(what: { start(): unknown; stop(): unknown }, body:
     () => void what.stop(),
   );
 
+/** A variable that has another value for as long as something runs. */
+export class Setting<T> {
+  constructor(public value: T) {}
+
+  /** Runs `body` while the value is `value`. */
+  during<R>(value: T, body: () => R): R {
+    const before = this.value;
+    return runThen(
+      () => {
+        this.value = value;
+        return body();
+      },
+      () => {
+        this.value = before;
+      },
+    );
+  }
+}
+
 /**
  * After code was stopped from outside, which runs no `finally` block: ends all scopes that are still open, the innermost first.
  * Where it is itself stopped it is called again.

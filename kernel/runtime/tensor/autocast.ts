@@ -1,9 +1,8 @@
 /** torch.autocast('cpu'): matrix products in the low dtype, sensitive operations in float32, mixed joins widened. */
-import { runThen } from '../base/index.js';
 import type { Recorder } from './autograd/record.js';
 import { float32 } from './dtype.js';
 import type { OpName } from './opnames.js';
-import { state } from './state.js';
+import { state, withState } from './state.js';
 import type { Tensor } from './tensor.js';
 
 const lower = new Set<OpName>(['mm', 'mv', 'dot', 'bmm', 'addmm', 'baddbmm', 'attention']);
@@ -38,17 +37,11 @@ export function autocastInputs(
         : null;
   if (!to) return inputs;
   // The casts are recorded, so that float32 parameters get float32 gradients, and are not cast again.
-  return runThen(
-    () => {
-      state.autocast = null;
-      return inputs.map((t) =>
-        eligible(t) && t.dtype !== to
-          ? (recorder.apply('toCopy', [t], { dtype: to, device: t.device }) as Tensor)
-          : t,
-      );
-    },
-    () => {
-      state.autocast = target;
-    },
+  return withState({ autocast: null }, () =>
+    inputs.map((t) =>
+      eligible(t) && t.dtype !== to
+        ? (recorder.apply('toCopy', [t], { dtype: to, device: t.device }) as Tensor)
+        : t,
+    ),
   );
 }

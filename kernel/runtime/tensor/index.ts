@@ -14,13 +14,7 @@ export { Node } from './autograd/node.js';
 export * from './dispatch.js';
 export * from './dtype.js';
 export { DType as Dtype } from './dtype.js';
-export {
-  clipGradNorm_,
-  clipGradsWithNorm_,
-  clipGradValue_,
-  getTotalNorm,
-  type NormOptions,
-} from './grad-clip.js';
+export * from './grad-clip.js';
 export {
   claimMemory,
   claimOf,

@@ -47,7 +47,8 @@ export function getBackend(): Backend {
   return state.backend;
 }
 
-function withState<R>(change: Partial<State>, body: () => R): R {
+/** Runs `body` while the state is other in what `change` names. */
+export function withState<R>(change: Partial<State>, body: () => R): R {
   const before = { ...state };
   const restore = (): void => {
     for (const key of Object.keys(change) as (keyof State)[])

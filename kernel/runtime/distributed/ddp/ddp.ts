@@ -1,5 +1,5 @@
 /** Replicas of a module, kept equal by averaging gradients. */
-import { giveUpWith, runThen, ShardbookError } from '../../base/index.js';
+import { giveUpWith, Setting, ShardbookError } from '../../base/index.js';
 import { joinKwargs, Module, splitKwargs } from '../../nn/index.js';
 import { isGradEnabled, noGrad, Tensor, torch } from '../../tensor/index.js';
 import { dist, type ProcessGroup, withoutCommHooks } from '../group/index.js';
@@ -43,7 +43,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
   /** @internal */
   readonly reducer: Reducer;
   readonly broadcastBuffers: boolean;
-  #sync = true;
+  readonly #sync = new Setting(true);
   /** Whether the last forward was followed by a synchronised backward: only then may buffers differ for a new reason. */
   #syncBuffersNext = true;
 
@@ -102,7 +102,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
   forward(...given: Parameters<M['forward']>): ReturnType<M['forward']> {
     const [args, kwargs] = splitKwargs(given);
     const call = this.module as unknown as (...a: unknown[]) => unknown;
-    const training = isGradEnabled() && this.#sync;
+    const training = isGradEnabled() && this.#sync.value;
     if (isGradEnabled()) this.reducer.prepare();
     if (this.broadcastBuffers && this.#syncBuffersNext) this.#synchronise(this.module.buffers());
     const output = call(...joinKwargs(args, kwargs));
@@ -114,16 +114,7 @@ export class DistributedDataParallel<M extends Module = Module> extends Module {
 
   /** Runs `body` without averaging: gradients add up locally until the next backward pass outside. */
   noSync<R>(body: () => R): R {
-    const before = this.#sync;
-    return runThen(
-      () => {
-        this.#sync = false;
-        return body();
-      },
-      () => {
-        this.#sync = before;
-      },
-    );
+    return this.#sync.during(false, body);
   }
 
   /** Replaces how a bucket is averaged: `hook(state, bucket)` returns what takes the place of its buffer. */

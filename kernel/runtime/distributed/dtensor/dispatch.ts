@@ -2,7 +2,7 @@
  * Operations on DTensors: find the plan (cached by op, parameters and specs), move the inputs, run the op on the local tensors,
  * wrap what comes out. Runs below autograd; backward rules come through here again with their own operations.
  */
-import { assert, runThen, ShardbookError } from '../../base/index.js';
+import { assert, Setting, ShardbookError } from '../../base/index.js';
 import {
   applyInplace,
   applyOp,
@@ -51,9 +51,9 @@ export interface DispatchEvent {
 const caches = new WeakMap<DeviceMesh, Map<string, Plan>>();
 const custom = new Map<OpName, Rule>();
 let generation = 0;
-let watcher: ((event: DispatchEvent) => void) | null = null;
-let implicit = false;
-let dry = false;
+const watcher = new Setting<((event: DispatchEvent) => void) | null>(null);
+const implicit = new Setting(false);
+const dry = new Setting(false);
 
 /** Rules that users add; they come before the table's. */
 export function setCustomRule(name: OpName, rule: Rule | null): void {
@@ -68,44 +68,17 @@ export function ruleFor(name: OpName): Rule | undefined {
 
 /** Tells `watch` of every operation on DTensors while `body` runs. */
 function watchDispatch<R>(watch: (event: DispatchEvent) => void, body: () => R): R {
-  const before = watcher;
-  return runThen(
-    () => {
-      watcher = watch;
-      return body();
-    },
-    () => {
-      watcher = before;
-    },
-  );
+  return watcher.during(watch, body);
 }
 
 /** As watchDispatch, and nothing is computed or sent: results have shapes and placements only. */
 export function dryRun<R>(watch: (event: DispatchEvent) => void, body: () => R): R {
-  const before = dry;
-  return runThen(
-    () => {
-      dry = true;
-      return watchDispatch(watch, body);
-    },
-    () => {
-      dry = before;
-    },
-  );
+  return dry.during(true, () => watchDispatch(watch, body));
 }
 
 /** Plain tensors in operations with DTensors count as replicated while `body` runs. */
 export function implicitReplication<R>(body: () => R): R {
-  const before = implicit;
-  return runThen(
-    () => {
-      implicit = true;
-      return body();
-    },
-    () => {
-      implicit = before;
-    },
-  );
+  return implicit.during(true, body);
 }
 
 // ---------------------------------------------------------------- the handler
@@ -115,8 +88,8 @@ function handle(call: OpCall): OpResult {
   if (rule?.kind === 'compose') return compose(call, rule);
   const plan = planFor(call, rule);
   const { mesh } = plan.call;
-  if (watcher) watcher({ call: plan.call, propagation: plan.propagation });
-  if (dry) return dryResult(call, plan);
+  watcher.value?.({ call: plan.call, propagation: plan.propagation });
+  if (dry.value) return dryResult(call, plan);
   const locals = call.inputs.map((input) => (input instanceof DTensor ? input.localTensor : input));
   const participates = mesh.isMember;
   if (participates) {
@@ -252,7 +225,7 @@ function shownInputs(call: OpCall): string {
 function specOf(call: OpCall, input: Tensor | null, mesh: DeviceMesh): DTensorSpec | null {
   if (input === null || input.wrapped) return null;
   if (input instanceof DTensor) return input.spec;
-  if (input.numel() !== 1 && !implicit) {
+  if (input.numel() !== 1 && !implicit.value) {
     throw new ShardbookError({
       code: 'SB_DTENSOR_MIXED',
       message: `Cannot run "${call.name}" on ${shownInputs(call)}: ${input.describe()} is a plain tensor, the others are DTensors`,

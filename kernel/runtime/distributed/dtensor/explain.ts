@@ -2,7 +2,7 @@
  * Why an op on DTensors communicates: which strategies its rule allows, what each costs, which was taken and which collectives it
  * needs. Nothing is computed or sent: only shapes and placements are followed.
  */
-import { runThen, ShardbookError } from '../../base/index.js';
+import { ShardbookError } from '../../base/index.js';
 import { backward, noGrad, Tensor, torch } from '../../tensor/index.js';
 import { redistributeCost, stepCost } from './cost.js';
 import { type DispatchEvent, dryRun } from './dispatch.js';
@@ -11,7 +11,7 @@ import { localShape } from './layout.js';
 import { type Placement, placementsText, samePlacements } from './placements.js';
 import { type CollectiveKind, collectiveOf, planOf, traceOf } from './plan.js';
 import type { Candidate } from './propagate.js';
-import { onRedistribute, type RedistributeEvent } from './redistribute.js';
+import { type RedistributeEvent, watchRedistributes } from './redistribute.js';
 import type { DTensorSpec } from './spec.js';
 
 export interface ExplainedStep {
@@ -97,11 +97,8 @@ export function explain(op: string | ((...args: never[]) => unknown), ...args: u
   const ops: ExplainedOp[] = [];
   let phase: ExplainedOp['phase'] = 'forward';
   // Operations move their inputs themselves; what is heard here was asked for, or is the backward of that.
-  let stop: (() => void) | undefined;
-  const watch = (): void => {
-    stop = onRedistribute((event) => {
-      ops.push(redistributed(event, phase));
-    });
+  const moved = (event: RedistributeEvent): void => {
+    ops.push(redistributed(event, phase));
   };
   const compute = (): unknown => {
     const inputs = given.map(stand);
@@ -120,13 +117,7 @@ export function explain(op: string | ((...args: never[]) => unknown), ...args: u
   const hear = (event: DispatchEvent): void => {
     ops.push(explained(event, phase));
   };
-  const result = runThen(
-    () => {
-      watch();
-      return dryRun(hear, compute);
-    },
-    () => stop?.(),
-  );
+  const result = watchRedistributes(moved, () => dryRun(hear, compute));
   return new Explanation(ops, result instanceof DTensor ? result.describe() : null);
 }
 

@@ -25,5 +25,5 @@ export {
   samePlacements,
 } from './placements.js';
 export { collectiveOf, type PlannedStep, planOf } from './plan.js';
-export { onRedistribute } from './redistribute.js';
+export { watchRedistributes } from './redistribute.js';
 export { DTensorSpec } from './spec.js';

@@ -1,5 +1,5 @@
 /** Local tensors from one spec to another. */
-import { ShardbookError } from '../../base/index.js';
+import { runThen, ShardbookError } from '../../base/index.js';
 import { type Tensor, torch } from '../../tensor/index.js';
 import { localShape } from './layout.js';
 import { beginStep, type Coming } from './moves.js';
@@ -19,10 +19,15 @@ export interface RedistributeEvent {
 type Watcher = (event: RedistributeEvent) => void;
 const watchers = new Set<Watcher>();
 
-/** Hears every redistribution of this rank that moves something. Returns a function that ends it. */
-export function onRedistribute(watcher: Watcher): () => void {
-  watchers.add(watcher);
-  return () => void watchers.delete(watcher);
+/** Tells `watcher` of every redistribution of this rank that moves something, while `body` runs. */
+export function watchRedistributes<R>(watcher: Watcher, body: () => R): R {
+  return runThen(
+    () => {
+      watchers.add(watcher);
+      return body();
+    },
+    () => void watchers.delete(watcher),
+  );
 }
 
 export interface RedistributeLocalOptions {

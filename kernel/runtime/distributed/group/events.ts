@@ -4,7 +4,7 @@
  * A hook sees a call before it starts, when it is done (on this rank) and when it is waited for. `before` may throw, which is
  * as if the call had thrown, or return an answer: then nothing is sent and the call is done at once with that answer.
  */
-import { runThen } from '../../base/index.js';
+import { runThen, Setting } from '../../base/index.js';
 import { type Op, RefusedTogether } from '../transport/index.js';
 import type { ReduceOp } from './reduce-op.js';
 import type { CommTensor } from './tensors.js';
@@ -58,25 +58,16 @@ export interface CommStream {
   independent?: boolean;
 }
 
-let stream: CommStream | undefined;
+const stream = new Setting<CommStream | undefined>(undefined);
 
 /** The stream of calls that are issued now. */
 export function currentStream(): CommStream | undefined {
-  return stream;
+  return stream.value;
 }
 
 /** Calls that `body` issues belong to `on`: all-gathers of FSDP run ahead of compute that way in simulated time. */
 export function withCommStream<T>(on: CommStream, body: () => T): T {
-  const before = stream;
-  return runThen(
-    () => {
-      stream = on;
-      return body();
-    },
-    () => {
-      stream = before;
-    },
-  );
+  return stream.during(on, body);
 }
 
 /** An event of simulated time: what this rank was given to compute so far is done. Names are used once. */

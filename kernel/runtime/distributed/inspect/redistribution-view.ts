@@ -1,16 +1,15 @@
 /** What a redistribution does: how the tensor lies before, each step with its collective, how it lies after. */
-import { runThen } from '../../base/index.js';
 import {
   collectiveOf,
   type DTensorSpec,
   isShardLike,
-  onRedistribute,
   type Placement,
   type Placements,
   type PlannedStep,
   placementsText,
   planOf,
   Replicate,
+  watchRedistributes,
 } from '../dtensor/index.js';
 import { code, el, figure, line, Markup } from './html.js';
 import { axisName, groupsAlong } from './mesh-view.js';
@@ -121,13 +120,9 @@ export class RedistributionLog<R> {
  */
 export function recordRedistributes<R>(body: () => R): RedistributionLog<R> {
   const plans: RedistributionPlan[] = [];
-  let stop: (() => void) | undefined;
-  return runThen(
-    () => {
-      stop = onRedistribute(({ from, to }) => plans.push(planRedistribution(from, to)));
-      return new RedistributionLog(body(), plans);
-    },
-    () => stop?.(),
+  return watchRedistributes(
+    ({ from, to }) => void plans.push(planRedistribution(from, to)),
+    () => new RedistributionLog(body(), plans),
   );
 }
 

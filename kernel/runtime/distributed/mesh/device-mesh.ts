@@ -1,7 +1,8 @@
 /** An n-dimensional arrangement of ranks, with a process group for each axis. */
-import { nearestName, runThen } from '../../base/index.js';
+import { nearestName } from '../../base/index.js';
 import { type Tensor, torch } from '../../tensor/index.js';
 import { dist, type Group, ProcessGroup } from '../group/index.js';
+import { withMesh } from './current.js';
 import { meshError } from './errors.js';
 import { makeAxisGroup } from './groups.js';
 import {
@@ -31,14 +32,6 @@ interface Parts {
   root: DeviceMesh | null;
   /** null: make them. */
   groups: readonly ProcessGroup[] | null;
-}
-
-/** One entry for each `mesh.run(...)` that is under way, so that its end takes away its own. */
-let running: readonly { mesh: DeviceMesh }[] = [];
-
-/** The mesh of the innermost `mesh.run(...)`. */
-export function currentMesh(): DeviceMesh | null {
-  return running[running.length - 1]?.mesh ?? null;
 }
 
 /** Ranks in n dimensions, each axis with a process group of its own (torch.distributed.device_mesh). */
@@ -520,16 +513,7 @@ export class DeviceMesh {
 
   /** Runs `body` with this mesh as the one that DTensor functions use when none is given. */
   run<R>(body: () => R): R {
-    const entry = { mesh: this };
-    return runThen(
-      () => {
-        running = [...running, entry];
-        return body();
-      },
-      () => {
-        running = running.filter((other) => other !== entry);
-      },
-    );
+    return withMesh(this, body);
   }
 }
 

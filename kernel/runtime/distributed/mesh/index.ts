@@ -1,4 +1,5 @@
 /** Arrangements of ranks. */
-export { currentMesh, DeviceMesh, type MeshOptions } from './device-mesh.js';
+export { currentMesh } from './current.js';
+export { DeviceMesh, type MeshOptions } from './device-mesh.js';
 export { initDeviceMesh } from './init.js';
 export type { RankTable } from './table.js';

@@ -4,7 +4,7 @@ import { type DispatchMode, withMode } from '../dispatch.js';
 import { memory, storageOf } from '../memory.js';
 import type { OpName } from '../opnames.js';
 import { defaultGenerator } from '../ops/generator.js';
-import { enableGrad, savedTensorsHooks, state } from '../state.js';
+import { savedTensorsHooks, state, withState } from '../state.js';
 import { Tensor } from '../tensor.js';
 
 const stop = Symbol('enough recomputed');
@@ -59,13 +59,9 @@ export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...g
     const tensors: (Tensor | undefined)[] = [];
     frame = { tensors };
     const now = defaultGenerator.clone();
-    const before = state.autocast;
-    const hooks = state.savedHooks;
     const repeat = (): void => {
       if (rng) defaultGenerator.stream.copyFrom(rng.stream);
-      state.autocast = autocast;
-      state.savedHooks = [];
-      enableGrad(() =>
+      withState({ gradEnabled: true, autocast, savedHooks: [] }, () =>
         savedTensorsHooks(
           (t) => {
             tensors.push(t);
@@ -81,8 +77,6 @@ export function checkpoint<A extends unknown[], R>(body: (...args: A) => R, ...g
     };
     try {
       runThen(repeat, () => {
-        state.autocast = before;
-        state.savedHooks = hooks;
         if (rng) defaultGenerator.stream.copyFrom(now.stream);
       });
     } catch (e) {

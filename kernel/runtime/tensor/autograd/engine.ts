@@ -3,7 +3,7 @@ import { runThen, ShardbookError } from '../../base/index.js';
 import { activeModes } from '../dispatch.js';
 import { memory, storageOf } from '../memory.js';
 import { numelOf, sameShape } from '../shape.js';
-import { state, withGradMode } from '../state.js';
+import { state, withGradMode, withState } from '../state.js';
 import { Storage } from '../storage.js';
 import { type AccumulateGrad, installGradAccess, Tensor } from '../tensor.js';
 import type { Edge, Grads, InputMeta, Node } from './node.js';
@@ -247,9 +247,6 @@ function execute(
 ): (Tensor | null)[] {
   const pass: Pass = { callbacks: [], nodes: new Set<Node>(), owned: new Set() };
   const passesBefore = passes;
-  const savedBelow = state.belowAutograd;
-  const hooksBefore = state.savedHooks;
-  const autocastBefore = state.autocast;
   const run = (): (Tensor | null)[] => {
     const result = walk(pass, roots, rootGradients, keep, inputs, accumulate);
     for (let i = 0; i < pass.callbacks.length; i++) pass.callbacks[i]!();
@@ -258,14 +255,9 @@ function execute(
   return runThen(
     () => {
       passes = [...passes, pass];
-      state.belowAutograd = false;
-      state.autocast = null;
-      return withGradMode(create, run);
+      return withState({ gradEnabled: create, belowAutograd: false, autocast: null }, run);
     },
     () => {
-      state.savedHooks = hooksBefore;
-      state.autocast = autocastBefore;
-      state.belowAutograd = savedBelow;
       passes = passesBefore;
     },
   );

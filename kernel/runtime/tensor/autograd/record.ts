@@ -1,9 +1,9 @@
 /** Recording: which operations get a node, what it saves, how in-place writes and views enter the graph. */
-import { runThen, ShardbookError } from '../../base/index.js';
+import { ShardbookError } from '../../base/index.js';
 import { opError } from '../errors.js';
 import { memory, storageOf } from '../memory.js';
 import type { OpName, OpParams } from '../opnames.js';
-import { enableGrad, noGrad, state } from '../state.js';
+import { enableGrad, noGrad, state, withState } from '../state.js';
 import type { Storage } from '../storage.js';
 import { Tensor } from '../tensor.js';
 import { type Edge, type Grads, type InputMeta, Node } from './node.js';
@@ -126,17 +126,7 @@ export class SavedTensor {
 }
 
 function withoutHooks<R>(body: () => R): R {
-  const before = state.savedHooks;
-  if (before.length === 0) return body();
-  return runThen(
-    () => {
-      state.savedHooks = [];
-      return body();
-    },
-    () => {
-      state.savedHooks = before;
-    },
-  );
+  return state.savedHooks.length === 0 ? body() : withState({ savedHooks: [] }, body);
 }
 
 function bareView(t: Tensor): Tensor {
