@@ -104,18 +104,18 @@ const OPTIONS = {
 
 type Values = ReturnType<typeof parse>['values'];
 
-const REPORTS = ['json', 'junit', 'ctrf', 'markdown', 'seed', 'public', 'untrusted'] as const;
+const OF_ONE_AND_MANY = ['json', 'junit', 'ctrf', 'markdown', 'seed', 'public', 'untrusted'] as const;
 
 /** What each form of the command takes; one that is silently of no use would be believed to be in force. */
 const FORMS: Record<'one' | 'many' | 'merge' | 'worker', { words: string; takes: readonly string[] }> = {
   one: {
     words: 'one submission',
-    takes: [...REPORTS, 'submission', 'gradescope', 'codequality', 'github', 'no-types'],
+    takes: [...OF_ONE_AND_MANY, 'submission', 'gradescope', 'codequality', 'github', 'no-types'],
   },
   many: {
     words: 'many submissions',
     takes: [
-      ...REPORTS,
+      ...OF_ONE_AND_MANY,
       ...['out', 'exercise', 'exercises', 'jobs', 'shard', 'types', 'again', 'redis', 'queue'],
     ],
   },
